@@ -1,0 +1,34 @@
+//! Commands, queries and events: the traits, the typed facades and the in-memory store.
+
+mod error;
+pub mod memory;
+mod message;
+mod port;
+
+pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
+pub use message::envelope::{Envelope, Reply};
+pub use message::event::{Event, EventType};
+pub use message::event_set::{EventSet, Raw};
+pub use message::fingerprint::Fingerprint;
+pub use message::id::MessageId;
+pub use message::metadata::Metadata;
+pub use message::payload::{Json, Payload, PayloadRef};
+pub use message::request::{Command, Query, Request, RequestKind, Visibility};
+pub use message::timestamp::{InvalidTimestamp, Timestamp};
+pub use message::upcast::Upcaster;
+pub use message::wire::{Codec, Wire};
+pub use port::capabilities::{Capabilities, Limits, Support};
+pub use port::clock::{Clock, ManualClock, SystemClock};
+pub use port::commit::{
+    Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence, Guard,
+    InboxMark, NewEvent, Outgoing, OutgoingKind, ParkedWrite, Settled, TimerWrite,
+};
+pub use port::document::{
+    Collection, Document, DocumentKey, FieldValue, FindDocuments, IndexedField,
+};
+pub use port::filter::Filter;
+pub use port::page::{Page, Recorded};
+pub use port::read::{PageSize, ReadLog, ReadStream};
+pub use port::store::{Head, InboxEntry, LogId, Pages, Store};
+pub use port::stream_id::StreamId;
+pub use port::{Position, Version};

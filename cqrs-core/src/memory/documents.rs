@@ -1,0 +1,172 @@
+//! The documents of the memory store, with their declared fields indexed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+
+use crate::error::{Conflict, Error, Result};
+use crate::memory::broken;
+use crate::message::payload::Json;
+use crate::port::Version;
+use crate::port::commit::DocumentWrite;
+use crate::port::document::{Collection, Document, DocumentKey, FieldValue, FindDocuments};
+
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    collections: HashMap<String, Collection>,
+    /// A deleted document keeps its version, without a body.
+    bodies: BTreeMap<DocumentKey, (Version, Option<Json>)>,
+    index: Index,
+}
+
+/// Tenant, collection, field and value; then the ids.
+type Index = BTreeMap<(Option<Box<str>>, String, String, FieldValue), BTreeSet<String>>;
+
+impl Documents {
+    pub(super) fn version(&self, key: &DocumentKey) -> Version {
+        match self.bodies.get(key) {
+            Some((version, Some(_))) => *version,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn get(&self, key: &DocumentKey) -> Option<Document> {
+        let (version, body) = self.bodies.get(key)?;
+        Some(Document { id: key.id.clone(), version: *version, body: body.clone()? })
+    }
+
+    /// What the writes would make of the documents and their index, or why they cannot be made.
+    pub(super) fn plan(&self, writes: &[DocumentWrite]) -> Result<Plan> {
+        let mut plan = Plan::default();
+        for write in writes {
+            let collection = self.collection(&write.key.collection)?;
+            if let Some((_, Some(body))) = self.bodies.get(&write.key) {
+                plan.remove.extend(entries(collection, &write.key, body)?);
+            }
+            if let Some(body) = &write.body {
+                plan.insert.extend(entries(collection, &write.key, body)?);
+            }
+        }
+        let mut taken = BTreeSet::new();
+        for entry in &plan.insert {
+            let removed =
+                |id: &String| plan.remove.iter().any(|r| r.place == entry.place && r.id == *id);
+            let others = self.index.get(&entry.place);
+            let clash = others.is_some_and(|ids| ids.iter().any(|id| !removed(id)));
+            if entry.unique && (clash || !taken.insert(&entry.place)) {
+                return Err(entry.conflict());
+            }
+        }
+        Ok(plan)
+    }
+
+    pub(super) fn apply(&mut self, plan: Plan, writes: Vec<DocumentWrite>) {
+        for entry in plan.remove {
+            if let Some(ids) = self.index.get_mut(&entry.place) {
+                ids.remove(&entry.id);
+            }
+        }
+        for entry in plan.insert {
+            self.index.entry(entry.place).or_default().insert(entry.id);
+        }
+        for DocumentWrite { key, expected: _, body } in writes {
+            match self.bodies.get_mut(&key) {
+                // A deletion of what is not there stays without a trace.
+                Some((_, None)) | None if body.is_none() => {}
+                Some((version, old)) => (*version, *old) = (*version + 1, body),
+                None => {
+                    self.bodies.insert(key, (1, body));
+                }
+            }
+        }
+    }
+
+    pub(super) fn declare(&mut self, collection: Collection) -> Result<()> {
+        let name = collection.name.clone().into_owned();
+        let mut fresh = Index::new();
+        for (key, (_, body)) in self.bodies.iter().filter(|(key, _)| key.collection == name) {
+            let Some(body) = body else { continue };
+            for entry in entries(&collection, key, body)? {
+                let (conflict, unique) = (entry.conflict(), entry.unique);
+                let ids = fresh.entry(entry.place).or_default();
+                ids.insert(entry.id);
+                if unique && ids.len() > 1 {
+                    return Err(conflict);
+                }
+            }
+        }
+        self.index.retain(|(_, collection, _, _), _| *collection != name);
+        self.index.extend(fresh);
+        self.collections.insert(name, collection);
+        Ok(())
+    }
+
+    pub(super) fn find(&self, find: &FindDocuments) -> Result<Vec<Document>> {
+        let collection = self.collection(&find.collection)?;
+        let after = find.after.clone().unwrap_or_default();
+        let key = |id: String| DocumentKey {
+            tenant: find.tenant.clone(),
+            collection: find.collection.clone(),
+            id,
+        };
+        let limit = find.limit as usize;
+        let Some((field, value)) = &find.field else {
+            let from = (Bound::Excluded(key(after)), Bound::Unbounded);
+            let all = self.bodies.range(from).map(|(key, _)| key);
+            let all =
+                all.take_while(|k| k.tenant == find.tenant && k.collection == find.collection);
+            return Ok(all.filter_map(|key| self.get(key)).take(limit).collect());
+        };
+        collection.field(field)?;
+        let place = (
+            find.tenant.clone(),
+            find.collection.clone().into_owned(),
+            field.clone().into_owned(),
+            value.clone(),
+        );
+        let Some(ids) = self.index.get(&place) else { return Ok(Vec::new()) };
+        let ids = ids.range((Bound::Excluded(after), Bound::Unbounded)).take(limit);
+        ids.map(|id| self.get(&key(id.clone())).ok_or_else(|| broken("its index"))).collect()
+    }
+
+    fn collection(&self, name: &str) -> Result<&Collection> {
+        self.collections.get(name).ok_or_else(|| Collection::undeclared(name))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    remove: Vec<Entry>,
+    insert: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: (Option<Box<str>>, String, String, FieldValue),
+    id: String,
+    unique: bool,
+}
+
+impl Entry {
+    fn conflict(&self) -> Error {
+        let (_, collection, field, _) = self.place.clone();
+        Conflict::Unique { collection, id: self.id.clone(), field }.into()
+    }
+}
+
+fn entries(collection: &Collection, key: &DocumentKey, body: &Json) -> Result<Vec<Entry>> {
+    let values = collection.values(&key.id, body)?.into_iter();
+    let entries = values.map(|(n, value)| {
+        let field = &collection.fields[n];
+        Entry {
+            place: (
+                key.tenant.clone(),
+                key.collection.clone().into_owned(),
+                field.name.clone().into_owned(),
+                value,
+            ),
+            id: key.id.clone(),
+            unique: field.unique,
+        }
+    });
+    Ok(entries.collect())
+}

@@ -1,0 +1,164 @@
+//! The reference store: every rule of the port in plain Rust, for tests and for trying things out.
+
+mod documents;
+mod state;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::id::MessageId;
+use crate::port::Position;
+use crate::port::capabilities::{Capabilities, Limits, Support};
+use crate::port::clock::{Clock, SystemClock};
+use crate::port::commit::{Commit, Committed};
+use crate::port::document::{Collection, Document, DocumentKey, FindDocuments};
+use crate::port::page::Page;
+use crate::port::read::{ReadLog, ReadStream};
+use crate::port::store::{Head, InboxEntry, Pages, Store};
+use state::State;
+
+/// A store in the memory of this process. Its clones are handles on the same log.
+///
+/// It keeps all promises but durability, and it is the reference that the store suite's broken
+/// variants are made from. See [`Commit`] for an example.
+#[derive(Clone)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+    capabilities: Capabilities,
+    commit_ids_kept: Duration,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::with_clock(SystemClock)
+    }
+}
+
+impl MemoryStore {
+    /// An empty store that takes its times from a clock.
+    pub fn with_clock(clock: impl Clock) -> Self {
+        let later = "part of the runtime, which is not here yet";
+        Self {
+            state: Arc::default(),
+            clock: Arc::new(clock),
+            capabilities: Capabilities {
+                durable: Support::No("it lives in the memory of one process"),
+                shared: Support::No("it lives in the memory of one process"),
+                leases: Support::No(later),
+                timers: Support::No(later),
+                outgoing: Support::No(later),
+                parked: Support::No(later),
+                limits: Limits::default(),
+            },
+            commit_ids_kept: Duration::from_secs(7 * 24 * 60 * 60),
+        }
+    }
+
+    /// Other limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.capabilities.limits = limits;
+        self
+    }
+
+    /// How long the id of a commit is remembered. Default: 7 days.
+    #[must_use]
+    pub fn keep_commit_ids(mut self, kept: Duration) -> Self {
+        self.commit_ids_kept = kept;
+        self
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics between two changes of the state, so a poisoned one is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("head", &self.state().head()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        commit.check(&self.capabilities)?;
+        let now = self.clock.now();
+        self.state().commit(commit, now, now.saturating_sub(self.commit_ids_kept))
+    }
+
+    fn read_stream(&self, read: ReadStream) -> Pages {
+        let store = self.clone();
+        let pages = stream::unfold(Some(read), move |read| {
+            let store = store.clone();
+            async move {
+                let (page, rest) = store.state().stream_page(read?);
+                (!page.is_empty()).then_some((Ok(page), rest))
+            }
+        });
+        pages.boxed()
+    }
+
+    fn read_log(&self, read: ReadLog) -> Pages {
+        let store = self.clone();
+        let first = read
+            .filter
+            .check(&self.capabilities.limits)
+            .and_then(|()| self.state().head().admits(read.log, read.after));
+        if let Err(error) = first {
+            return stream::iter([Err(error)]).boxed();
+        }
+        let pages = stream::unfold(Some(read), move |read| {
+            let store = store.clone();
+            async move {
+                let (page, rest) = store.state().log_page(read?);
+                Some((Ok::<Page, Error>(page), rest))
+            }
+        });
+        pages.boxed()
+    }
+
+    async fn head(&self) -> Result<Head> {
+        Ok(self.state().head())
+    }
+
+    async fn declare(&self, collection: Collection) -> Result<()> {
+        collection.check(&self.capabilities.limits)?;
+        self.state().documents.declare(collection)
+    }
+
+    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
+        Ok(self.state().documents.get(key))
+    }
+
+    async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {
+        self.state().documents.find(&find)
+    }
+
+    async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {
+        Ok(self.state().inbox.get(&(consumer.to_owned(), message)).cloned())
+    }
+
+    async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
+        let state = self.state();
+        let position = state.checkpoints.get(&(subscription.to_owned(), partition)).copied();
+        state.head().admits(None, position.unwrap_or(0))?;
+        Ok(position)
+    }
+}
+
+/// What cannot happen because it was checked under the same lock.
+fn broken(what: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("the memory store is broken: {what}"))
+}

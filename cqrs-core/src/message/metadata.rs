@@ -1,0 +1,346 @@
+//! What is known about a message: its id, its cause, its tenant, its times.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::BoxError;
+use crate::message::fingerprint::Fingerprinter;
+use crate::message::id::MessageId;
+use crate::message::timestamp::Timestamp;
+
+/// What is known about a message, beside what it says.
+///
+/// An empty one costs nothing: the id is made when it is first asked for, the rest is allocated
+/// when it is first set. Cloning makes the id, so that all copies of a message agree on it.
+///
+/// ```
+/// use cqrs_core::Metadata;
+///
+/// let command = Metadata::default().with_tenant("acme").with_actor("ada");
+/// let event = command.effect(command.id().derived("event", 0));
+/// assert_eq!(event.tenant(), Some("acme"));
+/// assert_eq!(event.causation(), Some(command.id()));
+/// assert_eq!(event.correlation(), Some(command.id().to_string().as_str()));
+/// ```
+#[derive(Debug, Default)]
+pub struct Metadata {
+    id: OnceLock<MessageId>,
+    more: Option<Arc<More>>,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct More {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causation_id: Option<MessageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition_key: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    occurred_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<Timestamp>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: BTreeMap<String, String>,
+    /// Part of every key, so it has a column of its own.
+    #[serde(skip)]
+    tenant: Option<Box<str>>,
+    /// Never recorded: whose inbox the commit of this request marks.
+    #[serde(skip)]
+    inbox: Option<Box<str>>,
+}
+
+impl Metadata {
+    /// Metadata of a message whose id is known.
+    pub fn with_id(id: MessageId) -> Self {
+        Self { id: OnceLock::from(id), more: None }
+    }
+
+    /// The id; made now when nobody asked before.
+    pub fn id(&self) -> MessageId {
+        *self.id.get_or_init(MessageId::fresh)
+    }
+
+    /// What ties all messages of one conversation together: an id chosen by whoever started it, or
+    /// the id of the first message.
+    pub fn correlation(&self) -> Option<&str> {
+        self.more.as_ref()?.correlation_id.as_deref()
+    }
+
+    /// The message that caused this one.
+    pub fn causation(&self) -> Option<MessageId> {
+        self.more.as_ref()?.causation_id
+    }
+
+    /// The trace it belongs to, as the W3C `traceparent` header has it.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.more.as_ref()?.traceparent.as_deref()
+    }
+
+    /// Whose data it is; part of every stream's and document's key.
+    pub fn tenant(&self) -> Option<&str> {
+        self.more.as_ref()?.tenant.as_deref()
+    }
+
+    /// Who asked.
+    pub fn actor(&self) -> Option<&str> {
+        self.more.as_ref()?.actor.as_deref()
+    }
+
+    /// What keeps it in order with others: messages with one key are handled one after the other.
+    pub fn partition_key(&self) -> Option<&str> {
+        self.more.as_ref()?.partition_key.as_deref()
+    }
+
+    /// When it happened, as its sender says. When it was recorded is the store's to say:
+    /// [`Recorded::recorded_at`](crate::Recorded::recorded_at).
+    pub fn occurred_at(&self) -> Option<Timestamp> {
+        self.more.as_ref()?.occurred_at
+    }
+
+    /// When its answer is of no more use.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.more.as_ref()?.deadline
+    }
+
+    /// An attribute that is not ours.
+    pub fn extension(&self, name: &str) -> Option<&str> {
+        self.more.as_ref()?.extensions.get(name).map(String::as_str)
+    }
+
+    /// All attributes that are not ours, sorted by name.
+    pub fn extensions(&self) -> impl Iterator<Item = (&str, &str)> {
+        let extensions = self.more.iter().flat_map(|more| &more.extensions);
+        extensions.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whose inbox the commit of this request marks, so that its repeat is answered from there.
+    pub fn inbox(&self) -> Option<&str> {
+        self.more.as_ref()?.inbox.as_deref()
+    }
+
+    /// Sets [`correlation`](Self::correlation).
+    #[must_use]
+    pub fn with_correlation(mut self, id: impl Into<Box<str>>) -> Self {
+        self.more_mut().correlation_id = Some(id.into());
+        self
+    }
+
+    /// Sets [`causation`](Self::causation).
+    #[must_use]
+    pub fn with_causation(mut self, id: MessageId) -> Self {
+        self.more_mut().causation_id = Some(id);
+        self
+    }
+
+    /// Sets [`traceparent`](Self::traceparent).
+    #[must_use]
+    pub fn with_traceparent(mut self, traceparent: impl Into<Box<str>>) -> Self {
+        self.more_mut().traceparent = Some(traceparent.into());
+        self
+    }
+
+    /// Sets [`tenant`](Self::tenant).
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: impl Into<Box<str>>) -> Self {
+        self.more_mut().tenant = Some(tenant.into());
+        self
+    }
+
+    /// Sets [`actor`](Self::actor).
+    #[must_use]
+    pub fn with_actor(mut self, actor: impl Into<Box<str>>) -> Self {
+        self.more_mut().actor = Some(actor.into());
+        self
+    }
+
+    /// Sets [`partition_key`](Self::partition_key).
+    #[must_use]
+    pub fn with_partition_key(mut self, key: impl Into<Box<str>>) -> Self {
+        self.more_mut().partition_key = Some(key.into());
+        self
+    }
+
+    /// Sets [`occurred_at`](Self::occurred_at).
+    #[must_use]
+    pub fn with_occurred_at(mut self, at: Timestamp) -> Self {
+        self.more_mut().occurred_at = Some(at);
+        self
+    }
+
+    /// Sets [`deadline`](Self::deadline).
+    #[must_use]
+    pub fn with_deadline(mut self, at: Timestamp) -> Self {
+        self.more_mut().deadline = Some(at);
+        self
+    }
+
+    /// Sets one [`extension`](Self::extension).
+    #[must_use]
+    pub fn with_extension(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.more_mut().extensions.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets [`inbox`](Self::inbox): the command is applied once for this consumer and id, and its
+    /// repeat answers as the first did. The command needs a [`wire`](crate::Request::wire) form.
+    #[must_use]
+    pub fn with_inbox(mut self, consumer: impl Into<Box<str>>) -> Self {
+        self.more_mut().inbox = Some(consumer.into());
+        self
+    }
+
+    /// Metadata with the id `id` for something that this message causes: same tenant, actor, trace
+    /// and times, this message as its cause, no inbox.
+    #[must_use]
+    pub fn effect(&self, id: MessageId) -> Self {
+        let mut effect = Self { id: OnceLock::from(id), more: self.more.clone() };
+        let cause = self.id();
+        let more = effect.more_mut();
+        more.correlation_id.get_or_insert_with(|| cause.to_string().into());
+        more.causation_id = Some(cause);
+        more.inbox = None;
+        effect
+    }
+
+    /// The same with another id: the next of several effects of one cause.
+    #[must_use]
+    pub(crate) fn sibling(&self, id: MessageId) -> Self {
+        Self { id: OnceLock::from(id), more: self.more.clone() }
+    }
+
+    /// What a store keeps beside the id and the tenant, which have columns of their own.
+    pub fn to_json(&self) -> String {
+        match &self.more {
+            // Strings, ids and times only: there is nothing in it that JSON cannot take.
+            Some(more) => serde_json::to_string(&**more).unwrap_or_default(),
+            None => "{}".to_owned(),
+        }
+    }
+
+    /// What [`to_json`](Self::to_json) wrote, with the columns.
+    ///
+    /// # Errors
+    /// When the text is not what `to_json` writes.
+    pub fn from_json(id: MessageId, tenant: Option<&str>, json: &str) -> Result<Self, BoxError> {
+        let mut metadata = Self::with_id(id);
+        if json != "{}" {
+            metadata.more = Some(Arc::new(serde_json::from_str(json)?));
+        }
+        if let Some(tenant) = tenant {
+            metadata.more_mut().tenant = Some(tenant.into());
+        }
+        Ok(metadata)
+    }
+
+    /// Bytes of all names and values, for [`Limits::headers`](crate::Limits::headers).
+    pub fn size(&self) -> usize {
+        let Some(more) = &self.more else { return 0 };
+        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        text(&more.correlation_id)
+            + text(&more.traceparent)
+            + text(&more.actor)
+            + text(&more.partition_key)
+            + more.extensions.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+    }
+
+    pub(crate) fn fingerprint(&self, into: &mut Fingerprinter) {
+        into.add(self.to_json().as_bytes());
+    }
+
+    fn more_mut(&mut self) -> &mut More {
+        Arc::make_mut(self.more.get_or_insert_default())
+    }
+}
+
+/// A lazy id that is cloned before it is made would give two copies of one message two ids.
+impl Clone for Metadata {
+    fn clone(&self) -> Self {
+        self.sibling(self.id())
+    }
+}
+
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        let empty = More::default();
+        self.id() == other.id()
+            && self.more.as_deref().unwrap_or(&empty) == other.more.as_deref().unwrap_or(&empty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_clone_has_the_same_id() {
+        let metadata = Metadata::default();
+        assert_eq!(metadata.clone().id(), metadata.id());
+    }
+
+    #[test]
+    fn an_effect_keeps_the_conversation_and_drops_the_inbox() {
+        let command = Metadata::default().with_correlation("from-a-client").with_inbox("http");
+        let event = command.effect(MessageId::fresh());
+        assert_eq!(event.correlation(), Some("from-a-client"));
+        assert_eq!(event.inbox(), None);
+        let next = event.effect(MessageId::fresh());
+        assert_eq!(next.causation(), Some(event.id()));
+    }
+
+    #[test]
+    fn json_that_is_not_metadata_is_refused() {
+        let id = MessageId::fresh();
+        for json in ["", "[]x", r#"{"occurred_at":"soon"}"#] {
+            assert!(Metadata::from_json(id, None, json).is_err(), "{json}");
+        }
+    }
+
+    prop_compose! {
+        fn any_metadata()(
+            texts in prop::collection::vec(prop::option::of(".{0,20}"), 5),
+            times in prop::collection::vec(prop::option::of(any::<i64>()), 2),
+            causation in prop::option::of(any::<u128>()),
+            id in any::<u128>(),
+            extensions in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..4),
+        ) -> Metadata {
+            let uuid = |n| MessageId::from_uuid(uuid::Uuid::from_u128(n));
+            let text = |n: usize| texts[n].clone().map(Into::into);
+            let time = |n: usize| times[n].map(Timestamp::from_micros);
+            let more = More {
+                correlation_id: text(0),
+                causation_id: causation.map(uuid),
+                traceparent: text(1),
+                actor: text(2),
+                partition_key: text(3),
+                occurred_at: time(0),
+                deadline: time(1),
+                extensions,
+                tenant: text(4),
+                inbox: None,
+            };
+            Metadata { id: OnceLock::from(uuid(id)), more: Some(Arc::new(more)) }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_fields_come_back(metadata in any_metadata()) {
+            let back = Metadata::from_json(metadata.id(), metadata.tenant(), &metadata.to_json()).unwrap();
+            prop_assert_eq!(back, metadata);
+        }
+
+        #[test]
+        fn hostile_json_never_panics(text in ".*") {
+            let _ = Metadata::from_json(MessageId::fresh(), None, &text);
+        }
+    }
+}

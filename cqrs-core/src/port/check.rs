@@ -1,0 +1,243 @@
+//! What any store refuses before it writes: parts it does not offer, sizes over its limits,
+//! hostile names, and commits that contradict themselves.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::port::capabilities::{Capabilities, Limits, Support};
+use crate::port::commit::{Append, Commit, DocumentWrite, Expected, Guard, NewEvent};
+use crate::port::document::{Collection, DocumentKey};
+use crate::port::filter::Filter;
+use crate::port::stream_id::StreamId;
+
+impl Commit {
+    /// Checks the commit against what a store offers and takes. Every adapter calls it first.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported), [`TooLarge`](ErrorKind::TooLarge) or
+    /// [`Invalid`](ErrorKind::Invalid), each naming what is to blame (P24).
+    pub fn check(&self, capabilities: &Capabilities) -> Result<()> {
+        let Self {
+            id: _,
+            fences,
+            guards,
+            appends,
+            documents,
+            checkpoint,
+            inbox,
+            timers,
+            outgoing,
+            settled,
+            parked,
+        } = self;
+        let fenced = checkpoint.as_ref().is_some_and(|c| c.fence.is_some());
+        offers("leases", capabilities.leases, !fences.is_empty() || fenced)?;
+        offers("timers", capabilities.timers, !timers.is_empty())?;
+        offers("outgoing", capabilities.outgoing, !outgoing.is_empty())?;
+        offers("parked", capabilities.parked, !settled.is_empty() || !parked.is_empty())?;
+
+        let limits = &capabilities.limits;
+        let events = appends.iter().map(|a| a.events.len()).sum::<usize>();
+        let parts = [guards.len(), appends.len(), events, documents.len(), inbox.len()];
+        within("the commit's parts", parts.iter().sum(), limits.parts)?;
+        let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
+        let bodies = bodies.chain(documents.iter().flat_map(|d| &d.body).map(crate::Json::len));
+        within("the commit's bodies", bodies.sum(), limits.commit)?;
+
+        for append in appends {
+            check_append(append, limits)?;
+        }
+        distinct(appends.iter().map(|a| &a.stream), |stream| {
+            Error::invalid_field("appends", format!("two appends to {stream} in one commit"))
+        })?;
+        for document in documents {
+            check_document(document, limits)?;
+        }
+        distinct(documents.iter().map(|d| &d.key), |key| {
+            Error::invalid_field("documents", format!("{key} is written twice in one commit"))
+        })?;
+        for guard in guards {
+            match guard {
+                Guard::Stream { stream, .. } => check_stream(stream, limits)?,
+                Guard::Document { key, .. } => check_key(key, limits)?,
+                Guard::NoneMatching { filter, .. } => filter.check(limits)?,
+            }
+        }
+        for mark in inbox {
+            text("consumer", &mark.consumer, limits.id)?;
+            let reply = mark.reply.as_ref().map_or(0, bytes::Bytes::len);
+            within(&format!("the reply to message {}", mark.message), reply, limits.payload)?;
+        }
+        distinct(inbox.iter().map(|m| (&m.consumer, m.message)), |(consumer, message)| {
+            Error::invalid_field(
+                "inbox",
+                format!("message {message} is marked twice for {consumer}"),
+            )
+        })?;
+        if let Some(checkpoint) = checkpoint {
+            text("subscription", &checkpoint.subscription, limits.id)?;
+            if checkpoint.to < checkpoint.from {
+                let context = format!(
+                    "the checkpoint of `{}` would go back from {} to {}",
+                    checkpoint.subscription, checkpoint.from, checkpoint.to
+                );
+                return Err(Error::invalid_field("checkpoint", context));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collection {
+    /// Checks the names of a collection and its fields. Every adapter calls it first.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) or [`TooLarge`](ErrorKind::TooLarge), naming what is to
+    /// blame.
+    pub fn check(&self, limits: &Limits) -> Result<()> {
+        text("collection", &self.name, limits.name)?;
+        for field in &self.fields {
+            text("field", &field.name, limits.name)?;
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if !field.name.chars().all(plain) {
+                let context = format!(
+                    "`{}` of `{}` is no field name: letters, digits and _ only",
+                    field.name, self.name
+                );
+                return Err(Error::invalid_field("field", context));
+            }
+        }
+        distinct(self.fields.iter().map(|f| &f.name), |name| {
+            Error::invalid_field("field", format!("`{name}` of `{}` is declared twice", self.name))
+        })
+    }
+}
+
+impl Filter {
+    /// Checks the names in a filter. Every adapter calls it before it reads.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) when it lists more than [`Limits::parts`] entries or one
+    /// over its limit. Names that cannot exist match nothing and are no error.
+    pub fn check(&self, limits: &Limits) -> Result<()> {
+        let Self { types, categories, streams, tags, tenant: _, since: _ } = self;
+        let entries = types.len() + categories.len() + streams.len() + tags.len();
+        within("the filter's entries", entries, limits.parts)?;
+        let names = types.iter().chain(categories).map(AsRef::as_ref);
+        for name in names.chain(tags.iter().map(String::as_str)) {
+            within("a name in the filter", name.len(), limits.name)?;
+        }
+        for stream in streams {
+            within("a stream in the filter", stream.id.len(), limits.id)?;
+        }
+        Ok(())
+    }
+}
+
+fn offers(part: &'static str, support: Support, used: bool) -> Result<()> {
+    match support {
+        Support::No(reason) if used => {
+            let context = format!("this store does not take {part}: {reason}");
+            Err(Error::new(ErrorKind::Unsupported { part }, context))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn within(what: &str, size: usize, limit: usize) -> Result<()> {
+    if size <= limit {
+        return Ok(());
+    }
+    let kind = ErrorKind::TooLarge { what: what.to_owned(), size, limit };
+    Err(Error::new(kind, format!("{what}: {size}, at most {limit} are taken")))
+}
+
+/// A name or an id: not empty, bounded, and without control characters, which hide in logs and
+/// which not every database can store.
+fn text(field: &str, value: &str, limit: usize) -> Result<()> {
+    if value.is_empty() {
+        return Err(Error::invalid_field(field, format!("the {field} is empty")));
+    }
+    within(field, value.len(), limit)?;
+    if value.chars().any(char::is_control) {
+        let context = format!("the {field} {value:?} holds a control character");
+        return Err(Error::invalid_field(field, context));
+    }
+    Ok(())
+}
+
+fn check_stream(stream: &StreamId, limits: &Limits) -> Result<()> {
+    if let Some(tenant) = &stream.tenant {
+        text("tenant", tenant, limits.name)?;
+    }
+    text("category", &stream.category, limits.name)?;
+    text("stream", &stream.id, limits.id)
+}
+
+fn check_key(key: &DocumentKey, limits: &Limits) -> Result<()> {
+    if let Some(tenant) = &key.tenant {
+        text("tenant", tenant, limits.name)?;
+    }
+    text("collection", &key.collection, limits.name)?;
+    text("document", &key.id, limits.id)
+}
+
+fn check_append(append: &Append, limits: &Limits) -> Result<()> {
+    check_stream(&append.stream, limits)?;
+    if append.events.is_empty() {
+        let context = format!("the append to {} has no events: use a guard", append.stream);
+        return Err(Error::invalid_field("events", context));
+    }
+    append.events.iter().try_for_each(|event| check_event(event, append, limits))
+}
+
+fn check_event(event: &NewEvent, append: &Append, limits: &Limits) -> Result<()> {
+    text("event_type", &event.event_type, limits.name)?;
+    if event.schema_version == 0 {
+        let context = format!("`{}` has version 0: versions start at 1", event.event_type);
+        return Err(Error::invalid_field("schema_version", context));
+    }
+    within(&event.event_type, event.payload.len(), limits.payload)?;
+    within(&format!("the headers of {}", event.event_type), event.metadata.size(), limits.headers)?;
+    within(&format!("the tags of {}", event.event_type), event.tags.len(), limits.tags)?;
+    event.tags.iter().try_for_each(|tag| text("tag", tag, limits.name))?;
+    if let crate::Payload::Binary { content_type, .. } = &event.payload {
+        text("content_type", content_type, limits.name)?;
+    }
+    match event.metadata.tenant() {
+        Some(tenant) if append.stream.tenant.as_deref() != Some(tenant) => {
+            let context = format!("an event of tenant {tenant} for the stream {}", append.stream);
+            Err(Error::invalid_field("tenant", context))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_document(write: &DocumentWrite, limits: &Limits) -> Result<()> {
+    check_key(&write.key, limits)?;
+    match &write.body {
+        Some(body) => within(&write.key.to_string(), body.len(), limits.payload),
+        None if matches!(write.expected, Expected::NoStream | Expected::Exactly(0)) => {
+            let context = format!("{} is to be deleted and expected not to be there", write.key);
+            Err(Error::invalid_field("documents", context))
+        }
+        None => Ok(()),
+    }
+}
+
+fn distinct<T: Eq + Hash + Copy>(
+    items: impl ExactSizeIterator<Item = T>,
+    error: impl Fn(T) -> Error,
+) -> Result<()> {
+    if items.len() < 2 {
+        return Ok(());
+    }
+    let mut seen = HashSet::with_capacity(items.len());
+    for item in items {
+        if !seen.insert(item) {
+            return Err(error(item));
+        }
+    }
+    Ok(())
+}

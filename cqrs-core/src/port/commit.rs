@@ -1,0 +1,468 @@
+//! The one way to write: everything that belongs together, all or nothing.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::message::fingerprint::{Fingerprint, Fingerprinter};
+use crate::message::id::MessageId;
+use crate::message::metadata::Metadata;
+use crate::message::payload::{Json, Payload, PayloadRef};
+use crate::message::timestamp::Timestamp;
+use crate::port::document::DocumentKey;
+use crate::port::filter::Filter;
+use crate::port::stream_id::StreamId;
+use crate::port::{Position, Version};
+
+/// Everything that is written at once, all or nothing (P1). There is no second way to write.
+///
+/// Grows by fields: it is `Default`, and exhaustive, so that a new part is a compile error in an
+/// adapter that takes the commit apart.
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{Append, Commit, Committed, Expected, Json, NewEvent, Payload, Store, StreamId};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let store = MemoryStore::default();
+/// let event = NewEvent::new("bank.opened", Payload::Json(Json::parse(r#"{"owner":"Ada"}"#)?));
+/// let commit = Commit {
+///     appends: vec![Append {
+///         stream: StreamId::new("account", "17"),
+///         expected: Expected::NoStream,
+///         events: vec![event],
+///     }],
+///     ..Commit::default()
+/// };
+/// assert_eq!(store.commit(commit.clone()).await?, Committed::Now { position: 1 });
+/// // The same commit again, as after a lost answer:
+/// assert_eq!(store.commit(commit).await?, Committed::Before { position: 1, reply: None });
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Commit {
+    /// Makes a repeat known (P5). The default is a fresh one.
+    pub id: CommitId,
+    /// Leases that must still be ours.
+    pub fences: Vec<Fence>,
+    /// What is not written, but must still hold.
+    pub guards: Vec<Guard>,
+    /// New events, by stream.
+    pub appends: Vec<Append>,
+    /// Documents to write or delete.
+    pub documents: Vec<DocumentWrite>,
+    /// How far a subscription got.
+    pub checkpoint: Option<CheckpointWrite>,
+    /// Messages that are handled by this commit.
+    pub inbox: Vec<InboxMark>,
+    /// Timers to set or cancel.
+    pub timers: Vec<TimerWrite>,
+    /// Messages to send once this is durable.
+    pub outgoing: Vec<Outgoing>,
+    /// Outgoing messages, timers and parked entries that are done.
+    pub settled: Vec<Settled>,
+    /// Messages set aside.
+    pub parked: Vec<ParkedWrite>,
+}
+
+/// The id of a commit, best derived from the message that is handled. See [`Commit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommitId(pub MessageId);
+
+impl Default for CommitId {
+    /// A fresh one.
+    fn default() -> Self {
+        Self(MessageId::fresh())
+    }
+}
+
+/// What an append, a document or a guard expects to find. A violated expectation fails the whole
+/// commit with a [`Conflict`](crate::Conflict) that carries the real version (P2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Expected {
+    /// Whatever is there.
+    Any,
+    /// Nothing: the stream or document does not exist.
+    NoStream,
+    /// Something.
+    Exists,
+    /// This version; `Exactly(0)` is `NoStream`.
+    Exactly(Version),
+}
+
+impl Expected {
+    /// Whether it holds at a version; 0: it does not exist.
+    pub const fn holds(self, actual: Version) -> bool {
+        match self {
+            Self::Any => true,
+            Self::NoStream => actual == 0,
+            Self::Exists => actual > 0,
+            Self::Exactly(version) => actual == version,
+        }
+    }
+}
+
+/// Events for one stream. A commit names a stream at most once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    /// The stream.
+    pub stream: StreamId,
+    /// What must be there.
+    pub expected: Expected,
+    /// One or more events, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// An event that is not recorded yet.
+///
+/// See [`Commit`] for an example.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// Its id, unique in the log for ever (P5), with the rest of its metadata. Its tenant is the
+    /// stream's.
+    pub metadata: Metadata,
+    /// Name of its type.
+    pub event_type: Cow<'static, str>,
+    /// Version of its body.
+    pub schema_version: u16,
+    /// Marks to find it by.
+    pub tags: Vec<String>,
+    /// Its body.
+    pub payload: Payload,
+}
+
+impl NewEvent {
+    /// Version 1 of a type, with a fresh id.
+    pub fn new(event_type: impl Into<Cow<'static, str>>, payload: Payload) -> Self {
+        Self {
+            metadata: Metadata::default(),
+            event_type: event_type.into(),
+            schema_version: 1,
+            tags: Vec::new(),
+            payload,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> MessageId {
+        self.metadata.id()
+    }
+}
+
+/// What was read and must still hold when the commit is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guard {
+    /// A stream.
+    Stream {
+        /// Which one.
+        stream: StreamId,
+        /// What must be there.
+        expected: Expected,
+    },
+    /// A document.
+    Document {
+        /// Which one.
+        key: DocumentKey,
+        /// What must be there.
+        expected: Expected,
+    },
+    /// No event that matches came after a position: a dynamic consistency boundary
+    /// (<https://dcb.events>).
+    NoneMatching {
+        /// Which events.
+        filter: Filter,
+        /// The position up to which they were read.
+        after: Position,
+    },
+}
+
+/// A document to write or to delete. A commit names a document at most once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentWrite {
+    /// Which one.
+    pub key: DocumentKey,
+    /// What must be there; `NoStream`: no such document.
+    pub expected: Expected,
+    /// What it says from now on; `None` deletes it.
+    pub body: Option<Json>,
+}
+
+impl DocumentWrite {
+    /// Writes a document.
+    pub fn put(key: DocumentKey, expected: Expected, body: Json) -> Self {
+        Self { key, expected, body: Some(body) }
+    }
+
+    /// Deletes a document. One that is not there stays away.
+    pub fn delete(key: DocumentKey, expected: Expected) -> Self {
+        Self { key, expected, body: None }
+    }
+}
+
+/// A lease that must still be ours when the commit is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// Name of the lease.
+    pub lease: String,
+    /// The token it was given out with.
+    pub token: u64,
+}
+
+/// How far a partition of a subscription got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointWrite {
+    /// The subscription.
+    pub subscription: String,
+    /// The partition.
+    pub partition: u32,
+    /// Where the checkpoint must stand; 0: nowhere yet.
+    pub from: Position,
+    /// Where it stands afterwards.
+    pub to: Position,
+    /// The lease under which it is written.
+    pub fence: Option<Fence>,
+}
+
+/// A message that is handled by this commit, so that its repeat has no second effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxMark {
+    /// Who handles it.
+    pub consumer: String,
+    /// Which message.
+    pub message: MessageId,
+    /// What the message said: the same id with another content is an error.
+    pub fingerprint: Fingerprint,
+    /// What to answer its repeat.
+    pub reply: Option<Bytes>,
+}
+
+/// A timer to set or to cancel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimerWrite {
+    /// Who set it.
+    pub owner: String,
+    /// Which of the owner's.
+    pub name: String,
+    /// Counts the times it was set, so that a late one is known.
+    pub generation: u64,
+    /// When it is due; `None` cancels it.
+    pub due: Option<Timestamp>,
+}
+
+/// A message to send once the commit is durable. It gets a position in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    /// Its id and the rest of its metadata.
+    pub metadata: Metadata,
+    /// What it is.
+    pub kind: OutgoingKind,
+    /// Name of the command or message.
+    pub name: Cow<'static, str>,
+    /// Messages with one key are sent in order.
+    pub key: String,
+    /// What it says.
+    pub body: Payload,
+    /// Not to be sent earlier.
+    pub not_before: Option<Timestamp>,
+}
+
+/// What an [`Outgoing`] message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutgoingKind {
+    /// To be handled by exactly one.
+    Command,
+    /// For whoever listens.
+    Message,
+}
+
+/// Something that is done and can be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// An outgoing message, by its id.
+    Outgoing(MessageId),
+    /// A timer that has fired, by owner, name and generation.
+    Timer {
+        /// Who set it.
+        owner: String,
+        /// Which of the owner's.
+        name: String,
+        /// Which setting of it.
+        generation: u64,
+    },
+    /// A parked entry.
+    Parked {
+        /// The subscription.
+        subscription: String,
+        /// Its position.
+        position: Position,
+    },
+}
+
+/// A message that is set aside because it cannot be handled now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedWrite {
+    /// The subscription.
+    pub subscription: String,
+    /// Its partition.
+    pub partition: u32,
+    /// The key behind which later messages queue up.
+    pub key: String,
+    /// Its position.
+    pub position: Position,
+    /// Why.
+    pub cause: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// It was applied now.
+    Now {
+        /// Position of its last event, or of the log's last one when it has none.
+        position: Position,
+    },
+    /// It, or every message that it marks as handled, was applied before; nothing was written.
+    Before {
+        /// What the position was then.
+        position: Position,
+        /// What was stored then to answer the message with.
+        reply: Option<Bytes>,
+    },
+}
+
+impl Committed {
+    /// The position, now or then.
+    pub const fn position(&self) -> Position {
+        match self {
+            Self::Now { position } | Self::Before { position, .. } => *position,
+        }
+    }
+}
+
+impl Commit {
+    /// A digest of everything but the id, to tell a repeat from another commit under the same id.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let Self {
+            id: _,
+            fences,
+            guards,
+            appends,
+            documents,
+            checkpoint,
+            inbox,
+            timers,
+            outgoing,
+            settled,
+            parked,
+        } = self;
+        let mut f = Fingerprinter::new();
+        f.number(appends.len() as u64);
+        for Append { stream, expected, events } in appends {
+            add_stream(&mut f, stream);
+            add_expected(&mut f, *expected);
+            f.number(events.len() as u64);
+            for event in events {
+                add_event(&mut f, event);
+            }
+        }
+        f.number(documents.len() as u64);
+        for DocumentWrite { key, expected, body } in documents {
+            add_key(&mut f, key);
+            add_expected(&mut f, *expected);
+            f.add(body.as_ref().map_or("", Json::as_str).as_bytes());
+        }
+        f.number(inbox.len() as u64);
+        for InboxMark { consumer, message, fingerprint, reply } in inbox {
+            f.add(consumer.as_bytes());
+            f.add(message.uuid().as_bytes());
+            f.add(fingerprint.as_bytes());
+            f.add(reply.as_deref().unwrap_or_default());
+        }
+        // The rest is rare and short: its debug form is as good as any.
+        let rest = (fences, guards, checkpoint, timers, settled, parked);
+        if !is_empty(rest) {
+            f.add(format!("{rest:?}").as_bytes());
+        }
+        for Outgoing { metadata, kind, name, key, body, not_before } in outgoing {
+            f.add(metadata.id().uuid().as_bytes());
+            metadata.fingerprint(&mut f);
+            f.add(format!("{kind:?} {not_before:?}").as_bytes());
+            f.add(name.as_bytes());
+            f.add(key.as_bytes());
+            add_payload(&mut f, body.as_ref());
+        }
+        f.finish()
+    }
+}
+
+type Rest<'a> = (
+    &'a Vec<Fence>,
+    &'a Vec<Guard>,
+    &'a Option<CheckpointWrite>,
+    &'a Vec<TimerWrite>,
+    &'a Vec<Settled>,
+    &'a Vec<ParkedWrite>,
+);
+
+fn is_empty((fences, guards, checkpoint, timers, settled, parked): Rest<'_>) -> bool {
+    fences.is_empty()
+        && guards.is_empty()
+        && checkpoint.is_none()
+        && timers.is_empty()
+        && settled.is_empty()
+        && parked.is_empty()
+}
+
+fn add_stream(f: &mut Fingerprinter, stream: &StreamId) {
+    f.add(stream.tenant.as_deref().unwrap_or_default().as_bytes());
+    f.add(stream.category.as_bytes());
+    f.add(stream.id.as_bytes());
+}
+
+fn add_key(f: &mut Fingerprinter, key: &DocumentKey) {
+    f.add(key.tenant.as_deref().unwrap_or_default().as_bytes());
+    f.add(key.collection.as_bytes());
+    f.add(key.id.as_bytes());
+}
+
+fn add_expected(f: &mut Fingerprinter, expected: Expected) {
+    let (kind, version) = match expected {
+        Expected::Any => (0, 0),
+        Expected::Exists => (1, 0),
+        Expected::NoStream => (2, 0),
+        Expected::Exactly(version) => (2, version),
+    };
+    f.number(kind);
+    f.number(version);
+}
+
+fn add_event(f: &mut Fingerprinter, event: &NewEvent) {
+    let NewEvent { metadata, event_type, schema_version, tags, payload } = event;
+    f.add(metadata.id().uuid().as_bytes());
+    metadata.fingerprint(f);
+    f.add(event_type.as_bytes());
+    f.number(u64::from(*schema_version));
+    f.number(tags.len() as u64);
+    for tag in tags {
+        f.add(tag.as_bytes());
+    }
+    add_payload(f, payload.as_ref());
+}
+
+fn add_payload(f: &mut Fingerprinter, payload: PayloadRef<'_>) {
+    match payload {
+        PayloadRef::Json(text) => {
+            f.number(0);
+            f.add(text.as_bytes());
+        }
+        PayloadRef::Binary { content_type, bytes } => {
+            f.number(1);
+            f.add(content_type.as_bytes());
+            f.add(bytes);
+        }
+        PayloadRef::Erased => f.number(2),
+    }
+}

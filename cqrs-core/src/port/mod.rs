@@ -1,0 +1,19 @@
+//! What an adapter implements and the facades call: names and bytes only, one concept a file.
+
+pub(crate) mod capabilities;
+pub(crate) mod check;
+pub(crate) mod clock;
+pub(crate) mod commit;
+pub(crate) mod document;
+pub(crate) mod filter;
+pub(crate) mod page;
+pub(crate) mod read;
+pub(crate) mod store;
+pub(crate) mod stream_id;
+
+/// A place in the log, from 1; 0 is before the first event. Positions strictly increase in commit
+/// order and may have gaps (P3).
+pub type Position = u64;
+
+/// A place in a stream, from 1 without gaps; 0: the stream does not exist (P3).
+pub type Version = u64;

@@ -1,0 +1,1 @@
+//! Conformance suites, given-when-then scenarios and fault tools for stores and services.
