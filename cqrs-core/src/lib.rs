@@ -1,11 +1,28 @@
 //! Commands, queries and events: the traits, the typed facades and the in-memory store.
 
+mod app;
+mod documents;
+mod domain;
 mod error;
+mod handler;
+mod load;
 pub mod memory;
 mod message;
+mod once;
 mod port;
+mod repository;
+mod retry;
+mod work;
 
+pub use app::{App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending};
+pub use documents::{Documents, Versioned};
+pub use domain::aggregate::{Aggregate, AggregateId};
+pub use domain::context::Context;
+pub use domain::decide::{Decide, Decision};
+pub use domain::entity::Entity;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
+pub use handler::{Answer, Call, Handler, Inject, IntoHandler, Res, Resources};
+pub use load::{At, Loaded};
 pub use message::envelope::{Envelope, Reply};
 pub use message::event::{Event, EventType};
 pub use message::event_set::{EventSet, Raw};
@@ -32,3 +49,6 @@ pub use port::read::{PageSize, ReadLog, ReadStream};
 pub use port::store::{Head, InboxEntry, LogId, Pages, Store};
 pub use port::stream_id::StreamId;
 pub use port::{Position, Version};
+pub use repository::Repository;
+pub use retry::ConflictRetry;
+pub use work::Work;

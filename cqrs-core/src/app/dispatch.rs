@@ -1,0 +1,144 @@
+//! Requests by name, from bytes: what HTTP and the buses hand in.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::app::App;
+use crate::error::{Error, ErrorKind, Failure, Rejection};
+use crate::message::metadata::Metadata;
+use crate::message::request::{RequestKind, Visibility};
+use crate::port::Position;
+
+/// A request as it comes from outside. See [`App::dispatch`].
+#[derive(Debug, Clone)]
+pub struct RawRequest {
+    /// Name of the request.
+    pub name: String,
+    /// Version of its form; `None`: the current one.
+    pub version: Option<u16>,
+    /// What kind it must be; `None`: either.
+    pub kind: Option<RequestKind>,
+    /// Id, tenant, actor and the rest.
+    pub metadata: Metadata,
+    /// The request in its wire form.
+    pub body: Bytes,
+}
+
+/// An answer in its wire form. See [`App::dispatch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawReply {
+    /// Position of the commit; `None` when nothing was written.
+    pub position: Option<Position>,
+    /// Media type of the body.
+    pub content_type: &'static str,
+    /// The output in its wire form.
+    pub body: Bytes,
+}
+
+/// A rejection in its wire form. See [`App::dispatch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawRejection {
+    /// [`Rejection::code`].
+    pub code: &'static str,
+    /// [`Rejection::field`].
+    pub field: Option<String>,
+    /// What the rejection says to people.
+    pub detail: String,
+    /// Media type of the body.
+    pub content_type: &'static str,
+    /// The rejection in its wire form.
+    pub body: Bytes,
+}
+
+/// What comes of a request from outside.
+pub type RawAnswer = Result<RawReply, Failure<RawRejection>>;
+
+impl RawRequest {
+    /// A request without metadata, at the current version.
+    pub fn new(name: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self {
+            name: name.into(),
+            version: None,
+            kind: None,
+            metadata: Metadata::default(),
+            body: body.into(),
+        }
+    }
+}
+
+impl App {
+    /// Calls a request's handler by its name, from bytes: the same handler that
+    /// [`send`](Self::send) calls.
+    ///
+    /// ```
+    /// use cqrs_core::{App, ErrorKind, Failure, Never, Query, RawRequest, Request, RequestKind, Wire};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Double { n: u64 }
+    /// impl Request for Double {
+    ///     const NAME: &'static str = "double";
+    ///     const KIND: RequestKind = RequestKind::Query;
+    ///     type Output = u64;
+    ///     type Error = Never;
+    ///     fn wire() -> Option<Wire<Self>> { Some(Wire::json()) }
+    /// }
+    /// impl Query for Double {}
+    /// async fn double(d: Double) -> Result<u64, Never> { Ok(d.n * 2) }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = App::builder().handler(double).build()?;
+    /// let reply = app.dispatch(RawRequest::new("double", r#"{"n":4}"#)).await?;
+    /// assert_eq!(&reply.body[..], b"8");
+    ///
+    /// let Err(Failure::Failed(error)) = app.dispatch(RawRequest::new("double", "{}")).await else { panic!() };
+    /// assert!(matches!(error.kind(), ErrorKind::Decode { .. }));
+    /// # Ok::<_, cqrs_core::BoxError>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Failure::Rejected`] when the domain says no. [`Failure::Failed`] with
+    /// [`UnknownName`](ErrorKind::UnknownName) when no handler has the name, the request is
+    /// [internal](Visibility::Internal) or of the other kind; [`TooLarge`](ErrorKind::TooLarge) when
+    /// the body is over the limit of the app; [`Decode`](ErrorKind::Decode) when it is not the
+    /// request, or not of its version; or as the handler says.
+    pub async fn dispatch(&self, request: RawRequest) -> RawAnswer {
+        let RawRequest { name, version, kind, metadata, body } = request;
+        let entry = self.0.registry.named(&name).filter(|entry| {
+            entry.visibility() == Visibility::Public && kind.is_none_or(|kind| kind == entry.kind())
+        });
+        let Some(entry) = entry else {
+            // The name comes from outside: quoted, and cut.
+            let name: String = name.chars().take(100).collect();
+            let context = format!("no request {name:?} can be called from outside");
+            return Err(Error::new(ErrorKind::UnknownName, context).into());
+        };
+        let (size, limit) = (body.len(), self.0.max_body);
+        if size > limit {
+            let context =
+                format!("the body of `{name}` has {size} bytes, at most {limit} are taken");
+            return Err(Error::new(ErrorKind::TooLarge { what: name, size, limit }, context).into());
+        }
+        entry.call_raw(version, metadata, body).await
+    }
+}
+
+impl fmt::Display for RawRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for RawRejection {}
+
+impl Rejection for RawRejection {
+    fn code(&self) -> &'static str {
+        self.code
+    }
+
+    fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+}

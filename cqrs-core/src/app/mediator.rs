@@ -1,0 +1,99 @@
+//! The app inside one of its handlers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::app::{App, Handle};
+use crate::error::{Error, ErrorKind, Failure, Problem, Result};
+use crate::handler::{Call, Inject, Resources};
+use crate::message::metadata::Metadata;
+use crate::message::request::{Command, Query};
+
+/// The app as a parameter of a handler. What is sent with it is known as an effect of the request
+/// that is handled: same correlation, tenant and actor, and an id derived from the request's.
+///
+/// ```
+/// use cqrs_core::{Failure, Mediator, Never};
+/// # use cqrs_core::{App, Query, Request, RequestKind};
+/// # struct Double(u64);
+/// # impl Request for Double {
+/// #     const NAME: &'static str = "double";
+/// #     const KIND: RequestKind = RequestKind::Query;
+/// #     type Output = u64;
+/// #     type Error = Never;
+/// # }
+/// # impl Query for Double {}
+/// # struct Quadruple(u64);
+/// # impl Request for Quadruple {
+/// #     const NAME: &'static str = "quadruple";
+/// #     const KIND: RequestKind = RequestKind::Query;
+/// #     type Output = u64;
+/// #     type Error = Never;
+/// # }
+/// # impl Query for Quadruple {}
+/// # async fn double(d: Double) -> Result<u64, Never> { Ok(d.0 * 2) }
+///
+/// async fn quadruple(q: Quadruple, app: Mediator) -> Result<u64, Failure<Never>> {
+///     let doubled = app.ask(Double(q.0)).await?;
+///     app.ask(Double(doubled)).await
+/// }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let app = App::builder().handler(double).handler(quadruple).build()?;
+/// assert_eq!(app.ask(Quadruple(3)).await?, 12);
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Mediator {
+    app: Handle,
+    parent: Metadata,
+    sent: Arc<AtomicU32>,
+}
+
+impl Mediator {
+    /// Sends a command, in a commit of its own.
+    ///
+    /// # Errors
+    /// As [`App::send`]; [`Unavailable`](ErrorKind::Unavailable) when the app is gone.
+    pub async fn send<C: Command>(&self, command: C) -> Result<C::Output, Failure<C::Error>> {
+        self.app()?.send(command).with(self.next()).await
+    }
+
+    /// Asks a query.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn ask<Q: Query>(&self, query: Q) -> Result<Q::Output, Failure<Q::Error>> {
+        self.app()?.ask(query).with(self.next()).await
+    }
+
+    fn app(&self) -> Result<App> {
+        let app = self.app.get().and_then(std::sync::Weak::upgrade);
+        let gone = || Error::new(ErrorKind::Unavailable, "the app has been dropped");
+        app.map(App).ok_or_else(gone)
+    }
+
+    fn next(&self) -> Metadata {
+        let n = self.sent.fetch_add(1, Ordering::Relaxed);
+        self.parent.effect(self.parent.id().derived("sent", n))
+    }
+}
+
+impl Inject for Mediator {
+    type Ready = Self;
+
+    fn resolve(from: &Resources, _: &'static str) -> Result<Self, Problem> {
+        Ok(Self { app: from.app.clone(), parent: Metadata::default(), sent: Arc::default() })
+    }
+
+    fn bind(ready: &Self, call: &Call) -> Self {
+        Self { app: ready.app.clone(), parent: call.metadata().clone(), sent: Arc::default() }
+    }
+}
+
+impl fmt::Debug for Mediator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mediator").field("parent", &self.parent.id()).finish_non_exhaustive()
+    }
+}

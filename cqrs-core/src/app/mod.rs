@@ -1,0 +1,91 @@
+//! The app: all handlers of a service behind one value that sends, asks and dispatches.
+
+mod builder;
+mod dispatch;
+mod mediator;
+mod sending;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::error::{Error, ErrorKind};
+use crate::handler::Registry;
+use crate::message::request::{Command, Query, Request, RequestKind};
+
+pub use builder::AppBuilder;
+pub use dispatch::{RawAnswer, RawRejection, RawReply, RawRequest};
+pub use mediator::Mediator;
+pub use sending::Sending;
+
+/// All handlers of a service. Its clones are handles on the same app.
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{App, Command, Never, Request, RequestKind};
+///
+/// struct Ping;
+/// impl Request for Ping {
+///     const NAME: &'static str = "ping";
+///     const KIND: RequestKind = RequestKind::Command;
+///     type Output = &'static str;
+///     type Error = Never;
+/// }
+/// impl Command for Ping {}
+///
+/// async fn ping(_: Ping) -> Result<&'static str, Never> { Ok("pong") }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let app = App::builder().store(MemoryStore::default()).handler(ping).build()?;
+/// assert_eq!(app.send(Ping).await?, "pong");
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+pub(crate) struct Inner {
+    registry: Registry,
+    max_body: usize,
+}
+
+/// The app as its own handlers know it: weak, or the app would own itself.
+pub(crate) type Handle = Arc<OnceLock<Weak<Inner>>>;
+
+impl App {
+    /// An app without handlers yet.
+    pub fn builder() -> AppBuilder {
+        AppBuilder::new()
+    }
+
+    /// Sends a command to its handler. Nothing happens until the future is awaited.
+    ///
+    /// The future's error is [`Failure::Rejected`](crate::Failure::Rejected) when the domain said
+    /// no, [`Failure::Failed`](crate::Failure::Failed) otherwise. Cancel safety: when it is dropped
+    /// the command may still be applied.
+    pub fn send<C: Command>(&self, command: C) -> Sending<'_, C> {
+        const { assert!(matches!(C::KIND, RequestKind::Command), "a query that implements Command") };
+        Sending::new(&self.0, command)
+    }
+
+    /// Asks a query. Nothing happens until the future is awaited; errors as [`send`](Self::send).
+    pub fn ask<Q: Query>(&self, query: Q) -> Sending<'_, Q> {
+        const { assert!(matches!(Q::KIND, RequestKind::Query), "a command that implements Query") };
+        Sending::new(&self.0, query)
+    }
+
+    /// Names of all requests that have a handler, sorted.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.registry.names()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("names", &self.names()).finish()
+    }
+}
+
+fn no_handler<R: Request>() -> Error {
+    let context = format!("nobody handles `{}` in this app", R::NAME);
+    Error::new(ErrorKind::UnknownName, context)
+}

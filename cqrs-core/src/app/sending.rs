@@ -1,0 +1,80 @@
+//! A request on its way: a future with the metadata still open.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::app::{Inner, no_handler};
+use crate::error::Failure;
+use crate::handler::Answer;
+use crate::message::envelope::Envelope;
+use crate::message::metadata::Metadata;
+use crate::message::request::Request;
+
+/// A request on its way. Await it for the output, or [`reply`](Self::reply) for the position too.
+///
+/// See [`App`](crate::App) for an example.
+#[must_use = "nothing is sent until this is awaited"]
+pub struct Sending<'a, R: Request> {
+    app: &'a Inner,
+    state: State<'a, R>,
+}
+
+enum State<'a, R: Request> {
+    New(Option<Envelope<R>>),
+    Handled(Pin<Box<dyn Future<Output = Answer<R>> + Send + 'a>>),
+}
+
+/// Nothing in it is pinned in place: the handler's future is boxed.
+impl<R: Request> Unpin for Sending<'_, R> {}
+
+impl<'a, R: Request> Sending<'a, R> {
+    pub(super) fn new(app: &'a Inner, request: R) -> Self {
+        Self { app, state: State::New(Some(request.into())) }
+    }
+
+    /// Sends it with this metadata: an id of the caller's, a tenant, a cause.
+    pub fn with(mut self, metadata: Metadata) -> Self {
+        if let State::New(Some(envelope)) = &mut self.state {
+            envelope.metadata = metadata;
+        }
+        self
+    }
+
+    /// The output, and the position of the commit behind it.
+    ///
+    /// # Errors
+    /// As awaiting it: see [`App::send`](crate::App::send).
+    pub async fn reply(mut self) -> Answer<R> {
+        std::future::poll_fn(move |context| self.poll_reply(context)).await
+    }
+
+    fn poll_reply(&mut self, context: &mut Context<'_>) -> Poll<Answer<R>> {
+        if let State::New(envelope) = &mut self.state {
+            let handler = self.app.registry.get::<R>();
+            let Some((envelope, handler)) = envelope.take().zip(handler) else {
+                return Poll::Ready(Err(Failure::Failed(no_handler::<R>())));
+            };
+            self.state = State::Handled(handler.call(envelope));
+        }
+        match &mut self.state {
+            State::Handled(handling) => handling.as_mut().poll(context),
+            State::New(_) => Poll::Pending,
+        }
+    }
+}
+
+impl<R: Request> Future for Sending<'_, R> {
+    type Output = Result<R::Output, Failure<R::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_reply(context).map(|answer| answer.map(|reply| reply.output))
+    }
+}
+
+impl<R: Request> fmt::Debug for Sending<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sending").field(&R::NAME).finish()
+    }
+}

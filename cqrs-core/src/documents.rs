@@ -1,0 +1,207 @@
+//! Entities of one kind: get, find by a declared field, page.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use crate::domain::entity::Entity;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::payload::Json;
+use crate::port::Version;
+use crate::port::document::{Document, DocumentKey, FieldValue, FindDocuments};
+use crate::port::store::Store;
+
+/// The entities of one kind in a store. They are written with [`Work`](crate::Work).
+///
+/// ```
+/// use std::sync::Arc;
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{Documents, Entity, Metadata, Store, Work};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Serialize, Deserialize)]
+/// # struct Tutor { id: String, city: String }
+/// # impl Entity for Tutor {
+/// #     const COLLECTION: &'static str = "tutor";
+/// #     const INDEXED: &'static [&'static str] = &["city"];
+/// #     fn id(&self) -> String { self.id.clone() }
+/// # }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+/// let tutors = Documents::<Tutor>::new(store.clone());
+/// tutors.declare().await?;
+///
+/// let work = Work::new(store.clone(), Metadata::default());
+/// work.insert(&Tutor { id: "17".into(), city: "Paris".into() })?;
+/// work.commit().await?;
+///
+/// let work = Work::new(store, Metadata::default());
+/// let mut tutor = work.get::<Tutor>("17").await?.unwrap();
+/// tutor.city = "London".into();
+/// work.save(&tutor)?;
+/// work.commit().await?;
+///
+/// let found = tutors.find("city", "London").await?;
+/// assert_eq!((found[0].id.as_str(), found[0].version()), ("17", 2));
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
+pub struct Documents<T> {
+    store: Arc<dyn Store>,
+    tenant: Option<Box<str>>,
+    entity: PhantomData<fn() -> T>,
+}
+
+impl<T: Entity> Documents<T> {
+    /// The entities in a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, tenant: None, entity: PhantomData }
+    }
+
+    /// Those of a tenant.
+    #[must_use]
+    pub fn of_tenant(mut self, tenant: impl Into<Box<str>>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// Tells the store of the collection and its fields. Once at start-up, before the first write.
+    ///
+    /// # Errors
+    /// As [`Store::declare`].
+    pub async fn declare(&self) -> Result<()> {
+        self.store.declare(T::collection()).await
+    }
+
+    /// One of them; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// [`Decode`](ErrorKind::Decode) when its body is not a `T`; when the store cannot be read.
+    pub async fn get(&self, id: &str) -> Result<Option<Versioned<T>>> {
+        get(&*self.store, self.tenant.as_deref(), id).await
+    }
+
+    /// The first 100 with this value in a declared field, by id.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn find(
+        &self,
+        field: &'static str,
+        value: impl Into<FieldValue>,
+    ) -> Result<Vec<Versioned<T>>> {
+        self.query(FindDocuments::by(T::COLLECTION, field, value)).await
+    }
+
+    /// A page of them, in the order of their ids. Collection and tenant are this facade's.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) when the field is not declared, [`Decode`](ErrorKind::Decode)
+    /// when a body is not a `T`; when the store cannot be read.
+    pub async fn query(&self, find: FindDocuments) -> Result<Vec<Versioned<T>>> {
+        let tenant = self.tenant.clone();
+        let find = FindDocuments { tenant, collection: T::COLLECTION.into(), ..find };
+        self.store.find_documents(find).await?.into_iter().map(decode).collect()
+    }
+}
+
+/// An entity and the version at which it was read. It derefs to the entity.
+///
+/// See [`Documents`] for an example.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned<T> {
+    value: T,
+    id: String,
+    version: Version,
+}
+
+impl<T> Versioned<T> {
+    /// How often it was written.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The entity, owned.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+
+    pub(crate) fn stored_id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl<T: Entity> Versioned<T> {
+    /// The id, unless it was changed since the entity was read.
+    pub(crate) fn checked_id(&self) -> Result<&str> {
+        if self.value.id() == self.id {
+            return Ok(&self.id);
+        }
+        let context = format!(
+            "{}/{} was given the id {}: delete the one and insert the other",
+            T::COLLECTION,
+            self.id,
+            self.value.id()
+        );
+        Err(Error::invalid_field("id", context))
+    }
+}
+
+impl<T> Deref for Versioned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for Versioned<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+pub(crate) fn key<T: Entity>(tenant: Option<&str>, id: &str) -> DocumentKey {
+    DocumentKey { tenant: tenant.map(Into::into), ..DocumentKey::new(T::COLLECTION, id) }
+}
+
+pub(crate) async fn get<T: Entity>(
+    store: &dyn Store,
+    tenant: Option<&str>,
+    id: &str,
+) -> Result<Option<Versioned<T>>> {
+    store.document(&key::<T>(tenant, id)).await?.map(decode).transpose()
+}
+
+pub(crate) fn encode<T: Entity>(entity: &T) -> Result<Json> {
+    Json::encode(entity).map_err(|cause| {
+        let context = format!("{}/{} cannot be encoded: {cause}", T::COLLECTION, entity.id());
+        Error::new(ErrorKind::Internal, context).with_source(cause)
+    })
+}
+
+fn decode<T: Entity>(document: Document) -> Result<Versioned<T>> {
+    let Document { id, version, body } = document;
+    match body.decode() {
+        Ok(value) => Ok(Versioned { value, id, version }),
+        Err(cause) => {
+            let kind = ErrorKind::Decode { message: T::COLLECTION.to_owned(), field: None };
+            let context =
+                format!("{}/{id} at version {version} cannot be read: {cause}", T::COLLECTION);
+            Err(Error::new(kind, context).with_source(cause))
+        }
+    }
+}
+
+impl<T> Clone for Documents<T> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), tenant: self.tenant.clone(), entity: PhantomData }
+    }
+}
+
+impl<T: Entity> fmt::Debug for Documents<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Documents").field("collection", &T::COLLECTION).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! What a decision may know beside the state and the command: the time, ids, metadata.
+
+use std::cell::Cell;
+
+use crate::message::id::MessageId;
+use crate::message::metadata::Metadata;
+use crate::message::timestamp::Timestamp;
+use crate::port::Version;
+
+/// What a decision may know beside the state and the command. See [`Decide`](crate::Decide).
+///
+/// It is handed in, so that a test says what time it is and which ids are made.
+///
+/// ```
+/// use cqrs_core::{Context, Metadata, Timestamp};
+///
+/// let command = Metadata::default();
+/// let (first, again) = (
+///     Context::new(Timestamp::UNIX_EPOCH, &command, 0),
+///     Context::new(Timestamp::UNIX_EPOCH, &command, 0),
+/// );
+/// assert!(!first.exists());
+/// // The retry of a command makes the same ids.
+/// assert_eq!(first.new_id(), again.new_id());
+/// assert_ne!(first.new_id(), first.new_id());
+/// ```
+#[derive(Debug)]
+pub struct Context<'a> {
+    now: Timestamp,
+    metadata: &'a Metadata,
+    version: Version,
+    /// `Cell`: a context is not `Sync` on purpose, it never crosses an await.
+    made: Cell<u32>,
+}
+
+impl<'a> Context<'a> {
+    /// A context for a command with this metadata, decided on at this time by an aggregate at this
+    /// version.
+    pub fn new(now: Timestamp, metadata: &'a Metadata, version: Version) -> Self {
+        Self { now, metadata, version, made: Cell::new(0) }
+    }
+
+    /// The same, after `made` ids were made for the command elsewhere.
+    pub(crate) fn after(self, made: u32) -> Self {
+        self.made.set(made);
+        self
+    }
+
+    pub(crate) fn made(&self) -> u32 {
+        self.made.get()
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The metadata of the command.
+    pub fn metadata(&self) -> &'a Metadata {
+        self.metadata
+    }
+
+    /// Version of the aggregate, the number of its events.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether the aggregate has events: a default state cannot say so itself.
+    pub fn exists(&self) -> bool {
+        self.version > 0
+    }
+
+    /// An id that nobody has yet, derived from the command's: a retry makes the same.
+    pub fn new_id(&self) -> MessageId {
+        let n = self.made.get();
+        self.made.set(n + 1);
+        self.metadata.id().derived("made", n)
+    }
+}

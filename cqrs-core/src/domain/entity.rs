@@ -1,0 +1,47 @@
+//! Entities: state that is stored as a document.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::port::document::Collection;
+
+/// State that is stored as it is, as a JSON document: what [`Documents`](crate::Documents) reads and
+/// [`Work`](crate::Work) writes.
+///
+/// ```
+/// use cqrs_core::Entity;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize)]
+/// struct Tutor { id: String, email: String, city: String }
+///
+/// impl Entity for Tutor {
+///     const COLLECTION: &'static str = "tutor";
+///     const UNIQUE: &'static [&'static str] = &["email"];
+///     const INDEXED: &'static [&'static str] = &["city"];
+///     fn id(&self) -> String { self.id.clone() }
+/// }
+/// assert_eq!(Tutor::collection().fields.len(), 2);
+/// ```
+pub trait Entity: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Name of its collection: stable, at most 256 bytes.
+    const COLLECTION: &'static str;
+
+    /// Fields to find it by.
+    const INDEXED: &'static [&'static str] = &[];
+
+    /// Fields to find it by, whose values no two of a tenant share.
+    const UNIQUE: &'static [&'static str] = &[];
+
+    /// Which one: at most 1,024 bytes, no control characters.
+    fn id(&self) -> String;
+
+    /// What a store is told of the collection.
+    fn collection() -> Collection {
+        let collection = Self::INDEXED
+            .iter()
+            .copied()
+            .fold(Collection::new(Self::COLLECTION), Collection::indexed);
+        Self::UNIQUE.iter().copied().fold(collection, Collection::unique)
+    }
+}

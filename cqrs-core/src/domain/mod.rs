@@ -1,0 +1,6 @@
+//! What the user's domain is written in: sync and pure, no I/O, no clock.
+
+pub(crate) mod aggregate;
+pub(crate) mod context;
+pub(crate) mod decide;
+pub(crate) mod entity;

@@ -1,0 +1,200 @@
+//! Plain async functions as handlers.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Failure, Problem, Result};
+use crate::handler::inject::{Call, Inject, Resources};
+use crate::handler::{Answer, Handler};
+use crate::message::envelope::{Envelope, Reply};
+use crate::message::metadata::Metadata;
+use crate::message::request::Request;
+use crate::once::Once;
+use crate::port::clock::Clock;
+use crate::port::commit::Committed;
+use crate::port::store::Store;
+use crate::retry::ConflictRetry;
+
+/// What [`AppBuilder::handler`](crate::AppBuilder::handler) takes: a [`Handler`], or an async
+/// function of the request and up to six parameters ([`Inject`]).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler of `{R}`",
+    label = "expected `async fn(R, parameters..) -> Result<R::Output, R::Error or Failure<R::Error>>`",
+    note = "check, in this order: the first parameter is the request by value; each other one is `Res<T>`, `Work`, `Repository<A>`, `Documents<T>`, `Mediator`, `Metadata` or `Arc<dyn Store>`; the error is `R::Error` or `Failure<R::Error>`; the future is Send"
+)]
+pub trait IntoHandler<R: Request, M>: Send + 'static {
+    /// Finds the parameters; what is missing is added to the problems.
+    #[doc(hidden)]
+    fn install(self, resources: &Resources, problems: &mut Vec<Problem>)
+    -> Option<impl Handler<R>>;
+}
+
+/// Tells handlers from functions where a type could be both.
+#[derive(Debug)]
+pub struct IsHandler;
+
+impl<R: Request, H: Handler<R>> IntoHandler<R, IsHandler> for H {
+    fn install(self, _: &Resources, _: &mut Vec<Problem>) -> Option<impl Handler<R>> {
+        Some(self)
+    }
+}
+
+/// A function whose parameters are found.
+trait Invoke<R: Request>: Send + Sync + 'static {
+    const COMMITS: bool;
+
+    fn invoke(
+        &self,
+        request: R,
+        call: &Call,
+    ) -> impl Future<Output = Result<R::Output, Failure<R::Error>>> + Send;
+}
+
+struct Function<F, Parameters, Ready> {
+    function: F,
+    ready: Ready,
+    parameters: PhantomData<fn() -> Parameters>,
+}
+
+/// Runs a function, then commits what it gathered.
+struct FunctionHandler<I> {
+    invoke: I,
+    store: Option<Arc<dyn Store>>,
+    clock: Arc<dyn Clock>,
+    retry: ConflictRetry,
+}
+
+impl<R: Request, I: Invoke<R>> Handler<R> for FunctionHandler<I> {
+    async fn handle(&self, request: Envelope<R>) -> Answer<R> {
+        let Envelope { metadata, message } = request;
+        if !I::COMMITS && metadata.inbox().is_none() {
+            let output = self.invoke.invoke(message, &Call::new(metadata)).await?;
+            return Ok(Reply { output, position: None });
+        }
+        let Some(store) = &self.store else {
+            let context = format!("`{}` is to be applied once, and there is no store", R::NAME);
+            return Err(Error::new(ErrorKind::Unsupported { part: "inbox" }, context).into());
+        };
+        self.handle_and_commit(store, &metadata, message).await
+    }
+}
+
+impl<I> FunctionHandler<I> {
+    async fn handle_and_commit<R: Request>(
+        &self,
+        store: &Arc<dyn Store>,
+        metadata: &Metadata,
+        mut message: R,
+    ) -> Answer<R>
+    where
+        I: Invoke<R>,
+    {
+        let once = Once::of(&message, metadata)?;
+        let recall = async || match &once {
+            Some(once) => once.recall(&**store, metadata).await,
+            None => Ok(None),
+        };
+        // Asked before the function runs: it may have effects outside the commit.
+        if let Some(kept) = recall().await? {
+            return Ok(kept);
+        }
+        let mut failed = 0;
+        loop {
+            let again = message.again();
+            let call = Call::new(metadata.clone());
+            let output = match self.invoke.invoke(message, &call).await {
+                Ok(output) => output,
+                Err(Failure::Rejected(rejection)) => {
+                    // A twin may have succeeded meanwhile, and its effect be the reason.
+                    return recall().await?.ok_or(Failure::Rejected(rejection));
+                }
+                Err(failure) => return Err(failure),
+            };
+            let mark = once.as_ref().map(|once| once.mark(metadata, &output)).transpose()?;
+            let work = match (call.begun_work(), &mark) {
+                (Some(work), _) => work,
+                (None, Some(_)) => call.work(store, &self.clock),
+                (None, None) => return Ok(Reply { output, position: None }),
+            };
+            let error = match (work.commit_marking(mark).await, &once) {
+                (Ok(Some(Committed::Before { position, reply })), Some(once)) => {
+                    return Ok(once.answer(position, reply.as_deref())?);
+                }
+                (Ok(committed), _) => {
+                    let position = committed.map(|committed| committed.position());
+                    return Ok(Reply { output, position });
+                }
+                (Err(error), _) => error,
+            };
+            failed += 1;
+            match again {
+                Some(again) if error.is_conflict() && self.retry.again(failed).await => {
+                    message = again;
+                }
+                _ => return Err(Failure::Failed(error)),
+            }
+        }
+    }
+}
+
+macro_rules! functions {
+    ($( ($($T:ident $t:ident),*) )*) => { $(
+        impl<F, Fut, R, X, $($T,)*> IntoHandler<R, (R, $($T,)*)> for F
+        where
+            R: Request,
+            F: Fn(R, $($T,)*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<R::Output, X>> + Send + 'static,
+            X: Into<Failure<R::Error>> + 'static,
+            $($T: Inject,)*
+        {
+            #[allow(unused_variables, reason = "a function of the request alone has no parameters")]
+            fn install(
+                self,
+                resources: &Resources,
+                problems: &mut Vec<Problem>,
+            ) -> Option<impl Handler<R>> {
+                $( let $t = $T::resolve(resources, R::NAME).map_err(|p| problems.push(p)).ok(); )*
+                let ready = ($($t?,)*);
+                let parameters = PhantomData::<fn() -> (R, $($T,)*)>;
+                Some(FunctionHandler {
+                    invoke: Function { function: self, ready, parameters },
+                    store: resources.store.clone(),
+                    clock: resources.clock.clone(),
+                    retry: resources.retry,
+                })
+            }
+        }
+
+        impl<F, Fut, R, X, $($T,)*> Invoke<R> for Function<F, (R, $($T,)*), ($($T::Ready,)*)>
+        where
+            R: Request,
+            F: Fn(R, $($T,)*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<R::Output, X>> + Send + 'static,
+            X: Into<Failure<R::Error>> + 'static,
+            $($T: Inject,)*
+        {
+            const COMMITS: bool = false $(|| $T::COMMITS)*;
+
+            #[allow(unused_variables, reason = "a function of the request alone has no parameters")]
+            async fn invoke(
+                &self,
+                request: R,
+                call: &Call,
+            ) -> Result<R::Output, Failure<R::Error>> {
+                let ($($t,)*) = &self.ready;
+                (self.function)(request, $($T::bind($t, call),)*).await.map_err(Into::into)
+            }
+        }
+    )* };
+}
+
+functions! {
+    ()
+    (A a)
+    (A a, B b)
+    (A a, B b, C c)
+    (A a, B b, C c, D d)
+    (A a, B b, C c, D d, E e)
+    (A a, B b, C c, D d, E e, G g)
+}

@@ -1,0 +1,250 @@
+//! Parameters of function handlers: resolved once when the app is built, bound for each call.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::app::Handle;
+use crate::documents::Documents;
+use crate::domain::aggregate::Aggregate;
+use crate::domain::entity::Entity;
+use crate::error::{Problem, Result};
+use crate::message::metadata::Metadata;
+use crate::port::clock::{Clock, SystemClock};
+use crate::port::store::Store;
+use crate::repository::Repository;
+use crate::retry::ConflictRetry;
+use crate::work::Work;
+
+/// A parameter of a function handler: [`Res`], [`Work`], [`Repository`], [`Documents`],
+/// [`Mediator`](crate::Mediator), [`Metadata`], `Arc<dyn Store>`.
+///
+/// ```
+/// use cqrs_core::{Call, Inject, Problem, Resources};
+///
+/// /// Who asks, or nobody.
+/// struct Actor(Option<String>);
+///
+/// impl Inject for Actor {
+///     type Ready = ();
+///     fn resolve(_: &Resources, _: &'static str) -> Result<(), Problem> { Ok(()) }
+///     fn bind(_: &(), call: &Call) -> Self { Self(call.metadata().actor().map(Into::into)) }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a handler",
+    note = "wrap a resource of your own: `Res<{Self}>`"
+)]
+pub trait Inject: Sized + Send + 'static {
+    /// What is found once, when the app is built.
+    type Ready: Send + Sync + 'static;
+
+    /// Whether the call ends with a commit of what is gathered in this parameter, and runs again
+    /// when another commit came first.
+    const COMMITS: bool = false;
+
+    /// Finds what the parameter needs.
+    ///
+    /// # Errors
+    /// When it is missing. All that is missing is reported together.
+    fn resolve(from: &Resources, handler: &'static str) -> Result<Self::Ready, Problem>;
+
+    /// Makes the parameter for one call.
+    fn bind(ready: &Self::Ready, call: &Call) -> Self;
+}
+
+/// Everything that parameters are found in. See [`Inject`].
+pub struct Resources {
+    map: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) retry: ConflictRetry,
+    pub(crate) app: Handle,
+}
+
+impl Resources {
+    pub(crate) fn new() -> Self {
+        Self {
+            map: HashMap::new(),
+            store: None,
+            clock: Arc::new(SystemClock),
+            retry: ConflictRetry::default(),
+            app: Handle::default(),
+        }
+    }
+
+    pub(crate) fn insert<T: Clone + Send + Sync + 'static>(&mut self, resource: T) {
+        self.map.insert(TypeId::of::<T>(), Box::new(resource));
+    }
+
+    /// A resource that was registered with [`AppBuilder::resource`](crate::AppBuilder::resource).
+    pub fn get<T: 'static>(&self) -> Option<&T> {
+        self.map.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// The app's store.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn store(&self, handler: &'static str) -> Result<Arc<dyn Store>, Problem> {
+        self.store.clone().ok_or_else(|| Problem::MissingStore { handler: handler.to_owned() })
+    }
+
+    pub(crate) fn repository<A: Aggregate>(
+        &self,
+        handler: &'static str,
+    ) -> Result<Repository<A>, Problem> {
+        let repository = Repository::new(self.store(handler)?);
+        Ok(repository.clock(self.clock.clone()).retry(self.retry))
+    }
+}
+
+impl fmt::Debug for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resources").field("count", &self.map.len()).finish_non_exhaustive()
+    }
+}
+
+/// One call of a function handler. See [`Inject`].
+#[derive(Debug)]
+pub struct Call {
+    metadata: Metadata,
+    work: OnceLock<Work>,
+}
+
+impl Call {
+    pub(crate) fn new(metadata: Metadata) -> Self {
+        Self { metadata, work: OnceLock::new() }
+    }
+
+    /// Metadata of the request.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    pub(crate) fn work(&self, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> &Work {
+        self.work
+            .get_or_init(|| Work::with_clock(store.clone(), self.metadata.clone(), clock.clone()))
+    }
+
+    pub(crate) fn begun_work(&self) -> Option<&Work> {
+        self.work.get()
+    }
+}
+
+/// A resource of the user's own: registered with
+/// [`AppBuilder::resource`](crate::AppBuilder::resource), cloned for each call.
+///
+/// ```
+/// use std::sync::Arc;
+/// use cqrs_core::{App, Never, Query, Request, RequestKind, Res};
+///
+/// struct Greet;
+/// impl Request for Greet {
+///     const NAME: &'static str = "greet";
+///     const KIND: RequestKind = RequestKind::Query;
+///     type Output = String;
+///     type Error = Never;
+/// }
+/// impl Query for Greet {}
+///
+/// struct Config { name: String }
+///
+/// async fn greet(_: Greet, Res(config): Res<Arc<Config>>) -> Result<String, Never> {
+///     Ok(format!("Hello, {}", config.name))
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let config = Arc::new(Config { name: "Ada".into() });
+/// let app = App::builder().resource(config).handler(greet).build()?;
+/// assert_eq!(app.ask(Greet).await?, "Hello, Ada");
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct Res<T>(pub T);
+
+impl<T: Clone + Send + Sync + 'static> Inject for Res<T> {
+    type Ready = T;
+
+    fn resolve(from: &Resources, handler: &'static str) -> Result<T, Problem> {
+        from.get::<T>().cloned().ok_or_else(|| Problem::MissingResource {
+            handler: handler.to_owned(),
+            resource: type_name::<T>(),
+        })
+    }
+
+    fn bind(ready: &T, _: &Call) -> Self {
+        Self(ready.clone())
+    }
+}
+
+impl Inject for Metadata {
+    type Ready = ();
+
+    fn resolve(_: &Resources, _: &'static str) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    fn bind((): &(), call: &Call) -> Self {
+        call.metadata.clone()
+    }
+}
+
+impl Inject for Arc<dyn Store> {
+    type Ready = Self;
+
+    fn resolve(from: &Resources, handler: &'static str) -> Result<Self, Problem> {
+        from.store(handler)
+    }
+
+    fn bind(ready: &Self, _: &Call) -> Self {
+        ready.clone()
+    }
+}
+
+impl Inject for Work {
+    type Ready = (Arc<dyn Store>, Arc<dyn Clock>);
+    const COMMITS: bool = true;
+
+    fn resolve(from: &Resources, handler: &'static str) -> Result<Self::Ready, Problem> {
+        Ok((from.store(handler)?, from.clock.clone()))
+    }
+
+    fn bind((store, clock): &Self::Ready, call: &Call) -> Self {
+        call.work(store, clock).clone()
+    }
+}
+
+/// The repository of the request's tenant.
+impl<A: Aggregate> Inject for Repository<A> {
+    type Ready = Self;
+
+    fn resolve(from: &Resources, handler: &'static str) -> Result<Self, Problem> {
+        from.repository(handler)
+    }
+
+    fn bind(ready: &Self, call: &Call) -> Self {
+        match call.metadata.tenant() {
+            Some(tenant) => ready.clone().of_tenant(tenant),
+            None => ready.clone(),
+        }
+    }
+}
+
+/// The documents of the request's tenant.
+impl<T: Entity> Inject for Documents<T> {
+    type Ready = Self;
+
+    fn resolve(from: &Resources, handler: &'static str) -> Result<Self, Problem> {
+        from.store(handler).map(Self::new)
+    }
+
+    fn bind(ready: &Self, call: &Call) -> Self {
+        match call.metadata.tenant() {
+            Some(tenant) => ready.clone().of_tenant(tenant),
+            None => ready.clone(),
+        }
+    }
+}

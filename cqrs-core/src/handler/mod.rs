@@ -1,0 +1,60 @@
+//! Handlers: typed async functions of a request, and how their parameters are found.
+
+mod erased;
+mod function;
+mod inject;
+mod registry;
+
+use std::future::Future;
+
+use crate::error::{Failure, Result};
+use crate::message::envelope::{Envelope, Reply};
+use crate::message::request::Request;
+
+pub use function::IntoHandler;
+pub use inject::{Call, Inject, Res, Resources};
+pub(crate) use registry::Registry;
+
+/// What a handler of `R` returns.
+pub type Answer<R> = Result<Reply<<R as Request>::Output>, Failure<<R as Request>::Error>>;
+
+/// Handles requests of one type.
+///
+/// Most handlers are plain async functions (see [`AppBuilder::handler`](crate::AppBuilder::handler))
+/// or aggregates (see [`Repository`](crate::Repository)). This trait is for those with state of
+/// their own:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use cqrs_core::{Answer, App, Envelope, Handler, Never, Query, Request, RequestKind};
+///
+/// struct NextNumber;
+/// impl Request for NextNumber {
+///     const NAME: &'static str = "numbers.next";
+///     const KIND: RequestKind = RequestKind::Query;
+///     type Output = u64;
+///     type Error = Never;
+/// }
+/// impl Query for NextNumber {}
+///
+/// struct Counter(AtomicU64);
+/// impl Handler<NextNumber> for Counter {
+///     async fn handle(&self, _: Envelope<NextNumber>) -> Answer<NextNumber> {
+///         Ok(self.0.fetch_add(1, Ordering::Relaxed).into())
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let app = App::builder().handler(Counter(AtomicU64::new(7))).build()?;
+/// assert_eq!(app.ask(NextNumber).await?, 7);
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle `{R}`",
+    note = "for an aggregate: `impl Decide<{R}>`; for a function: `.handler(f)`"
+)]
+pub trait Handler<R: Request>: Send + Sync + 'static {
+    /// Handles one request. A panic in it is an error of the call and of nothing else (P12).
+    fn handle(&self, request: Envelope<R>) -> impl Future<Output = Answer<R>> + Send;
+}

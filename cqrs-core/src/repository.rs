@@ -1,0 +1,255 @@
+//! Event-sourced aggregates of one kind: load, decide, commit, and again when another came first.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::domain::aggregate::Aggregate;
+use crate::domain::context::Context;
+use crate::domain::decide::{Decide, Decision};
+use crate::error::{Failure, Result};
+use crate::handler::{Answer, Handler};
+use crate::load::{self, At, Loaded};
+use crate::message::envelope::{Envelope, Reply};
+use crate::message::metadata::Metadata;
+use crate::message::request::Command;
+use crate::once::Once;
+use crate::port::clock::{Clock, SystemClock};
+use crate::port::commit::{Append, Commit, CommitId, Committed};
+use crate::port::read::ReadStream;
+use crate::port::store::{Pages, Store};
+use crate::retry::ConflictRetry;
+
+/// The event-sourced aggregates of one kind in a store.
+///
+/// It is the handler of every command that `A` decides on (see
+/// [`AppBuilder::decides`](crate::AppBuilder::decides)), a parameter of function handlers, and of
+/// use on its own:
+///
+/// ```
+/// use std::sync::Arc;
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{At, Decide, Metadata, Repository};
+/// # use cqrs_core::{Aggregate, Command, Context, Decision, Event, EventType, Never, Request, RequestKind};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, Serialize, Deserialize)]
+/// # enum AccountEvent { Deposited { amount: u64 } }
+/// # impl Event for AccountEvent {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("bank.deposited", "Deposited")];
+/// #     fn event_type(&self) -> &'static EventType { &Self::TYPES[0] }
+/// # }
+/// # #[derive(Debug, Default)]
+/// # struct Account { balance: u64 }
+/// # impl Aggregate for Account {
+/// #     const CATEGORY: &'static str = "account";
+/// #     type Id = String;
+/// #     type Event = AccountEvent;
+/// #     fn apply(&mut self, event: &AccountEvent) {
+/// #         let AccountEvent::Deposited { amount } = event;
+/// #         self.balance += amount;
+/// #     }
+/// # }
+/// # struct Deposit { account: String, amount: u64 }
+/// # impl Request for Deposit {
+/// #     const NAME: &'static str = "bank.deposit";
+/// #     const KIND: RequestKind = RequestKind::Command;
+/// #     type Output = ();
+/// #     type Error = Never;
+/// # }
+/// # impl Command for Deposit {}
+/// # impl Decide<Deposit> for Account {
+/// #     fn target(command: &Deposit) -> String { command.account.clone() }
+/// #     fn decide(&self, command: &Deposit, _: &Context<'_>) -> Result<Decision<AccountEvent>, Never> {
+/// #         Ok(Decision::event(AccountEvent::Deposited { amount: command.amount }))
+/// #     }
+/// # }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let accounts = Repository::<Account>::new(Arc::new(MemoryStore::default()));
+/// for amount in [2, 3] {
+///     let deposit = Deposit { account: "17".into(), amount };
+///     accounts.execute(&deposit, &Metadata::default()).await?;
+/// }
+/// assert_eq!(accounts.load(&"17".into()).await?.balance, 5);
+/// assert_eq!(accounts.load_at(&"17".into(), At::Version(1)).await?.balance, 2);
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
+pub struct Repository<A> {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    retry: ConflictRetry,
+    tenant: Option<Box<str>>,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+impl<A: Aggregate> Repository<A> {
+    /// The aggregates in a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            clock: Arc::new(SystemClock),
+            retry: ConflictRetry::default(),
+            tenant: None,
+            aggregate: PhantomData,
+        }
+    }
+
+    /// Takes the time from another clock than the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Meets conflicts in another way than the default.
+    #[must_use]
+    pub fn retry(mut self, retry: ConflictRetry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Reads the aggregates of a tenant. (Commands say theirs in their metadata.)
+    #[must_use]
+    pub fn of_tenant(mut self, tenant: impl Into<Box<str>>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// An aggregate as it is now. One that does not exist has the default state and version 0.
+    ///
+    /// # Errors
+    /// [`Undecodable`](crate::ErrorKind::Undecodable) when one of its events cannot be read: with
+    /// stream, position and cause (P6). Or when the store cannot be read.
+    pub async fn load(&self, id: &A::Id) -> Result<Loaded<A>> {
+        load::load(&self.store, load::stream_of::<A>(id, self.tenant.as_deref())).await
+    }
+
+    /// An aggregate as it was.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn load_at(&self, id: &A::Id, at: At) -> Result<Loaded<A>> {
+        load::load_at(&self.store, load::stream_of::<A>(id, self.tenant.as_deref()), at).await
+    }
+
+    /// The recorded events of an aggregate, by the page, oldest first. Other stretches are read with
+    /// [`Store::read_stream`].
+    pub fn history(&self, id: &A::Id) -> Pages {
+        let stream = load::stream_of::<A>(id, self.tenant.as_deref());
+        self.store.read_stream(ReadStream::of(stream))
+    }
+
+    /// Loads the command's aggregate, lets it decide, and commits what was decided. When another
+    /// commit came first, it takes in the new events and decides anew ([`ConflictRetry`]).
+    ///
+    /// The ids of the commit and its events are derived from the id in `metadata`: the same command
+    /// under the same id is never applied twice. With an [inbox](Metadata::with_inbox) its repeat
+    /// answers as the first did; without one it is refused as
+    /// [`IdReused`](crate::ErrorKind::IdReused).
+    ///
+    /// Cancel safety: when the future is dropped the command may still be applied.
+    ///
+    /// # Errors
+    /// [`Failure::Rejected`] when the domain says no; [`Failure::Failed`] when the command is
+    /// invalid, or as [`load`](Self::load) and [`Store::commit`] say.
+    pub async fn execute<C: Command>(&self, command: &C, metadata: &Metadata) -> Answer<C>
+    where
+        A: Decide<C>,
+    {
+        command.validate()?;
+        self.decide(command, metadata).await
+    }
+
+    async fn decide<C: Command>(&self, command: &C, metadata: &Metadata) -> Answer<C>
+    where
+        A: Decide<C>,
+    {
+        let once = Once::of(command, metadata)?;
+        let stream = load::stream_of::<A>(&A::target(command), metadata.tenant());
+        let mut loaded = load::load::<A>(&self.store, stream).await?;
+        let mut failed = 0;
+        loop {
+            let decided = {
+                let context = Context::new(self.clock.now(), metadata, loaded.version);
+                loaded.state.decide(command, &context)
+            };
+            let Decision { events, output } = match (decided, &once) {
+                (Ok(decision), _) => decision,
+                (Err(rejection), None) => return Err(Failure::Rejected(rejection)),
+                (Err(rejection), Some(once)) => {
+                    let kept = once.recall(&*self.store, metadata).await?;
+                    return kept.ok_or(Failure::Rejected(rejection));
+                }
+            };
+            if events.is_empty() && once.is_none() {
+                return Ok(Reply { output, position: None });
+            }
+            let inbox = once.as_ref().map(|once| once.mark(metadata, &output)).transpose()?;
+            let commit = Commit {
+                id: CommitId(metadata.id().derived("commit", 0)),
+                appends: append(&loaded, &events, metadata)?,
+                inbox: inbox.into_iter().collect(),
+                ..Commit::default()
+            };
+            match (self.store.commit(commit).await, &once) {
+                (Ok(Committed::Before { position, reply }), Some(once)) => {
+                    return Ok(once.answer(position, reply.as_deref())?);
+                }
+                (Ok(committed), _) => {
+                    return Ok(Reply { output, position: Some(committed.position()) });
+                }
+                (Err(error), _) if error.is_conflict() => {
+                    failed += 1;
+                    if !self.retry.again(failed).await {
+                        return Err(Failure::Failed(error));
+                    }
+                    load::catch_up(&self.store, &mut loaded).await?;
+                }
+                (Err(error), _) => return Err(Failure::Failed(error)),
+            }
+        }
+    }
+}
+
+fn append<A: Aggregate>(
+    loaded: &Loaded<A>,
+    events: &[A::Event],
+    metadata: &Metadata,
+) -> Result<Vec<Append>> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let cause = metadata.effect(metadata.id());
+    let encode = |(event, n)| load::encode(event, cause.sibling(metadata.id().derived("event", n)));
+    let events = events.iter().zip(0..).map(encode).collect::<Result<_>>()?;
+    Ok(vec![Append { stream: loaded.stream.clone(), expected: loaded.expected(), events }])
+}
+
+impl<A, C> Handler<C> for Repository<A>
+where
+    A: Decide<C>,
+    C: Command,
+{
+    async fn handle(&self, request: Envelope<C>) -> Answer<C> {
+        self.decide(&request.message, &request.metadata).await
+    }
+}
+
+impl<A> Clone for Repository<A> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            retry: self.retry,
+            tenant: self.tenant.clone(),
+            aggregate: PhantomData,
+        }
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for Repository<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository").field("category", &A::CATEGORY).finish_non_exhaustive()
+    }
+}

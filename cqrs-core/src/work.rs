@@ -1,0 +1,334 @@
+//! The unit of work of one command: several aggregates, documents and guards, one commit.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::documents::{self, Versioned};
+use crate::domain::aggregate::Aggregate;
+use crate::domain::context::Context;
+use crate::domain::decide::Decide;
+use crate::domain::entity::Entity;
+use crate::error::{Error, ErrorKind, Failure, Result};
+use crate::load::{self, Loaded};
+use crate::message::metadata::Metadata;
+use crate::message::payload::Json;
+use crate::message::request::Command;
+use crate::port::clock::{Clock, SystemClock};
+use crate::port::commit::{
+    Append, Commit, CommitId, Committed, DocumentWrite, Expected, Guard, InboxMark,
+};
+use crate::port::filter::Filter;
+use crate::port::store::Store;
+use crate::port::{Position, Version};
+
+/// What one command does, gathered: loads aggregates and documents, notes what follows, and writes
+/// it in one commit, all or nothing.
+///
+/// As a parameter of a function handler it is committed when the function returns `Ok`, and
+/// dropped when it returns `Err`; when another commit came first, the function runs again
+/// ([`Request::again`](crate::Request::again)). Its clones are handles on one unit of work.
+///
+/// The ids of the commit and its events are derived from the command's id, in the order in which
+/// they are noted: a retry of the command makes the same ones.
+///
+/// ```
+/// use cqrs_core::{Failure, Work};
+/// # use cqrs_core::{Aggregate, Command, Event, EventType, Metadata, Rejection, Request, RequestKind};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, Serialize, Deserialize)]
+/// # enum AccountEvent { Deposited { amount: u64 }, Withdrawn { amount: u64 } }
+/// # impl Event for AccountEvent {
+/// #     const TYPES: &'static [EventType] =
+/// #         &[EventType::new("bank.deposited", "Deposited"), EventType::new("bank.withdrawn", "Withdrawn")];
+/// #     fn event_type(&self) -> &'static EventType {
+/// #         match self { Self::Deposited { .. } => &Self::TYPES[0], Self::Withdrawn { .. } => &Self::TYPES[1] }
+/// #     }
+/// # }
+/// # #[derive(Debug, Default)]
+/// # struct Account { balance: u64 }
+/// # impl Aggregate for Account {
+/// #     const CATEGORY: &'static str = "account";
+/// #     type Id = String;
+/// #     type Event = AccountEvent;
+/// #     fn apply(&mut self, event: &AccountEvent) {
+/// #         match event {
+/// #             AccountEvent::Deposited { amount } => self.balance += amount,
+/// #             AccountEvent::Withdrawn { amount } => self.balance -= amount,
+/// #         }
+/// #     }
+/// # }
+/// # #[derive(Debug, thiserror::Error)]
+/// # #[error("not enough money")]
+/// # struct Overdrawn;
+/// # impl Rejection for Overdrawn { fn code(&self) -> &'static str { "bank.overdrawn" } }
+///
+/// struct Transfer { from: String, to: String, amount: u64 }
+/// # impl Request for Transfer {
+/// #     const NAME: &'static str = "bank.transfer";
+/// #     const KIND: RequestKind = RequestKind::Command;
+/// #     type Output = ();
+/// #     type Error = Overdrawn;
+/// # }
+/// # impl Command for Transfer {}
+///
+/// async fn transfer(t: Transfer, work: Work) -> Result<(), Failure<Overdrawn>> {
+///     let mut from = work.load::<Account>(&t.from).await?;
+///     let mut to = work.load::<Account>(&t.to).await?;
+///     if from.balance < t.amount { Err(Overdrawn)?; }
+///     work.record(&mut from, [AccountEvent::Withdrawn { amount: t.amount }])?;
+///     work.record(&mut to, [AccountEvent::Deposited { amount: t.amount }])?;
+///     Ok(())
+/// }
+/// # let _ = transfer;
+/// ```
+#[derive(Clone)]
+pub struct Work(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metadata: Metadata,
+    gathered: Mutex<Gathered>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    commit: Commit,
+    /// Ids of events and of the domain that were made so far.
+    events: u32,
+    made: u32,
+    committed: bool,
+}
+
+impl Work {
+    /// The unit of work of the message with this metadata, for use outside a handler.
+    pub fn new(store: Arc<dyn Store>, metadata: Metadata) -> Self {
+        Self::with_clock(store, metadata, Arc::new(SystemClock))
+    }
+
+    /// The same, with another clock than the system's.
+    pub fn with_clock(store: Arc<dyn Store>, metadata: Metadata, clock: Arc<dyn Clock>) -> Self {
+        let id = CommitId(metadata.id().derived("commit", 0));
+        let commit = Commit { id, ..Commit::default() };
+        let gathered = Mutex::new(Gathered { commit, ..Gathered::default() });
+        Self(Arc::new(Inner { store, clock, metadata, gathered }))
+    }
+
+    /// Metadata of the message that is handled.
+    pub fn metadata(&self) -> &Metadata {
+        &self.0.metadata
+    }
+
+    /// An aggregate as it is now. What is recorded on it expects it to stay so until the commit.
+    ///
+    /// # Errors
+    /// As [`Repository::load`](crate::Repository::load).
+    pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>> {
+        let stream = load::stream_of::<A>(id, self.0.metadata.tenant());
+        load::load(&self.0.store, stream).await
+    }
+
+    /// Lets an aggregate decide, and records what it decided.
+    ///
+    /// # Errors
+    /// [`Failure::Rejected`] when the domain says no; as [`record`](Self::record) otherwise.
+    pub fn decide<A, C>(
+        &self,
+        loaded: &mut Loaded<A>,
+        command: &C,
+    ) -> Result<C::Output, Failure<C::Error>>
+    where
+        A: Decide<C>,
+        C: Command,
+    {
+        let made = self.gathered()?.made;
+        let context =
+            Context::new(self.0.clock.now(), &self.0.metadata, loaded.version).after(made);
+        let decision = loaded.state.decide(command, &context).map_err(Failure::Rejected)?;
+        self.gathered()?.made = context.made();
+        self.record(loaded, decision.events)?;
+        Ok(decision.output)
+    }
+
+    /// Records events on an aggregate, and applies them to the state at hand.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) when the aggregate was loaded twice and events were recorded
+    /// on the other copy; when an event cannot be encoded.
+    pub fn record<A: Aggregate>(
+        &self,
+        loaded: &mut Loaded<A>,
+        events: impl IntoIterator<Item = A::Event>,
+    ) -> Result<()> {
+        let mut gathered = self.gathered()?;
+        let metadata = &self.0.metadata;
+        let cause = metadata.effect(metadata.id());
+        let (mut new, mut decided) = (Vec::new(), Vec::new());
+        for event in events {
+            let id = metadata.id().derived("event", gathered.events + new.len() as u32);
+            new.push(load::encode(&event, cause.sibling(id))?);
+            decided.push(event);
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let count = new.len() as u32;
+        let appends = &mut gathered.commit.appends;
+        match appends.iter_mut().find(|append| append.stream == loaded.stream) {
+            Some(append) => {
+                let Expected::Exactly(read) = append.expected else {
+                    return Err(twice(&loaded.stream.to_string()));
+                };
+                if read + append.events.len() as Version != loaded.version {
+                    return Err(twice(&loaded.stream.to_string()));
+                }
+                append.events.extend(new);
+            }
+            None => appends.push(Append {
+                stream: loaded.stream.clone(),
+                expected: loaded.expected(),
+                events: new,
+            }),
+        }
+        gathered.events += count;
+        for event in &decided {
+            loaded.state.apply(event);
+            loaded.version += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes the commit fail unless the aggregate is still as it was loaded. Not needed for those
+    /// on which events are recorded.
+    ///
+    /// # Errors
+    /// When the work was committed before.
+    pub fn guard<A>(&self, loaded: &Loaded<A>) -> Result<()> {
+        let mut gathered = self.gathered()?;
+        // An aggregate with events in this commit is guarded by their expectation.
+        if gathered.commit.appends.iter().all(|append| append.stream != loaded.stream) {
+            let stream = loaded.stream.clone();
+            gathered.commit.guards.push(Guard::Stream { stream, expected: loaded.expected() });
+        }
+        Ok(())
+    }
+
+    /// Makes the commit fail when an event that matches came after a position: what was read up to
+    /// there is all there is.
+    ///
+    /// # Errors
+    /// When the work was committed before.
+    pub fn guard_none(&self, filter: Filter, after: Position) -> Result<()> {
+        self.gathered()?.commit.guards.push(Guard::NoneMatching { filter, after });
+        Ok(())
+    }
+
+    /// A document as it is now; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// [`Decode`](ErrorKind::Decode) when its body is not a `T`; when the store cannot be read.
+    pub async fn get<T: Entity>(&self, id: &str) -> Result<Option<Versioned<T>>> {
+        documents::get(&*self.0.store, self.0.metadata.tenant(), id).await
+    }
+
+    /// Adds a document that must not exist yet.
+    ///
+    /// # Errors
+    /// When it cannot be encoded, or was written in this work before.
+    pub fn insert<T: Entity>(&self, entity: &T) -> Result<()> {
+        self.write::<T>(&entity.id(), Expected::NoStream, Some(documents::encode(entity)?))
+    }
+
+    /// Saves a document that must still be as it was read.
+    ///
+    /// # Errors
+    /// When it cannot be encoded, was written in this work before, or has another id than the one
+    /// that was read.
+    pub fn save<T: Entity>(&self, entity: &Versioned<T>) -> Result<()> {
+        let id = entity.checked_id()?;
+        self.write::<T>(
+            id,
+            Expected::Exactly(entity.version()),
+            Some(documents::encode(&**entity)?),
+        )
+    }
+
+    /// Deletes a document that must still be as it was read.
+    ///
+    /// # Errors
+    /// When it was written in this work before.
+    pub fn delete<T: Entity>(&self, entity: &Versioned<T>) -> Result<()> {
+        self.write::<T>(entity.stored_id(), Expected::Exactly(entity.version()), None)
+    }
+
+    /// Makes the commit fail unless the document is still as it was read. Not needed for those that
+    /// are saved or deleted.
+    ///
+    /// # Errors
+    /// When the work was committed before.
+    pub fn guard_document<T: Entity>(&self, entity: &Versioned<T>) -> Result<()> {
+        let key = documents::key::<T>(self.0.metadata.tenant(), entity.stored_id());
+        let guard = Guard::Document { key, expected: Expected::Exactly(entity.version()) };
+        self.gathered()?.commit.guards.push(guard);
+        Ok(())
+    }
+
+    fn write<T: Entity>(&self, id: &str, expected: Expected, body: Option<Json>) -> Result<()> {
+        let key = documents::key::<T>(self.0.metadata.tenant(), id);
+        let mut gathered = self.gathered()?;
+        if gathered.commit.documents.iter().any(|write| write.key == key) {
+            return Err(twice(&key.to_string()));
+        }
+        gathered.commit.documents.push(DocumentWrite { key, expected, body });
+        Ok(())
+    }
+
+    /// Writes what was gathered. `None`: there was nothing to write, and nothing to guard it.
+    ///
+    /// Handlers do not call this: the framework does. The work is closed afterwards, also when the
+    /// commit failed.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; when it was committed before.
+    pub async fn commit(&self) -> Result<Option<Committed>> {
+        self.commit_marking(None).await
+    }
+
+    pub(crate) async fn commit_marking(
+        &self,
+        mark: Option<InboxMark>,
+    ) -> Result<Option<Committed>> {
+        let mut commit = {
+            let mut gathered = self.gathered()?;
+            gathered.committed = true;
+            std::mem::take(&mut gathered.commit)
+        };
+        commit.inbox.extend(mark);
+        let Commit { appends, documents, inbox, .. } = &commit;
+        if appends.is_empty() && documents.is_empty() && inbox.is_empty() {
+            // Guards alone: what was read was read, and nothing follows from it.
+            return Ok(None);
+        }
+        self.0.store.commit(commit).await.map(Some)
+    }
+
+    fn gathered(&self) -> Result<MutexGuard<'_, Gathered>> {
+        let gathered = self.0.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        if gathered.committed {
+            let context = format!("the work for message {} was committed", self.0.metadata.id());
+            return Err(Error::new(ErrorKind::Invalid { field: None }, context));
+        }
+        Ok(gathered)
+    }
+}
+
+fn twice(what: &str) -> Error {
+    let context = format!("{what} was loaded twice in one unit of work and changed on both copies");
+    Error::new(ErrorKind::Invalid { field: None }, context)
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work").field("message", &self.0.metadata.id()).finish_non_exhaustive()
+    }
+}
