@@ -29,6 +29,11 @@ impl MessageId {
         Self(id)
     }
 
+    /// An id from 128 bits, such as a digest of what it stands for.
+    pub const fn from_u128(bits: u128) -> Self {
+        Self(Uuid::from_u128(bits))
+    }
+
     /// The id as a UUID.
     pub const fn uuid(self) -> Uuid {
         self.0
