@@ -1,3 +1,53 @@
-//! The project's own commands.
+//! The project's own commands: `cargo xtask <task>`.
+//!
+//! Each task is a file of this crate. It needs nothing but the Rust toolchain.
 
-fn main() {}
+mod bench;
+mod chaos;
+mod check;
+mod command;
+mod doc;
+mod json;
+mod process_log;
+mod steps;
+mod table;
+mod task;
+mod test;
+
+use std::env;
+use std::process::ExitCode;
+
+use steps::Steps;
+use task::{Task, USAGE};
+
+/// Exit codes: 0 for success, 1 for a failed step, 2 for a call that names no task.
+fn main() -> ExitCode {
+    let args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    let task = match Task::parse(args) {
+        Ok(task) => task,
+        Err(wrong) => {
+            eprintln!("error: {wrong}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut steps = Steps::default();
+    let outcome = match task {
+        Task::Help => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Task::Check => check::run(&mut steps),
+        Task::Test => test::run(&mut steps),
+        Task::Bench { args } => bench::run(&mut steps, &args),
+        Task::Chaos => chaos::run(&mut steps),
+        Task::Doc { open } => doc::run(&mut steps, open),
+    };
+    println!("\n{steps}");
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("error: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}

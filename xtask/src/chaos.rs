@@ -1,0 +1,42 @@
+//! `chaos`: the long form of the fault tests.
+
+use std::env;
+use std::ffi::OsString;
+
+use crate::command::{self, cargo};
+use crate::steps::{Failed, Steps};
+
+/// What makes the tests long. A value that is set already stays.
+const LONG: [(&str, &str); 2] = [
+    // How often a process is killed while it commits.
+    ("CRASH_ROUNDS", "200"),
+    // How long readers race with writers.
+    ("RACE_SECONDS", "30"),
+];
+
+/// Runs the tests of the SQLite store, optimised: a faster writer leaves a reader less time.
+pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
+    steps.step("fault tests", || {
+        let mut command = cargo(["test", "--release", "-p", "store-sqlite"]);
+        command.envs(settings(|name| env::var_os(name)));
+        command::run(command)
+    })
+}
+
+fn settings(
+    current: impl Fn(&str) -> Option<OsString>,
+) -> impl Iterator<Item = (&'static str, OsString)> {
+    LONG.into_iter().map(move |(name, long)| (name, current(name).unwrap_or_else(|| long.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_set_already_stays() {
+        let current = |name: &str| (name == "CRASH_ROUNDS").then(|| "9".into());
+        let settings: Vec<_> = settings(current).collect();
+        assert_eq!(settings, [("CRASH_ROUNDS", "9".into()), ("RACE_SECONDS", "30".into())]);
+    }
+}

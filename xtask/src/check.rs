@@ -1,0 +1,18 @@
+//! `check`: what can be said about the code without running it. A warning is an error.
+
+use crate::command::{self, cargo};
+use crate::steps::{Failed, Steps};
+
+/// Formatting, lints, documentation.
+pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
+    steps.step("formatting", || command::run(cargo(["fmt", "--all", "--check"])))?;
+    steps.step("lints", || {
+        let lints = ["clippy", "--workspace", "--all-targets", "--all-features"];
+        command::run(cargo(lints.into_iter().chain(["--", "-D", "warnings"])))
+    })?;
+    steps.step("documentation", || {
+        let mut command = cargo(["doc", "--workspace", "--no-deps", "--all-features"]);
+        command.env("RUSTDOCFLAGS", "-D warnings");
+        command::run(command)
+    })
+}

@@ -1,0 +1,13 @@
+//! `test`: everything the build server does.
+
+use crate::command::{self, cargo};
+use crate::steps::{Failed, Steps};
+use crate::{check, process_log};
+
+/// The checks, all tests, then the examples, as a user runs them.
+pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
+    check::run(steps)?;
+    steps.step("tests", || command::run(cargo(["test", "--workspace", "--all-features"])))?;
+    steps.step("example hello", || command::run(cargo(["run", "--quiet", "-p", "hello"])))?;
+    steps.step("example process-log", process_log::run)
+}
