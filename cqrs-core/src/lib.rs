@@ -1,4 +1,148 @@
-//! Commands, queries and events: the traits, the typed facades and the in-memory store.
+//! Commands, queries and events for services that must not lose any of them.
+//!
+//! A service written with this crate is plain types and pure functions: *commands* ask for a change,
+//! *aggregates* decide what follows, *events* record it, *queries* read. Everything is written as
+//! one [`Commit`] at a time, all or nothing, and read back as one ordered log. Where it is kept is
+//! an adapter's matter: a [`Store`]. This crate holds the traits, the typed facades over them, and
+//! [`MemoryStore`](memory::MemoryStore), the reference.
+//!
+//! # The smallest program
+//!
+//! ```
+//! use cqrs_core::memory::MemoryStore;
+//! use cqrs_core::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct Reserved {
+//!     seats: u32,
+//! }
+//!
+//! impl Event for Reserved {
+//!     const TYPES: &'static [EventType] = &[EventType::new("theatre.reserved", "Reserved")];
+//!     fn event_type(&self) -> &'static EventType {
+//!         &Self::TYPES[0]
+//!     }
+//! }
+//!
+//! #[derive(Default)]
+//! struct Show {
+//!     reserved: u32,
+//! }
+//!
+//! impl Aggregate for Show {
+//!     const CATEGORY: &'static str = "show";
+//!     type Id = String;
+//!     type Event = Reserved;
+//!     fn apply(&mut self, event: &Reserved) {
+//!         self.reserved += event.seats;
+//!     }
+//! }
+//!
+//! struct Reserve {
+//!     show: String,
+//!     seats: u32,
+//! }
+//!
+//! impl Command for Reserve {}
+//! impl Request for Reserve {
+//!     const NAME: &'static str = "theatre.reserve";
+//!     const KIND: RequestKind = RequestKind::Command;
+//!     type Output = u32;
+//!     type Error = SoldOut;
+//! }
+//!
+//! #[derive(Debug, thiserror::Error)]
+//! #[error("only {left} seats are left")]
+//! struct SoldOut {
+//!     left: u32,
+//! }
+//!
+//! impl Rejection for SoldOut {
+//!     fn code(&self) -> &'static str {
+//!         "theatre.sold_out"
+//!     }
+//! }
+//!
+//! impl Decide<Reserve> for Show {
+//!     fn target(command: &Reserve) -> String {
+//!         command.show.clone()
+//!     }
+//!     fn decide(&self, c: &Reserve, _: &Context<'_>) -> Result<Decision<Reserved, u32>, SoldOut> {
+//!         let free = 10 - self.reserved;
+//!         let left = free.checked_sub(c.seats).ok_or(SoldOut { left: free })?;
+//!         Ok(Decision::event(Reserved { seats: c.seats }).returning(left))
+//!     }
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), BoxError> {
+//!     let app = App::builder().store(MemoryStore::default()).decides::<Show, Reserve>().build()?;
+//!     for seats in [4, 3, 5] {
+//!         match app.send(Reserve { show: "Hamlet".into(), seats }).await {
+//!             Ok(left) => println!("reserved {seats}, {left} left"),
+//!             Err(Failure::Rejected(no)) => println!("{}: {no}", no.code()),
+//!             Err(Failure::Failed(error)) => return Err(error.into()),
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How the parts fit
+//!
+//! | you write | it is | it runs in |
+//! |---|---|---|
+//! | a type with [`Request`] and [`Command`] or [`Query`] | what is asked, with its answer and its rejection typed | [`App::send`], [`App::ask`], [`App::dispatch`] |
+//! | an enum or a struct with [`Event`] | what happened; several types together are an [`EventSet`] | the log |
+//! | a type with [`Aggregate`] and [`Decide`] | state as the fold of its events, and pure decisions | a [`Repository`] |
+//! | a type with [`Entity`] | state stored as a JSON document | [`Documents`], [`Work`] |
+//! | an async function, or a type with [`Handler`] | everything else; its parameters are injected ([`Inject`]) | the [`App`] |
+//!
+//! A command on one aggregate needs no handler: [`AppBuilder::decides`]. One that changes several
+//! aggregates or documents gathers them in a [`Work`], which is one commit. Reading goes by the
+//! page: [`Store::read_stream`] with [`ReadStream`], [`Store::read_log`] with [`ReadLog`] and a
+//! [`Filter`]; a [`Recorded`] event is borrowed from its [`Page`] and decoded with
+//! [`Recorded::decode`].
+//!
+//! # What it promises
+//!
+//! Numbered as in the store suite of `cqrs-testing`, which every store passes.
+//!
+//! - **P1** A commit is all or nothing over all its parts.
+//! - **P2** Each append names what it expects ([`Expected`]); a violated expectation fails the whole
+//!   commit with a [`Conflict`] that carries the real version.
+//! - **P3** Versions in a stream are 1, 2, 3 … without gaps. Positions in the log increase in the
+//!   order of commits, may have gaps, and are never given twice.
+//! - **P4** Once a reader was given a position, what is at or below it is final. A position past the
+//!   end of the log, or of another log, is an error.
+//! - **P5** A commit that is repeated under its id answers as it did first; another one under that
+//!   id is an error. Commit ids are kept for 7 days unless the store is told otherwise, event ids
+//!   for ever.
+//! - **P6** An event that cannot be decoded is never dropped: the load fails with its stream,
+//!   position and cause.
+//! - **P7** What is written can be read with the store's own tools.
+//! - **P24** Bad input gets a typed error that names the field; nothing is written, nothing panics.
+//!
+//! # Feature flags
+//!
+//! None.
+//!
+//! # What can go wrong
+//!
+//! There are two kinds of no, and a [`Failure`] is either: the domain's, a [`Rejection`] of the
+//! request's own type, and the machinery's, an [`Error`] with an [`ErrorKind`].
+//!
+//! - [`ErrorKind::Conflict`]: others were faster, again and again ([`ConflictRetry`]). Send it again.
+//! - [`ErrorKind::Unavailable`]: the store is busy or out of reach; nothing was written.
+//! - [`ErrorKind::OutcomeUnknown`]: it may have been written. Send it again under the same id.
+//! - [`ErrorKind::Undecodable`]: the log holds an event that this code cannot read. Add an
+//!   [`Upcaster`], or deploy the version that wrote it.
+//! - [`ErrorKind::IdReused`]: an id was used for something else. To have the repeat of a command
+//!   answered as the first one was, send both [with an inbox](Metadata::with_inbox).
+//! - [`ErrorKind::Build`]: the app lacks handlers, resources or upcasters; the error names all.
+//!
+//! A future of [`App::send`] or [`Store::commit`] that is dropped may still take effect.
 
 mod app;
 mod documents;

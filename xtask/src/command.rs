@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Why a step failed, for people.
 pub(crate) type Cause = String;
@@ -43,22 +43,6 @@ pub(crate) fn run(mut command: Command) -> Result<(), Cause> {
     if status.success() { Ok(()) } else { Err(format!("`{shown}` ended with {status}")) }
 }
 
-/// The same, and answers with what the command wrote to its standard output.
-///
-/// Err: as [`run`], or when the output is not UTF-8.
-pub(crate) fn output(mut command: Command) -> Result<String, Cause> {
-    let shown = shown(&command);
-    println!("   $ {shown}");
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| format!("`{shown}` could not be started: {e}"))?;
-    if !output.status.success() {
-        return Err(format!("`{shown}` ended with {}", output.status));
-    }
-    String::from_utf8(output.stdout).map_err(|e| format!("`{shown}` did not print UTF-8: {e}"))
-}
-
 /// The command as one would type it: its settings, the program's name, its arguments.
 fn shown(command: &Command) -> String {
     let settings = command
@@ -82,6 +66,8 @@ fn quoted(word: &OsStr) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Stdio;
+
     use super::*;
 
     #[test]

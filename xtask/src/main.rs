@@ -7,10 +7,8 @@ mod chaos;
 mod check;
 mod command;
 mod doc;
-mod json;
 mod process_log;
 mod steps;
-mod table;
 mod task;
 mod test;
 

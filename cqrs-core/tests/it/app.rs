@@ -1,5 +1,4 @@
 //! The typed half on the memory store: handlers, repositories, units of work, the build report.
-#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

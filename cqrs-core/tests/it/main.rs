@@ -1,0 +1,5 @@
+//! Tests of the crate from outside, in one binary.
+#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+
+mod app;
+mod fold;
