@@ -30,6 +30,8 @@ pub(super) struct State {
     streams: HashMap<StreamId, Vec<usize>>,
     event_ids: HashSet<MessageId>,
     commits: HashMap<CommitId, Done>,
+    /// Number of commit ids at which the old ones are forgotten.
+    forget_at: usize,
     pub(super) inbox: HashMap<(String, MessageId), InboxEntry>,
     pub(super) checkpoints: HashMap<(String, u32), Position>,
     pub(super) documents: Documents,
@@ -60,6 +62,7 @@ impl Default for State {
             streams: HashMap::new(),
             event_ids: HashSet::new(),
             commits: HashMap::new(),
+            forget_at: 1024,
             inbox: HashMap::new(),
             checkpoints: HashMap::new(),
             documents: Documents::default(),
@@ -115,6 +118,7 @@ impl State {
         }
         self.documents.apply(plan, documents);
         let position = self.head().position;
+        self.forget_commits(forget_before);
         self.commits.insert(id, Done { fingerprint, position, at: now });
         for InboxMark { consumer, message, fingerprint, reply } in inbox {
             self.inbox.insert((consumer, message), InboxEntry { position, fingerprint, reply });
@@ -127,7 +131,7 @@ impl State {
 
     /// The answer to a repeat: of the messages, then of the commit.
     fn before(
-        &mut self,
+        &self,
         id: CommitId,
         fingerprint: Fingerprint,
         marks: &[InboxMark],
