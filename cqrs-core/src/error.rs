@@ -90,7 +90,7 @@ pub enum ErrorKind {
     },
     /// The store does not offer this part of a commit, or this way of reading.
     Unsupported {
-        /// The part, named as the field of [`Capabilities`](crate::Capabilities).
+        /// The part, named as the field of [`Capabilities`](crate::Capabilities), or `inbox`.
         part: &'static str,
     },
     /// No handler has this name.

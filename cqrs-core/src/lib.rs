@@ -135,7 +135,8 @@
 //!
 //! - [`ErrorKind::Conflict`]: others were faster, again and again ([`ConflictRetry`]). Send it again.
 //! - [`ErrorKind::Unavailable`]: the store is busy or out of reach; nothing was written.
-//! - [`ErrorKind::OutcomeUnknown`]: it may have been written. Send it again under the same id.
+//! - [`ErrorKind::OutcomeUnknown`]: it may have been written. Send it again under the same id, if
+//!   both have an [inbox](Metadata::with_inbox); a [`Commit`] of your own needs none.
 //! - [`ErrorKind::Undecodable`]: the log holds an event that this code cannot read. Add an
 //!   [`Upcaster`], or deploy the version that wrote it.
 //! - [`ErrorKind::IdReused`]: an id was used for something else. To have the repeat of a command
@@ -177,7 +178,7 @@ pub use message::payload::{Json, Payload, PayloadRef};
 pub use message::request::{Command, Query, Request, RequestKind, Visibility};
 pub use message::timestamp::{InvalidTimestamp, Timestamp};
 pub use message::upcast::Upcaster;
-pub use message::wire::{Codec, Wire};
+pub use message::wire::{Codec, FieldError, Wire};
 pub use port::capabilities::{Capabilities, Limits, Support};
 pub use port::clock::{Clock, ManualClock, SystemClock};
 pub use port::commit::{

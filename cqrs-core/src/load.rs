@@ -24,6 +24,8 @@ pub struct Loaded<A> {
     pub(crate) state: A,
     pub(crate) version: Version,
     pub(crate) stream: StreamId,
+    /// Not the state of now: nothing may be recorded on it.
+    pub(crate) past: bool,
 }
 
 impl<A> Loaded<A> {
@@ -37,7 +39,7 @@ impl<A> Loaded<A> {
         self.state
     }
 
-    /// The number of its events; 0: it does not exist.
+    /// The version of the last event in it; 0: there is none.
     pub fn version(&self) -> Version {
         self.version
     }
@@ -88,7 +90,7 @@ pub(crate) async fn load<A: Aggregate>(
     store: &Arc<dyn Store>,
     stream: StreamId,
 ) -> Result<Loaded<A>> {
-    let mut loaded = Loaded { state: A::default(), version: 0, stream };
+    let mut loaded = Loaded { state: A::default(), version: 0, stream, past: false };
     catch_up(store, &mut loaded).await?;
     Ok(loaded)
 }
@@ -107,7 +109,7 @@ pub(crate) async fn load_at<A: Aggregate>(
     stream: StreamId,
     at: At,
 ) -> Result<Loaded<A>> {
-    let mut loaded = Loaded { state: A::default(), version: 0, stream: stream.clone() };
+    let mut loaded = Loaded { state: A::default(), version: 0, stream: stream.clone(), past: true };
     let read = ReadStream::of(stream);
     match at {
         At::Version(version) => fold(store, read.to(version), &mut loaded, |_| Ok(true)).await?,
@@ -167,6 +169,17 @@ pub(crate) fn encode<E: Event>(event: &E, metadata: Metadata) -> Result<NewEvent
         let context = format!("`{}` cannot be encoded: {cause}", event_type.name);
         Error::new(ErrorKind::Internal, context).with_source(cause)
     })?;
+    // What is recorded stays for ever: an event that cannot be read again would take its stream
+    // with it.
+    let unreadable = match E::decode(event_type, payload.as_ref()) {
+        Ok(back) if back.event_type() == event_type => None,
+        Ok(back) => Some(format!("it would be read as `{}`", back.event_type().name)),
+        Err(cause) => Some(cause.to_string()),
+    };
+    if let Some(reason) = unreadable {
+        let context = format!("`{}` could not be read again: {reason}", event_type.name);
+        return Err(Error::new(ErrorKind::Internal, context));
+    }
     Ok(NewEvent {
         metadata,
         event_type: event_type.name.into(),

@@ -1,8 +1,9 @@
 //! Commands that are applied once: the mark in the inbox, and the answer to a repeat.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Failure, Result};
+use crate::handler::Answer;
 use crate::message::envelope::Reply;
-use crate::message::fingerprint::Fingerprint;
+use crate::message::fingerprint::{Fingerprint, Fingerprinter};
 use crate::message::metadata::Metadata;
 use crate::message::request::Request;
 use crate::message::wire::Wire;
@@ -29,7 +30,7 @@ impl<R: Request> Once<R> {
             let context = format!("`{}` cannot be encoded: {cause}", R::NAME);
             Error::new(ErrorKind::Internal, context).with_source(cause)
         })?;
-        let fingerprint = Fingerprint::of(&body);
+        let fingerprint = fingerprint::<R>(&body, metadata);
         Ok(Some(Self { consumer: consumer.to_owned(), fingerprint, wire }))
     }
 
@@ -46,8 +47,7 @@ impl<R: Request> Once<R> {
         })
     }
 
-    /// The answer that is kept from before, if there is one. A rejection asks here first: the
-    /// repeat of a success must not be refused by its own effect.
+    /// The answer that is kept from before, if there is one.
     pub(crate) async fn recall(
         &self,
         store: &dyn Store,
@@ -78,4 +78,36 @@ impl<R: Request> Once<R> {
         })?;
         Ok(Reply { output, position: Some(position) })
     }
+}
+
+/// What to answer when the domain says no: the answer of before where there is one, because the
+/// repeat of a success must not be refused by its own effect.
+pub(crate) async fn rejected<R: Request>(
+    once: Option<&Once<R>>,
+    store: &dyn Store,
+    metadata: &Metadata,
+    rejection: R::Error,
+) -> Answer<R> {
+    let kept = match once {
+        Some(once) => once.recall(store, metadata).await?,
+        None => None,
+    };
+    kept.ok_or(Failure::Rejected(rejection))
+}
+
+/// What makes two requests the same: name, tenant, actor and body. A JSON body counts by what it
+/// says, not by the order of its keys, which a hash map changes from one encoding to the next.
+fn fingerprint<R: Request>(body: &[u8], metadata: &Metadata) -> Fingerprint {
+    let mut fingerprint = Fingerprinter::new();
+    fingerprint.text(R::NAME);
+    fingerprint.text(metadata.tenant().unwrap_or_default());
+    fingerprint.text(metadata.actor().unwrap_or_default());
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(mut value) => {
+            value.sort_all_objects();
+            fingerprint.text(&value.to_string());
+        }
+        Err(_) => fingerprint.add(body),
+    }
+    fingerprint.finish()
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::context::Context;
 use crate::domain::decide::{Decide, Decision};
-use crate::error::{Failure, Result};
+use crate::error::{Error, Failure, Result};
 use crate::handler::{Answer, Handler};
 use crate::load::{self, At, Loaded};
 use crate::message::envelope::{Envelope, Reply};
+use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::request::Command;
-use crate::once::Once;
+use crate::once::{self, Once};
 use crate::port::clock::{Clock, SystemClock};
 use crate::port::commit::{Append, Commit, CommitId, Committed};
 use crate::port::read::ReadStream;
@@ -109,7 +110,7 @@ impl<A: Aggregate> Repository<A> {
         self
     }
 
-    /// Reads the aggregates of a tenant. (Commands say theirs in their metadata.)
+    /// The aggregates of a tenant.
     #[must_use]
     pub fn of_tenant(mut self, tenant: impl Into<Box<str>>) -> Self {
         self.tenant = Some(tenant.into());
@@ -145,8 +146,10 @@ impl<A: Aggregate> Repository<A> {
     ///
     /// The ids of the commit and its events are derived from the id in `metadata`: the same command
     /// under the same id is never applied twice. With an [inbox](Metadata::with_inbox) its repeat
-    /// answers as the first did; without one it is refused as
+    /// answers as the first did; without one it is decided anew, and refused: by the domain, or as
     /// [`IdReused`](crate::ErrorKind::IdReused).
+    ///
+    /// The command is the tenant's that its metadata names, or else the repository's.
     ///
     /// Cancel safety: when the future is dropped the command may still be applied.
     ///
@@ -166,20 +169,19 @@ impl<A: Aggregate> Repository<A> {
         A: Decide<C>,
     {
         let once = Once::of(command, metadata)?;
-        let stream = load::stream_of::<A>(&A::target(command), metadata.tenant());
+        let base = metadata.base_id(C::NAME);
+        let stream = load::stream_of::<A>(&A::target(command), self.tenant_of(metadata)?);
         let mut loaded = load::load::<A>(&self.store, stream).await?;
         let mut failed = 0;
         loop {
             let decided = {
                 let context = Context::new(self.clock.now(), metadata, loaded.version);
-                loaded.state.decide(command, &context)
+                loaded.state.decide(command, &context.based_on(base, 0))
             };
-            let Decision { events, output } = match (decided, &once) {
-                (Ok(decision), _) => decision,
-                (Err(rejection), None) => return Err(Failure::Rejected(rejection)),
-                (Err(rejection), Some(once)) => {
-                    let kept = once.recall(&*self.store, metadata).await?;
-                    return kept.ok_or(Failure::Rejected(rejection));
+            let Decision { events, output } = match decided {
+                Ok(decision) => decision,
+                Err(rejection) => {
+                    return once::rejected(once.as_ref(), &*self.store, metadata, rejection).await;
                 }
             };
             if events.is_empty() && once.is_none() {
@@ -187,8 +189,8 @@ impl<A: Aggregate> Repository<A> {
             }
             let inbox = once.as_ref().map(|once| once.mark(metadata, &output)).transpose()?;
             let commit = Commit {
-                id: CommitId(metadata.id().derived("commit", 0)),
-                appends: append(&loaded, &events, metadata)?,
+                id: CommitId(base.derived("commit", 0)),
+                appends: append(&loaded, &events, metadata, base)?,
                 inbox: inbox.into_iter().collect(),
                 ..Commit::default()
             };
@@ -199,15 +201,24 @@ impl<A: Aggregate> Repository<A> {
                 (Ok(committed), _) => {
                     return Ok(Reply { output, position: Some(committed.position()) });
                 }
-                (Err(error), _) if error.is_conflict() => {
+                (Err(error), _) => {
                     failed += 1;
-                    if !self.retry.again(failed).await {
+                    if !self.retry.again(&error, failed).await {
                         return Err(Failure::Failed(error));
                     }
                     load::catch_up(&self.store, &mut loaded).await?;
                 }
-                (Err(error), _) => return Err(Failure::Failed(error)),
             }
+        }
+    }
+
+    fn tenant_of<'a>(&'a self, metadata: &'a Metadata) -> Result<Option<&'a str>> {
+        match (self.tenant.as_deref(), metadata.tenant()) {
+            (Some(ours), Some(theirs)) if ours != theirs => {
+                let context = format!("a command of tenant {theirs} for aggregates of {ours}");
+                Err(Error::invalid_field("tenant", context))
+            }
+            (ours, theirs) => Ok(theirs.or(ours)),
         }
     }
 }
@@ -216,12 +227,13 @@ fn append<A: Aggregate>(
     loaded: &Loaded<A>,
     events: &[A::Event],
     metadata: &Metadata,
+    base: MessageId,
 ) -> Result<Vec<Append>> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let cause = metadata.effect(metadata.id());
-    let encode = |(event, n)| load::encode(event, cause.sibling(metadata.id().derived("event", n)));
+    let cause = metadata.for_events();
+    let encode = |(event, n)| load::encode(event, cause.sibling(base.derived("event", n)));
     let events = events.iter().zip(0..).map(encode).collect::<Result<_>>()?;
     Ok(vec![Append { stream: loaded.stream.clone(), expected: loaded.expected(), events }])
 }
@@ -231,6 +243,8 @@ where
     A: Decide<C>,
     C: Command,
 {
+    const ANSWERS_REPEATS: bool = true;
+
     async fn handle(&self, request: Envelope<C>) -> Answer<C> {
         self.decide(&request.message, &request.metadata).await
     }

@@ -3,11 +3,18 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::error::{Conflict, Error, ErrorKind};
+
 /// How a conflict is met: the state is loaded again and the decision made anew, so many times.
 ///
 /// The first retry follows at once; before the n-th of the others there is a pause between zero and
 /// 2ⁿ ms, at most 64 ms, chosen evenly ("full jitter", M. Brooker, *Exponential Backoff And Jitter*,
 /// 2015).
+///
+/// A value that another document holds in a unique field is met with one retry only: a handler that
+/// looks for it first then finds it, and can say no in the words of its domain.
+///
+/// The pauses need a Tokio runtime with time.
 ///
 /// ```
 /// use cqrs_core::ConflictRetry;
@@ -43,9 +50,14 @@ impl ConflictRetry {
         self.attempts
     }
 
-    /// Waits before the next attempt, after `failed` that met a conflict. `false`: no more.
-    pub(crate) async fn again(&self, failed: u32) -> bool {
-        if failed >= self.attempts.get() {
+    /// Waits before the next attempt, after `failed` of them. `false`: no more, or not this error.
+    pub(crate) async fn again(&self, error: &Error, failed: u32) -> bool {
+        let attempts = match error.kind() {
+            ErrorKind::Conflict(Conflict::Unique { .. }) => self.attempts.get().min(2),
+            ErrorKind::Conflict(_) => self.attempts.get(),
+            _ => return false,
+        };
+        if failed >= attempts {
             return false;
         }
         let pause = Self::longest_pause(failed);
@@ -76,9 +88,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempts_are_counted_with_the_first() {
         let retry = ConflictRetry::attempts_at_most(NonZeroU32::new(3).unwrap());
-        assert!(retry.again(1).await);
-        assert!(retry.again(2).await);
-        assert!(!retry.again(3).await);
-        assert!(!ConflictRetry::never().again(1).await);
+        let conflict = Error::from(Conflict::NoneMatching { after: 1, found: 2 });
+        assert!(retry.again(&conflict, 1).await);
+        assert!(retry.again(&conflict, 2).await);
+        assert!(!retry.again(&conflict, 3).await);
+        assert!(!ConflictRetry::never().again(&conflict, 1).await);
+        assert!(!retry.again(&Error::new(ErrorKind::Unavailable, "busy"), 1).await);
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::decide::Decide;
 use crate::domain::entity::Entity;
 use crate::error::{Error, ErrorKind, Failure, Result};
 use crate::load::{self, Loaded};
+use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::payload::Json;
 use crate::message::request::Command;
@@ -19,6 +20,7 @@ use crate::port::commit::{
 };
 use crate::port::filter::Filter;
 use crate::port::store::Store;
+use crate::port::stream_id::StreamId;
 use crate::port::{Position, Version};
 
 /// What one command does, gathered: loads aggregates and documents, notes what follows, and writes
@@ -88,6 +90,10 @@ struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metadata: Metadata,
+    /// What all ids are derived from.
+    base: MessageId,
+    /// Whether a handler's call commits it.
+    of_call: bool,
     gathered: Mutex<Gathered>,
 }
 
@@ -108,10 +114,31 @@ impl Work {
 
     /// The same, with another clock than the system's.
     pub fn with_clock(store: Arc<dyn Store>, metadata: Metadata, clock: Arc<dyn Clock>) -> Self {
-        let id = CommitId(metadata.id().derived("commit", 0));
-        let commit = Commit { id, ..Commit::default() };
+        let base = metadata.id();
+        Self::begin(store, clock, metadata, base, false)
+    }
+
+    /// The unit of work of the handler of `name`, which its call commits.
+    pub(crate) fn of_call(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        metadata: Metadata,
+        name: &str,
+    ) -> Self {
+        let base = metadata.base_id(name);
+        Self::begin(store, clock, metadata, base, true)
+    }
+
+    fn begin(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        metadata: Metadata,
+        base: MessageId,
+        of_call: bool,
+    ) -> Self {
+        let commit = Commit { id: CommitId(base.derived("commit", 0)), ..Commit::default() };
         let gathered = Mutex::new(Gathered { commit, ..Gathered::default() });
-        Self(Arc::new(Inner { store, clock, metadata, gathered }))
+        Self(Arc::new(Inner { store, clock, metadata, base, of_call, gathered }))
     }
 
     /// Metadata of the message that is handled.
@@ -142,8 +169,8 @@ impl Work {
         C: Command,
     {
         let made = self.gathered()?.made;
-        let context =
-            Context::new(self.0.clock.now(), &self.0.metadata, loaded.version).after(made);
+        let context = Context::new(self.0.clock.now(), &self.0.metadata, loaded.version);
+        let context = context.based_on(self.0.base, made);
         let decision = loaded.state.decide(command, &context).map_err(Failure::Rejected)?;
         self.gathered()?.made = context.made();
         self.record(loaded, decision.events)?;
@@ -154,20 +181,21 @@ impl Work {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) when the aggregate was loaded twice and events were recorded
-    /// on the other copy; when an event cannot be encoded.
+    /// on the other copy, or when it is one of the past
+    /// ([`load_at`](crate::Repository::load_at)); when an event cannot be encoded.
     pub fn record<A: Aggregate>(
         &self,
         loaded: &mut Loaded<A>,
         events: impl IntoIterator<Item = A::Event>,
     ) -> Result<()> {
+        of_now(loaded)?;
+        // Gathered before the lock is taken: the iterator is the caller's, and may use this work.
+        let decided: Vec<_> = events.into_iter().collect();
         let mut gathered = self.gathered()?;
-        let metadata = &self.0.metadata;
-        let cause = metadata.effect(metadata.id());
-        let (mut new, mut decided) = (Vec::new(), Vec::new());
-        for event in events {
-            let id = metadata.id().derived("event", gathered.events + new.len() as u32);
-            new.push(load::encode(&event, cause.sibling(id))?);
-            decided.push(event);
+        let cause = self.0.metadata.for_events();
+        let mut new = Vec::with_capacity(decided.len());
+        for (event, n) in decided.iter().zip(gathered.events..) {
+            new.push(load::encode(event, cause.sibling(self.0.base.derived("event", n)))?);
         }
         if new.is_empty() {
             return Ok(());
@@ -176,11 +204,8 @@ impl Work {
         let appends = &mut gathered.commit.appends;
         match appends.iter_mut().find(|append| append.stream == loaded.stream) {
             Some(append) => {
-                let Expected::Exactly(read) = append.expected else {
-                    return Err(twice(&loaded.stream.to_string()));
-                };
-                if read + append.events.len() as Version != loaded.version {
-                    return Err(twice(&loaded.stream.to_string()));
+                if !follows(append, loaded) {
+                    return Err(loaded_twice(&loaded.stream));
                 }
                 append.events.extend(new);
             }
@@ -202,15 +227,20 @@ impl Work {
     /// on which events are recorded.
     ///
     /// # Errors
-    /// When the work was committed before.
+    /// As [`record`](Self::record).
     pub fn guard<A>(&self, loaded: &Loaded<A>) -> Result<()> {
+        of_now(loaded)?;
         let mut gathered = self.gathered()?;
-        // An aggregate with events in this commit is guarded by their expectation.
-        if gathered.commit.appends.iter().all(|append| append.stream != loaded.stream) {
-            let stream = loaded.stream.clone();
-            gathered.commit.guards.push(Guard::Stream { stream, expected: loaded.expected() });
+        match gathered.commit.appends.iter().find(|append| append.stream == loaded.stream) {
+            // The expectation of its events guards it.
+            Some(append) if follows(append, loaded) => Ok(()),
+            Some(_) => Err(loaded_twice(&loaded.stream)),
+            None => {
+                let stream = loaded.stream.clone();
+                gathered.commit.guards.push(Guard::Stream { stream, expected: loaded.expected() });
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Makes the commit fail when an event that matches came after a position: what was read up to
@@ -232,6 +262,10 @@ impl Work {
     }
 
     /// Adds a document that must not exist yet.
+    ///
+    /// That it exists, or that another one holds a unique value of it, is known at the commit, and is
+    /// a conflict then. To say no in the words of the domain, look first: the handler runs again
+    /// after the conflict, and finds it.
     ///
     /// # Errors
     /// When it cannot be encoded, or was written in this work before.
@@ -273,11 +307,23 @@ impl Work {
         Ok(())
     }
 
+    /// Makes the commit fail when a document exists that was not there when it was looked for.
+    ///
+    /// # Errors
+    /// When the work was committed before.
+    pub fn guard_absent<T: Entity>(&self, id: &str) -> Result<()> {
+        let key = documents::key::<T>(self.0.metadata.tenant(), id);
+        let guard = Guard::Document { key, expected: Expected::NoStream };
+        self.gathered()?.commit.guards.push(guard);
+        Ok(())
+    }
+
     fn write<T: Entity>(&self, id: &str, expected: Expected, body: Option<Json>) -> Result<()> {
         let key = documents::key::<T>(self.0.metadata.tenant(), id);
         let mut gathered = self.gathered()?;
         if gathered.commit.documents.iter().any(|write| write.key == key) {
-            return Err(twice(&key.to_string()));
+            let context = format!("the document {key} is written twice in one unit of work");
+            return Err(Error::invalid_field("documents", context));
         }
         gathered.commit.documents.push(DocumentWrite { key, expected, body });
         Ok(())
@@ -285,12 +331,16 @@ impl Work {
 
     /// Writes what was gathered. `None`: there was nothing to write, and nothing to guard it.
     ///
-    /// Handlers do not call this: the framework does. The work is closed afterwards, also when the
-    /// commit failed.
+    /// The work is closed afterwards, also when the commit failed.
     ///
     /// # Errors
-    /// As [`Store::commit`]; when it was committed before.
+    /// As [`Store::commit`]; [`Invalid`](ErrorKind::Invalid) when it was committed before, and in a
+    /// handler, whose work is committed when it returns.
     pub async fn commit(&self) -> Result<Option<Committed>> {
+        if self.0.of_call {
+            let context = "the work of a handler is committed when the handler returns";
+            return Err(Error::new(ErrorKind::Invalid { field: None }, context));
+        }
         self.commit_marking(None).await
     }
 
@@ -322,8 +372,22 @@ impl Work {
     }
 }
 
-fn twice(what: &str) -> Error {
-    let context = format!("{what} was loaded twice in one unit of work and changed on both copies");
+/// Whether the state at hand is the one that the append leads to.
+fn follows<A>(append: &Append, loaded: &Loaded<A>) -> bool {
+    let events = append.events.len() as Version;
+    matches!(append.expected, Expected::Exactly(read) if read + events == loaded.version)
+}
+
+fn of_now<A>(loaded: &Loaded<A>) -> Result<()> {
+    if !loaded.past {
+        return Ok(());
+    }
+    let context = format!("{} was loaded as it was: load it as it is", loaded.stream);
+    Err(Error::new(ErrorKind::Invalid { field: None }, context))
+}
+
+fn loaded_twice(stream: &StreamId) -> Error {
+    let context = format!("{stream} was loaded twice in one unit of work and changed on one copy");
     Error::new(ErrorKind::Invalid { field: None }, context)
 }
 

@@ -46,6 +46,8 @@ type Install = Box<dyn FnOnce(&Resources, &mut Registry, &mut Vec<Problem>) + Se
 #[must_use = "nothing is built until `build` is called"]
 pub struct AppBuilder {
     installs: Vec<Install>,
+    /// Names with a handler, those included whose parameters turn out to be missing.
+    handled: Vec<&'static str>,
     expected: Vec<&'static str>,
     problems: Vec<Problem>,
     resources: Resources,
@@ -56,6 +58,7 @@ impl AppBuilder {
     pub(super) fn new() -> Self {
         Self {
             installs: Vec::new(),
+            handled: Vec::new(),
             expected: Vec::new(),
             problems: Vec::new(),
             resources: Resources::new(),
@@ -102,9 +105,10 @@ impl AppBuilder {
     /// request and up to six parameters ([`Inject`](crate::Inject)) that returns the output, or the
     /// request's error or a [`Failure`](crate::Failure) of it.
     pub fn handler<R: Request, M>(mut self, handler: impl IntoHandler<R, M>) -> Self {
+        self.handles(R::NAME);
         self.installs.push(Box::new(move |resources, registry, problems| {
             if let Some(handler) = handler.install(resources, problems) {
-                registry.insert::<R>(handler, problems);
+                registry.insert::<R>(handler);
             }
         }));
         self
@@ -113,16 +117,25 @@ impl AppBuilder {
     /// The aggregate `A` handles the command `C`, through its [`Repository`](crate::Repository).
     pub fn decides<A: Decide<C>, C: Command>(mut self) -> Self {
         self.problems.extend(<A as Aggregate>::Event::problems());
+        self.handles(C::NAME);
         self.installs.push(Box::new(|resources, registry, problems| {
             match resources.repository::<A>(C::NAME) {
-                Ok(repository) => registry.insert::<C>(repository, problems),
+                Ok(repository) => registry.insert::<C>(repository),
                 Err(problem) => problems.push(problem),
             }
         }));
         self
     }
 
-    /// Checks the types and upcasters of events that are read by no aggregate of this app.
+    fn handles(&mut self, name: &'static str) {
+        if self.handled.contains(&name) {
+            self.problems.push(Problem::DuplicateHandler { name });
+        }
+        self.handled.push(name);
+    }
+
+    /// Checks the types and upcasters of events that are read otherwise than by
+    /// [`decides`](Self::decides).
     pub fn reads<S: EventSet>(mut self) -> Self {
         self.problems.extend(S::problems());
         self
@@ -140,21 +153,13 @@ impl AppBuilder {
     /// [`ErrorKind::Build`] with every [`Problem`]: missing handlers, resources and stores,
     /// duplicates, gaps in the upcasters of events.
     pub fn build(self) -> Result<App> {
-        let Self { installs, expected, mut problems, resources, max_body } = self;
+        let Self { installs, handled, expected, mut problems, resources, max_body } = self;
         let mut registry = Registry::default();
-        let mut named: Vec<&'static str> = Vec::new();
         for install in installs {
             install(&resources, &mut registry, &mut problems);
         }
-        // A handler whose parameters are missing is not missing itself.
-        named.extend(problems.iter().filter_map(|problem| match problem {
-            Problem::MissingResource { handler, .. } | Problem::MissingStore { handler } => {
-                expected.iter().find(|name| *name == handler).copied()
-            }
-            _ => None,
-        }));
         for message in expected {
-            if registry.named(message).is_none() && !named.contains(&message) {
+            if !handled.contains(&message) {
                 problems.push(Problem::MissingHandler { message });
             }
         }

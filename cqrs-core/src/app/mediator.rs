@@ -1,6 +1,7 @@
 //! The app inside one of its handlers.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -54,18 +55,35 @@ pub struct Mediator {
 impl Mediator {
     /// Sends a command, in a commit of its own.
     ///
+    /// The handler may run again, after a conflict or a crash. A command with a
+    /// [wire form](crate::Request::wire) is applied once all the same, and the second run gets the
+    /// answer of the first. It is known by its place among the handler's commands: send them in the
+    /// same order each time. One without a wire form is refused the second time.
+    ///
     /// # Errors
     /// As [`App::send`]; [`Unavailable`](ErrorKind::Unavailable) when the app is gone.
-    pub async fn send<C: Command>(&self, command: C) -> Result<C::Output, Failure<C::Error>> {
-        self.app()?.send(command).with(self.next()).await
+    pub fn send<C: Command>(
+        &self,
+        command: C,
+    ) -> impl Future<Output = Result<C::Output, Failure<C::Error>>> + Send + use<C> {
+        let (app, metadata) = (self.app(), self.next());
+        let metadata = match C::wire() {
+            Some(_) => metadata.with_inbox("mediator"),
+            None => metadata,
+        };
+        async move { app?.send(command).with(metadata).await }
     }
 
     /// Asks a query.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn ask<Q: Query>(&self, query: Q) -> Result<Q::Output, Failure<Q::Error>> {
-        self.app()?.ask(query).with(self.next()).await
+    pub fn ask<Q: Query>(
+        &self,
+        query: Q,
+    ) -> impl Future<Output = Result<Q::Output, Failure<Q::Error>>> + Send + use<Q> {
+        let (app, metadata) = (self.app(), self.next());
+        async move { app?.ask(query).with(metadata).await }
     }
 
     fn app(&self) -> Result<App> {

@@ -29,6 +29,8 @@ pub struct Context<'a> {
     now: Timestamp,
     metadata: &'a Metadata,
     version: Version,
+    /// What new ids are derived from; `None`: the id of the command.
+    base: Option<MessageId>,
     /// `Cell`: a context is not `Sync` on purpose, it never crosses an await.
     made: Cell<u32>,
 }
@@ -37,11 +39,12 @@ impl<'a> Context<'a> {
     /// A context for a command with this metadata, decided on at this time by an aggregate at this
     /// version.
     pub fn new(now: Timestamp, metadata: &'a Metadata, version: Version) -> Self {
-        Self { now, metadata, version, made: Cell::new(0) }
+        Self { now, metadata, version, base: None, made: Cell::new(0) }
     }
 
-    /// The same, after `made` ids were made for the command elsewhere.
-    pub(crate) fn after(self, made: u32) -> Self {
+    /// The same, with ids derived from `base`, after `made` of them were made elsewhere.
+    pub(crate) fn based_on(mut self, base: MessageId, made: u32) -> Self {
+        self.base = Some(base);
         self.made.set(made);
         self
     }
@@ -74,6 +77,6 @@ impl<'a> Context<'a> {
     pub fn new_id(&self) -> MessageId {
         let n = self.made.get();
         self.made.set(n + 1);
-        self.metadata.id().derived("made", n)
+        self.base.unwrap_or_else(|| self.metadata.id()).derived("made", n)
     }
 }

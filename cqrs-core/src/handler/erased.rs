@@ -24,7 +24,13 @@ impl<R: Request, H: Handler<R>> Erased<R> for Guarded<H> {
         // The handler's future is pinned where it is made: moving it into a combinator that catches
         // panics would copy it twice.
         Box::pin(async move {
-            let mut handling = pin!(self.0.handle(request));
+            let mut handling = pin!(async move {
+                request.message.validate()?;
+                if !H::ANSWERS_REPEATS && request.metadata.inbox().is_some() {
+                    return Err(Failure::Failed(no_inbox(R::NAME)));
+                }
+                self.0.handle(request).await
+            });
             std::future::poll_fn(move |context| {
                 match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context))) {
                     Ok(poll) => poll,
@@ -34,6 +40,12 @@ impl<R: Request, H: Handler<R>> Erased<R> for Guarded<H> {
             .await
         })
     }
+}
+
+#[cold]
+fn no_inbox(name: &str) -> Error {
+    let context = format!("the handler of `{name}` keeps no inbox: send it without one");
+    Error::new(ErrorKind::Unsupported { part: "inbox" }, context)
 }
 
 #[cold]

@@ -10,7 +10,7 @@ use crate::handler::{Answer, Handler};
 use crate::message::envelope::{Envelope, Reply};
 use crate::message::metadata::Metadata;
 use crate::message::request::Request;
-use crate::once::Once;
+use crate::once::{self, Once};
 use crate::port::clock::Clock;
 use crate::port::commit::Committed;
 use crate::port::store::Store;
@@ -66,10 +66,12 @@ struct FunctionHandler<I> {
 }
 
 impl<R: Request, I: Invoke<R>> Handler<R> for FunctionHandler<I> {
+    const ANSWERS_REPEATS: bool = true;
+
     async fn handle(&self, request: Envelope<R>) -> Answer<R> {
         let Envelope { metadata, message } = request;
         if !I::COMMITS && metadata.inbox().is_none() {
-            let output = self.invoke.invoke(message, &Call::new(metadata)).await?;
+            let output = self.invoke.invoke(message, &Call::of::<R>(metadata)).await?;
             return Ok(Reply { output, position: None });
         }
         let Some(store) = &self.store else {
@@ -91,23 +93,21 @@ impl<I> FunctionHandler<I> {
         I: Invoke<R>,
     {
         let once = Once::of(&message, metadata)?;
-        let recall = async || match &once {
-            Some(once) => once.recall(&**store, metadata).await,
-            None => Ok(None),
-        };
         // Asked before the function runs: it may have effects outside the commit.
-        if let Some(kept) = recall().await? {
+        if let Some(once) = &once
+            && let Some(kept) = once.recall(&**store, metadata).await?
+        {
             return Ok(kept);
         }
         let mut failed = 0;
         loop {
             let again = message.again();
-            let call = Call::new(metadata.clone());
+            let call = Call::of::<R>(metadata.clone());
             let output = match self.invoke.invoke(message, &call).await {
                 Ok(output) => output,
                 Err(Failure::Rejected(rejection)) => {
                     // A twin may have succeeded meanwhile, and its effect be the reason.
-                    return recall().await?.ok_or(Failure::Rejected(rejection));
+                    return once::rejected(once.as_ref(), &**store, metadata, rejection).await;
                 }
                 Err(failure) => return Err(failure),
             };
@@ -129,9 +129,7 @@ impl<I> FunctionHandler<I> {
             };
             failed += 1;
             match again {
-                Some(again) if error.is_conflict() && self.retry.again(failed).await => {
-                    message = again;
-                }
+                Some(again) if self.retry.again(&error, failed).await => message = again,
                 _ => return Err(Failure::Failed(error)),
             }
         }

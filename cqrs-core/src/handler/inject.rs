@@ -11,6 +11,7 @@ use crate::domain::aggregate::Aggregate;
 use crate::domain::entity::Entity;
 use crate::error::{Problem, Result};
 use crate::message::metadata::Metadata;
+use crate::message::request::Request;
 use crate::port::clock::{Clock, SystemClock};
 use crate::port::store::Store;
 use crate::repository::Repository;
@@ -109,13 +110,14 @@ impl fmt::Debug for Resources {
 /// One call of a function handler. See [`Inject`].
 #[derive(Debug)]
 pub struct Call {
+    name: &'static str,
     metadata: Metadata,
     work: OnceLock<Work>,
 }
 
 impl Call {
-    pub(crate) fn new(metadata: Metadata) -> Self {
-        Self { metadata, work: OnceLock::new() }
+    pub(crate) fn of<R: Request>(metadata: Metadata) -> Self {
+        Self { name: R::NAME, metadata, work: OnceLock::new() }
     }
 
     /// Metadata of the request.
@@ -124,8 +126,9 @@ impl Call {
     }
 
     pub(crate) fn work(&self, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> &Work {
-        self.work
-            .get_or_init(|| Work::with_clock(store.clone(), self.metadata.clone(), clock.clone()))
+        self.work.get_or_init(|| {
+            Work::of_call(store.clone(), clock.clone(), self.metadata.clone(), self.name)
+        })
     }
 
     pub(crate) fn begun_work(&self) -> Option<&Work> {
@@ -217,7 +220,8 @@ impl Inject for Work {
     }
 }
 
-/// The repository of the request's tenant.
+/// The repository of the request's tenant, to read with. What a handler changes, it changes through
+/// [`Work`], or through commands of their own, sent with the [`Mediator`](crate::Mediator).
 impl<A: Aggregate> Inject for Repository<A> {
     type Ready = Self;
 

@@ -55,6 +55,11 @@ pub type Answer<R> = Result<Reply<<R as Request>::Output>, Failure<<R as Request
     note = "for an aggregate: `impl Decide<{R}>`; for a function: `.handler(f)`"
 )]
 pub trait Handler<R: Request>: Send + Sync + 'static {
+    /// Whether it answers the repeat of a request that names an
+    /// [inbox](crate::Metadata::with_inbox) as it answered the first. Where it does not, such a
+    /// request is refused as [`Unsupported`](crate::ErrorKind::Unsupported).
+    const ANSWERS_REPEATS: bool = false;
+
     /// Handles one request. A panic in it is an error of the call and of nothing else (P12).
     fn handle(&self, request: Envelope<R>) -> impl Future<Output = Answer<R>> + Send;
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::app::{RawAnswer, RawRejection, RawReply};
-use crate::error::{Error, ErrorKind, Failure, Problem, Rejection};
+use crate::error::{Error, ErrorKind, Failure, Rejection};
 use crate::handler::erased::{BoxFuture, Erased, Guarded};
 use crate::handler::{Answer, Handler};
 use crate::message::envelope::Envelope;
 use crate::message::metadata::Metadata;
 use crate::message::request::{Request, RequestKind, Visibility};
+use crate::message::wire::FieldError;
 
 #[derive(Default)]
 pub(crate) struct Registry {
@@ -22,15 +23,9 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn insert<R: Request>(
-        &mut self,
-        handler: impl Handler<R>,
-        problems: &mut Vec<Problem>,
-    ) {
+    pub(crate) fn insert<R: Request>(&mut self, handler: impl Handler<R>) {
         let entry = Arc::new(Entry { handler: Box::new(Guarded(handler)) });
-        if self.named.insert(R::NAME, entry.clone()).is_some() {
-            problems.push(Problem::DuplicateHandler { name: R::NAME });
-        }
+        self.named.insert(R::NAME, entry.clone());
         self.typed.insert(TypeId::of::<R>(), Box::new(entry));
     }
 
@@ -55,10 +50,7 @@ pub(crate) struct Entry<R: Request> {
 
 impl<R: Request> Entry<R> {
     pub(crate) fn call(&self, request: Envelope<R>) -> BoxFuture<'_, Answer<R>> {
-        match request.message.validate() {
-            Ok(()) => self.handler.call(request),
-            Err(error) => Box::pin(std::future::ready(Err(Failure::Failed(error)))),
-        }
+        self.handler.call(request)
     }
 }
 
@@ -104,8 +96,13 @@ impl<R: Request> Named for Entry<R> {
                 return Err(decode_error::<R>(Some("version"), context).into());
             }
             let message = (wire.request.decode)(&body).map_err(|cause| {
-                decode_error::<R>(None, format!("the body is no `{}`: {cause}", R::NAME))
-                    .with_source(cause)
+                let field = cause.downcast_ref::<FieldError>().and_then(FieldError::field);
+                let field = field.map(str::to_owned);
+                // It may quote the body, which comes from outside: escaped, and cut.
+                let reason = cause.to_string();
+                let reason: String = reason.escape_debug().take(300).collect();
+                let context = format!("the body is no `{}`: {reason}", R::NAME);
+                decode_error::<R>(field.as_deref(), context).with_source(cause)
             })?;
             match self.call(Envelope { metadata, message }).await {
                 Ok(reply) => {

@@ -154,11 +154,19 @@ impl State {
             let (position, reply) = (entry.position, entry.reply.clone());
             return Ok(Some(Committed::Before { position, reply }));
         }
-        self.commits.retain(|_, done| done.at >= forget_before);
-        match self.commits.get(&id) {
+        match self.commits.get(&id).filter(|done| done.at >= forget_before) {
             Some(done) if done.fingerprint != fingerprint => Err(Error::id_reused("commit", id.0)),
             Some(done) => Ok(Some(Committed::Before { position: done.position, reply: None })),
             None => Ok(None),
+        }
+    }
+
+    /// Forgets old commit ids once as many came as were kept the last time: a constant effort for
+    /// each commit, on average.
+    fn forget_commits(&mut self, forget_before: Timestamp) {
+        if self.commits.len() >= self.forget_at {
+            self.commits.retain(|_, done| done.at >= forget_before);
+            self.forget_at = 1024.max(self.commits.len() * 2);
         }
     }
 

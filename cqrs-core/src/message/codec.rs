@@ -14,9 +14,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::BoxError;
 use crate::message::payload::Json;
 
-pub(crate) fn variant_to_json<T: Serialize>(event: &T) -> Result<Json, BoxError> {
+/// The body of `event`, which is the `variant` as serde names it.
+pub(crate) fn variant_to_json<T: Serialize>(variant: &str, event: &T) -> Result<Json, BoxError> {
     let mut out = Vec::with_capacity(128);
-    event.serialize(Body(&mut serde_json::Serializer::new(&mut out)))?;
+    let json = &mut serde_json::Serializer::new(&mut out);
+    event.serialize(Body { variant, json })?;
     Ok(Json::trusted(String::from_utf8(out)?))
 }
 
@@ -31,7 +33,22 @@ pub(crate) fn variant_from_json<T: DeserializeOwned>(
 }
 
 /// Writes what is inside the variant.
-struct Body<S>(S);
+struct Body<'a, S> {
+    variant: &'a str,
+    json: S,
+}
+
+impl<S: Serializer> Body<'_, S> {
+    /// A body under the name of another variant would be read as that one, or not at all.
+    fn named(self, variant: &str) -> Result<S, S::Error> {
+        if variant == self.variant {
+            return Ok(self.json);
+        }
+        let expected = self.variant;
+        let text = format_args!("serde calls it `{variant}`, its event type says `{expected}`");
+        Err(S::Error::custom(text))
+    }
+}
 
 const SHAPE: &str = "an event is a struct, or an enum of variants with named fields";
 
@@ -43,7 +60,7 @@ macro_rules! refuse {
     )* };
 }
 
-impl<S: Serializer> Serializer for Body<S> {
+impl<S: Serializer> Serializer for Body<'_, S> {
     type Ok = S::Ok;
     type Error = S::Error;
     type SerializeSeq = Impossible<S::Ok, S::Error>;
@@ -84,16 +101,16 @@ impl<S: Serializer> Serializer for Body<S> {
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<S::Ok, S::Error> {
-        self.0.serialize_map(Some(0))?.end()
+        self.json.serialize_map(Some(0))?.end()
     }
 
     fn serialize_unit_variant(
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        variant: &'static str,
     ) -> Result<S::Ok, S::Error> {
-        self.0.serialize_map(Some(0))?.end()
+        self.named(variant)?.serialize_map(Some(0))?.end()
     }
 
     fn serialize_newtype_struct<T: ?Sized + Serialize>(
@@ -108,10 +125,10 @@ impl<S: Serializer> Serializer for Body<S> {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        value.serialize(self.0)
+        value.serialize(self.named(variant)?)
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
@@ -141,7 +158,7 @@ impl<S: Serializer> Serializer for Body<S> {
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        self.0.serialize_map(len)
+        self.json.serialize_map(len)
     }
 
     fn serialize_struct(
@@ -149,7 +166,7 @@ impl<S: Serializer> Serializer for Body<S> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStruct, S::Error> {
-        self.0.serialize_struct(name, len)
+        self.json.serialize_struct(name, len)
     }
 
     fn serialize_struct_variant(
@@ -159,7 +176,7 @@ impl<S: Serializer> Serializer for Body<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        Ok(Fields(self.0.serialize_struct(variant, len)?))
+        Ok(Fields(self.named(variant)?.serialize_struct(variant, len)?))
     }
 }
 
@@ -331,30 +348,36 @@ mod tests {
         Pair(u8, u8),
     }
 
-    fn body<T: Serialize>(value: &T) -> String {
-        variant_to_json(value).unwrap().as_str().to_owned()
+    fn body<T: Serialize>(variant: &str, value: &T) -> String {
+        variant_to_json(variant, value).unwrap().as_str().to_owned()
     }
 
     #[test]
     fn the_variant_is_not_in_the_body() {
-        assert_eq!(body(&Sample::Unit), "{}");
-        assert_eq!(body(&Sample::Scalar("a".into())), "\"a\"");
-        assert_eq!(body(&Sample::Struct { a: None, b: "x".into() }), r#"{"b":"x"}"#);
-        assert_eq!(body(&Wrapped(Alone { x: 1 })), r#"{"x":1}"#);
-        assert_eq!(body(&Nothing), "{}");
+        assert_eq!(body("unit", &Sample::Unit), "{}");
+        assert_eq!(body("scalar", &Sample::Scalar("a".into())), "\"a\"");
+        assert_eq!(body("struct", &Sample::Struct { a: None, b: "x".into() }), r#"{"b":"x"}"#);
+        assert_eq!(body("", &Wrapped(Alone { x: 1 })), r#"{"x":1}"#);
+        assert_eq!(body("", &Nothing), "{}");
     }
 
     #[test]
     fn a_variant_with_unnamed_fields_is_refused_by_name() {
-        let error = variant_to_json(&Unnamed::Pair(1, 2)).unwrap_err();
+        let error = variant_to_json("Pair", &Unnamed::Pair(1, 2)).unwrap_err();
         assert!(error.to_string().contains("Pair"), "{error}");
     }
 
     #[test]
+    fn a_body_under_the_name_of_another_variant_is_refused() {
+        let error = variant_to_json("scalar", &Sample::Unit).unwrap_err();
+        assert!(error.to_string().contains("`unit`"), "{error}");
+    }
+
+    #[test]
     fn values_that_are_no_event_are_refused() {
-        assert!(variant_to_json(&1).is_err());
-        assert!(variant_to_json(&"a").is_err());
-        assert!(variant_to_json(&vec![1]).is_err());
+        assert!(variant_to_json("", &1).is_err());
+        assert!(variant_to_json("", &"a").is_err());
+        assert!(variant_to_json("", &vec![1]).is_err());
     }
 
     #[test]
@@ -374,7 +397,7 @@ mod tests {
         assert_eq!(variant_from_json::<Alone>("", r#"{"x":-1}"#).unwrap(), Alone { x: -1 });
         assert_eq!(variant_from_json::<Nothing>("", "{}").unwrap(), Nothing);
         let wrapped = Wrapped(Alone { x: 1 });
-        assert_eq!(variant_from_json::<Wrapped>("", &body(&wrapped)).unwrap(), wrapped);
+        assert_eq!(variant_from_json::<Wrapped>("", &body("", &wrapped)).unwrap(), wrapped);
     }
 
     proptest::proptest! {
@@ -391,7 +414,7 @@ mod tests {
                 ("scalar", Sample::Scalar(text.clone())),
                 ("struct", Sample::Struct { a, b: text }),
             ] {
-                let back: Sample = variant_from_json(variant, &body(&event)).unwrap();
+                let back: Sample = variant_from_json(variant, &body(variant, &event)).unwrap();
                 proptest::prop_assert_eq!(back, event);
             }
         }

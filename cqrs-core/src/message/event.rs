@@ -15,7 +15,8 @@ use crate::message::upcast::Upcaster;
 pub struct EventType {
     /// Recorded name, unique in the log and stable: `bank.money_deposited`.
     pub name: &'static str,
-    /// What serde calls the enum's variant. Of no use for an event that is a struct.
+    /// What serde calls the enum's variant, after any `rename`. Of no use for an event that is a
+    /// struct.
     pub variant: &'static str,
     /// Version of the body, from 1. Older ones are lifted by [`Upcaster`]s.
     pub version: u16,
@@ -77,10 +78,11 @@ pub trait Event: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The body. The type has a column of its own.
     ///
     /// # Errors
-    /// When the value's `Serialize` fails. Variants with several unnamed fields are refused: their
+    /// When the value's `Serialize` fails, or serde calls the variant otherwise than
+    /// [`event_type`](Self::event_type). Variants with several unnamed fields are refused: their
     /// fields could never be told apart in a later version.
     fn encode(&self) -> Result<Payload, BoxError> {
-        codec::variant_to_json(self).map(Payload::Json)
+        codec::variant_to_json(self.event_type().variant, self).map(Payload::Json)
     }
 
     /// The event of this type with this body.

@@ -51,6 +51,26 @@ impl Fingerprinter {
         self.0.update(bytes);
     }
 
+    pub(crate) fn text(&mut self, text: &str) {
+        self.add(text.as_bytes());
+    }
+
+    /// A list: its length, then its items.
+    pub(crate) fn each<'a, T: 'a>(&mut self, items: &'a [T], add: impl Fn(&mut Self, &'a T)) {
+        self.number(items.len() as u64);
+        for item in items {
+            add(self, item);
+        }
+    }
+
+    /// Whether it is there, then what it is.
+    pub(crate) fn option<T>(&mut self, item: Option<T>, add: impl Fn(&mut Self, T)) {
+        self.number(u64::from(item.is_some()));
+        if let Some(item) = item {
+            add(self, item);
+        }
+    }
+
     pub(crate) fn number(&mut self, n: u64) {
         self.0.update(n.to_le_bytes());
     }

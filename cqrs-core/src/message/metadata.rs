@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use crate::error::BoxError;
-use crate::message::fingerprint::Fingerprinter;
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
 
@@ -210,6 +209,23 @@ impl Metadata {
         effect
     }
 
+    /// What the ids of everything are derived from that the request `name` with this metadata
+    /// makes. Two consumers of one message, each with an inbox, make different things of it.
+    pub(crate) fn base_id(&self, name: &str) -> MessageId {
+        match self.inbox() {
+            None => self.id(),
+            Some(consumer) => self.id().derived(&format!("{consumer}\u{1f}{name}"), 0),
+        }
+    }
+
+    /// Drops what was meant for the answer and not for the record of what happened.
+    #[must_use]
+    pub(crate) fn for_events(&self) -> Self {
+        let mut cause = self.effect(self.id());
+        cause.more_mut().deadline = None;
+        cause
+    }
+
     /// The same with another id: the next of several effects of one cause.
     #[must_use]
     pub(crate) fn sibling(&self, id: MessageId) -> Self {
@@ -249,10 +265,6 @@ impl Metadata {
             + text(&more.actor)
             + text(&more.partition_key)
             + more.extensions.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-    }
-
-    pub(crate) fn fingerprint(&self, into: &mut Fingerprinter) {
-        into.add(self.to_json().as_bytes());
     }
 
     fn more_mut(&mut self) -> &mut More {

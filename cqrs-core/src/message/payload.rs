@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 use crate::error::BoxError;
 
@@ -31,13 +31,15 @@ impl Json {
         Ok(Self(serde_json::to_string(value)?.into()))
     }
 
-    /// Checks that the text is one JSON value, nested at most 128 deep.
+    /// Checks that the text is one JSON value, nested at most 127 deep, with numbers that a double
+    /// or 64 bits can hold and strings of whole Unicode.
     ///
     /// # Errors
     /// When it is not; the error tells line and column.
     pub fn parse(text: impl Into<Arc<str>>) -> Result<Self, BoxError> {
         let text = text.into();
-        serde_json::from_str::<IgnoredAny>(&text)?;
+        // Not `IgnoredAny`, which looks neither at depth nor into strings and numbers.
+        serde_json::from_str::<serde_json::Value>(&text)?;
         Ok(Self(text))
     }
 

@@ -55,7 +55,7 @@ pub trait Request: Sized + Send + Sync + 'static {
     /// Command or query.
     const KIND: RequestKind;
 
-    /// Version of its encoded form. A call by name with a newer version is refused.
+    /// Version of its encoded form. A call by name with another version is refused.
     const VERSION: u16 = 1;
 
     /// Whether it can be called by name from outside.

@@ -5,7 +5,8 @@ use crate::message::event::EventType;
 
 /// Lifts the JSON body of one event type by one version. Part of [`Event::UPCASTERS`].
 ///
-/// An event at the current version pays nothing for them.
+/// An event at the current version pays nothing for them. Numbers of an older one pass through a
+/// [`serde_json::Value`]: whole numbers of more than 64 bits are best recorded as texts.
 ///
 /// ```
 /// use cqrs_core::{Event, EventType, EventSet, PayloadRef, Raw, Upcaster};

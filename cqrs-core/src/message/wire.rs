@@ -22,9 +22,49 @@ impl<T: Serialize + DeserializeOwned> Codec<T> {
     pub const fn json() -> Self {
         Self {
             encode: |value| Ok(serde_json::to_vec(value)?.into()),
-            decode: |bytes| Ok(serde_json::from_slice(bytes)?),
+            decode: |bytes| serde_json::from_slice(bytes).map_err(|_| field_error::<T>(bytes)),
         }
     }
+}
+
+/// Bytes that are not the type they should be, and the field to blame. The error of
+/// [`Codec::json`].
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct FieldError {
+    field: Option<String>,
+    cause: serde_json::Error,
+}
+
+impl FieldError {
+    /// The field to blame, with dots and brackets where it lies deeper; `None` when it is the whole.
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+}
+
+/// Decodes again, slowly, to learn where it fails.
+#[cold]
+fn field_error<T: DeserializeOwned>(bytes: &[u8]) -> BoxError {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut json) else {
+        return match json.end() {
+            Err(cause) => FieldError { field: None, cause }.into(),
+            Ok(()) => "it could not be decoded the first time".into(),
+        };
+    };
+    let path = error.path().to_string();
+    let cause = error.into_inner();
+    // serde reports a missing field where it is missing from.
+    let text = cause.to_string();
+    let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let field = match (path.as_str(), missing) {
+        (".", None) => None,
+        (".", Some(missing)) => Some(missing.to_owned()),
+        (path, None) => Some(path.to_owned()),
+        (path, Some(missing)) => Some(format!("{path}.{missing}")),
+    };
+    FieldError { field, cause }.into()
 }
 
 /// What a request needs to be called by name from bytes, to be answered from its inbox, and to

@@ -5,8 +5,12 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::metadata::Metadata;
+use crate::message::payload::Payload;
 use crate::port::capabilities::{Capabilities, Limits, Support};
-use crate::port::commit::{Append, Commit, DocumentWrite, Expected, Guard, NewEvent};
+use crate::port::commit::{
+    Append, CheckpointWrite, Commit, DocumentWrite, Expected, Guard, NewEvent, Outgoing, Settled,
+};
 use crate::port::document::{Collection, DocumentKey};
 use crate::port::filter::Filter;
 use crate::port::stream_id::StreamId;
@@ -39,11 +43,24 @@ impl Commit {
 
         let limits = &capabilities.limits;
         let events = appends.iter().map(|a| a.events.len()).sum::<usize>();
-        let parts = [guards.len(), appends.len(), events, documents.len(), inbox.len()];
-        within("the commit's parts", parts.iter().sum(), limits.parts)?;
+        let parts = [
+            guards.len(),
+            appends.len(),
+            events,
+            documents.len(),
+            inbox.len(),
+            fences.len(),
+            timers.len(),
+            outgoing.len(),
+            settled.len(),
+            parked.len(),
+        ];
+        within(|| "the commit's parts".to_owned(), parts.iter().sum(), limits.parts)?;
         let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
         let bodies = bodies.chain(documents.iter().flat_map(|d| &d.body).map(crate::Json::len));
-        within("the commit's bodies", bodies.sum(), limits.commit)?;
+        let bodies = bodies.chain(inbox.iter().flat_map(|m| &m.reply).map(bytes::Bytes::len));
+        let bodies = bodies.chain(outgoing.iter().map(|o| o.body.len()));
+        within(|| "the commit's bodies".to_owned(), bodies.sum(), limits.commit)?;
 
         for append in appends {
             check_append(append, limits)?;
@@ -67,23 +84,38 @@ impl Commit {
         for mark in inbox {
             text("consumer", &mark.consumer, limits.id)?;
             let reply = mark.reply.as_ref().map_or(0, bytes::Bytes::len);
-            within(&format!("the reply to message {}", mark.message), reply, limits.payload)?;
+            within(|| format!("the reply to message {}", mark.message), reply, limits.payload)?;
         }
         distinct(inbox.iter().map(|m| (&m.consumer, m.message)), |(consumer, message)| {
-            Error::invalid_field(
-                "inbox",
-                format!("message {message} is marked twice for {consumer}"),
-            )
+            let context = format!("message {message} is marked twice for {consumer}");
+            Error::invalid_field("inbox", context)
         })?;
         if let Some(checkpoint) = checkpoint {
-            text("subscription", &checkpoint.subscription, limits.id)?;
-            if checkpoint.to < checkpoint.from {
-                let context = format!(
-                    "the checkpoint of `{}` would go back from {} to {}",
-                    checkpoint.subscription, checkpoint.from, checkpoint.to
-                );
-                return Err(Error::invalid_field("checkpoint", context));
+            check_checkpoint(checkpoint, limits)?;
+        }
+        fences.iter().try_for_each(|fence| text("lease", &fence.lease, limits.id))?;
+        for timer in timers {
+            text("owner", &timer.owner, limits.id)?;
+            text("timer", &timer.name, limits.id)?;
+        }
+        outgoing.iter().try_for_each(|message| check_outgoing(message, limits))?;
+        for settled in settled {
+            match settled {
+                Settled::Outgoing(_) => {}
+                Settled::Timer { owner, name, .. } => {
+                    text("owner", owner, limits.id)?;
+                    text("timer", name, limits.id)?;
+                }
+                Settled::Parked { subscription, .. } => {
+                    text("subscription", subscription, limits.id)?;
+                }
             }
+        }
+        for parked in parked {
+            text("subscription", &parked.subscription, limits.id)?;
+            text("key", &parked.key, limits.id)?;
+            let cause = parked.cause.len();
+            within(|| "the cause of a parked message".to_owned(), cause, limits.headers)?;
         }
         Ok(())
     }
@@ -123,13 +155,13 @@ impl Filter {
     pub fn check(&self, limits: &Limits) -> Result<()> {
         let Self { types, categories, streams, tags, tenant: _, since: _ } = self;
         let entries = types.len() + categories.len() + streams.len() + tags.len();
-        within("the filter's entries", entries, limits.parts)?;
+        within(|| "the filter's entries".to_owned(), entries, limits.parts)?;
         let names = types.iter().chain(categories).map(AsRef::as_ref);
         for name in names.chain(tags.iter().map(String::as_str)) {
-            within("a name in the filter", name.len(), limits.name)?;
+            within(|| "a name in the filter".to_owned(), name.len(), limits.name)?;
         }
         for stream in streams {
-            within("a stream in the filter", stream.id.len(), limits.id)?;
+            within(|| "a stream in the filter".to_owned(), stream.id.len(), limits.id)?;
         }
         Ok(())
     }
@@ -145,12 +177,13 @@ fn offers(part: &'static str, support: Support, used: bool) -> Result<()> {
     }
 }
 
-fn within(what: &str, size: usize, limit: usize) -> Result<()> {
+fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -> Result<()> {
     if size <= limit {
         return Ok(());
     }
-    let kind = ErrorKind::TooLarge { what: what.to_owned(), size, limit };
-    Err(Error::new(kind, format!("{what}: {size}, at most {limit} are taken")))
+    let what = what();
+    let context = format!("{what}: {size}, at most {limit} are taken");
+    Err(Error::new(ErrorKind::TooLarge { what, size, limit }, context))
 }
 
 /// A name or an id: not empty, bounded, and without control characters, which hide in logs and
@@ -159,7 +192,7 @@ fn text(field: &str, value: &str, limit: usize) -> Result<()> {
     if value.is_empty() {
         return Err(Error::invalid_field(field, format!("the {field} is empty")));
     }
-    within(field, value.len(), limit)?;
+    within(|| field.to_owned(), value.len(), limit)?;
     if value.chars().any(char::is_control) {
         let context = format!("the {field} {value:?} holds a control character");
         return Err(Error::invalid_field(field, context));
@@ -198,13 +231,9 @@ fn check_event(event: &NewEvent, append: &Append, limits: &Limits) -> Result<()>
         let context = format!("`{}` has version 0: versions start at 1", event.event_type);
         return Err(Error::invalid_field("schema_version", context));
     }
-    within(&event.event_type, event.payload.len(), limits.payload)?;
-    within(&format!("the headers of {}", event.event_type), event.metadata.size(), limits.headers)?;
-    within(&format!("the tags of {}", event.event_type), event.tags.len(), limits.tags)?;
+    check_message(&event.event_type, &event.metadata, &event.payload, limits)?;
+    within(|| format!("the tags of {}", event.event_type), event.tags.len(), limits.tags)?;
     event.tags.iter().try_for_each(|tag| text("tag", tag, limits.name))?;
-    if let crate::Payload::Binary { content_type, .. } = &event.payload {
-        text("content_type", content_type, limits.name)?;
-    }
     match event.metadata.tenant() {
         Some(tenant) if append.stream.tenant.as_deref() != Some(tenant) => {
             let context = format!("an event of tenant {tenant} for the stream {}", append.stream);
@@ -214,10 +243,44 @@ fn check_event(event: &NewEvent, append: &Append, limits: &Limits) -> Result<()>
     }
 }
 
+/// What events and outgoing messages have in common.
+fn check_message(
+    name: &str,
+    metadata: &Metadata,
+    payload: &Payload,
+    limits: &Limits,
+) -> Result<()> {
+    within(|| name.to_owned(), payload.len(), limits.payload)?;
+    within(|| format!("the headers of {name}"), metadata.size(), limits.headers)?;
+    match payload {
+        Payload::Binary { content_type, .. } => text("content_type", content_type, limits.name),
+        Payload::Json(_) | Payload::Erased => Ok(()),
+    }
+}
+
+fn check_outgoing(message: &Outgoing, limits: &Limits) -> Result<()> {
+    text("name", &message.name, limits.name)?;
+    text("key", &message.key, limits.id)?;
+    check_message(&message.name, &message.metadata, &message.body, limits)
+}
+
+fn check_checkpoint(checkpoint: &CheckpointWrite, limits: &Limits) -> Result<()> {
+    let CheckpointWrite { subscription, partition: _, from, to, fence } = checkpoint;
+    text("subscription", subscription, limits.id)?;
+    if let Some(fence) = fence {
+        text("lease", &fence.lease, limits.id)?;
+    }
+    if to < from {
+        let context = format!("the checkpoint of `{subscription}` would go back: {from} to {to}");
+        return Err(Error::invalid_field("checkpoint", context));
+    }
+    Ok(())
+}
+
 fn check_document(write: &DocumentWrite, limits: &Limits) -> Result<()> {
     check_key(&write.key, limits)?;
     match &write.body {
-        Some(body) => within(&write.key.to_string(), body.len(), limits.payload),
+        Some(body) => within(|| write.key.to_string(), body.len(), limits.payload),
         None if matches!(write.expected, Expected::NoStream | Expected::Exactly(0)) => {
             let context = format!("{} is to be deleted and expected not to be there", write.key);
             Err(Error::invalid_field("documents", context))

@@ -359,73 +359,71 @@ impl Commit {
             parked,
         } = self;
         let mut f = Fingerprinter::new();
-        f.number(appends.len() as u64);
-        for Append { stream, expected, events } in appends {
-            add_stream(&mut f, stream);
-            add_expected(&mut f, *expected);
-            f.number(events.len() as u64);
-            for event in events {
-                add_event(&mut f, event);
-            }
-        }
-        f.number(documents.len() as u64);
-        for DocumentWrite { key, expected, body } in documents {
-            add_key(&mut f, key);
-            add_expected(&mut f, *expected);
-            f.add(body.as_ref().map_or("", Json::as_str).as_bytes());
-        }
-        f.number(inbox.len() as u64);
-        for InboxMark { consumer, message, fingerprint, reply } in inbox {
-            f.add(consumer.as_bytes());
+        f.each(appends, |f, Append { stream, expected, events }| {
+            add_stream(f, stream);
+            add_expected(f, *expected);
+            f.each(events, add_event);
+        });
+        f.each(documents, |f, DocumentWrite { key, expected, body }| {
+            add_key(f, key);
+            add_expected(f, *expected);
+            f.text(body.as_ref().map_or("", Json::as_str));
+        });
+        f.each(inbox, |f, InboxMark { consumer, message, fingerprint, reply }| {
+            f.text(consumer);
             f.add(message.uuid().as_bytes());
             f.add(fingerprint.as_bytes());
-            f.add(reply.as_deref().unwrap_or_default());
-        }
-        // The rest is rare and short: its debug form is as good as any.
-        let rest = (fences, guards, checkpoint, timers, settled, parked);
-        if !is_empty(rest) {
-            f.add(format!("{rest:?}").as_bytes());
-        }
-        for Outgoing { metadata, kind, name, key, body, not_before } in outgoing {
-            f.add(metadata.id().uuid().as_bytes());
-            metadata.fingerprint(&mut f);
-            f.add(format!("{kind:?} {not_before:?}").as_bytes());
-            f.add(name.as_bytes());
-            f.add(key.as_bytes());
-            add_payload(&mut f, body.as_ref());
-        }
+            f.option(reply.as_ref(), |f, reply| f.add(reply));
+        });
+        f.each(guards, add_guard);
+        f.each(fences, add_fence);
+        f.option(checkpoint.as_ref(), |f, write| {
+            let CheckpointWrite { subscription, partition, from, to, fence } = write;
+            f.text(subscription);
+            f.number(u64::from(*partition));
+            f.number(*from);
+            f.number(*to);
+            f.option(fence.as_ref(), add_fence);
+        });
+        f.each(timers, |f, TimerWrite { owner, name, generation, due }| {
+            f.text(owner);
+            f.text(name);
+            f.number(*generation);
+            f.option(due.as_ref(), add_time);
+        });
+        f.each(outgoing, |f, message| {
+            let Outgoing { metadata, kind, name, key, body, not_before } = message;
+            add_metadata(f, metadata);
+            f.number(u64::from(*kind == OutgoingKind::Command));
+            f.text(name);
+            f.text(key);
+            add_payload(f, body.as_ref());
+            f.option(not_before.as_ref(), add_time);
+        });
+        f.each(settled, add_settled);
+        f.each(parked, |f, write| {
+            let ParkedWrite { subscription, partition, key, position, cause, attempts } = write;
+            f.text(subscription);
+            f.number(u64::from(*partition));
+            f.text(key);
+            f.number(*position);
+            f.text(cause);
+            f.number(u64::from(*attempts));
+        });
         f.finish()
     }
 }
 
-type Rest<'a> = (
-    &'a Vec<Fence>,
-    &'a Vec<Guard>,
-    &'a Option<CheckpointWrite>,
-    &'a Vec<TimerWrite>,
-    &'a Vec<Settled>,
-    &'a Vec<ParkedWrite>,
-);
-
-fn is_empty((fences, guards, checkpoint, timers, settled, parked): Rest<'_>) -> bool {
-    fences.is_empty()
-        && guards.is_empty()
-        && checkpoint.is_none()
-        && timers.is_empty()
-        && settled.is_empty()
-        && parked.is_empty()
-}
-
 fn add_stream(f: &mut Fingerprinter, stream: &StreamId) {
-    f.add(stream.tenant.as_deref().unwrap_or_default().as_bytes());
-    f.add(stream.category.as_bytes());
-    f.add(stream.id.as_bytes());
+    f.text(stream.tenant.as_deref().unwrap_or_default());
+    f.text(&stream.category);
+    f.text(&stream.id);
 }
 
 fn add_key(f: &mut Fingerprinter, key: &DocumentKey) {
-    f.add(key.tenant.as_deref().unwrap_or_default().as_bytes());
-    f.add(key.collection.as_bytes());
-    f.add(key.id.as_bytes());
+    f.text(key.tenant.as_deref().unwrap_or_default());
+    f.text(&key.collection);
+    f.text(&key.id);
 }
 
 fn add_expected(f: &mut Fingerprinter, expected: Expected) {
@@ -441,28 +439,84 @@ fn add_expected(f: &mut Fingerprinter, expected: Expected) {
 
 fn add_event(f: &mut Fingerprinter, event: &NewEvent) {
     let NewEvent { metadata, event_type, schema_version, tags, payload } = event;
-    f.add(metadata.id().uuid().as_bytes());
-    metadata.fingerprint(f);
-    f.add(event_type.as_bytes());
+    add_metadata(f, metadata);
+    f.text(event_type);
     f.number(u64::from(*schema_version));
-    f.number(tags.len() as u64);
-    for tag in tags {
-        f.add(tag.as_bytes());
-    }
+    f.each(tags, |f, tag| f.text(tag));
     add_payload(f, payload.as_ref());
+}
+
+fn add_metadata(f: &mut Fingerprinter, metadata: &Metadata) {
+    f.add(metadata.id().uuid().as_bytes());
+    f.text(&metadata.to_json());
 }
 
 fn add_payload(f: &mut Fingerprinter, payload: PayloadRef<'_>) {
     match payload {
         PayloadRef::Json(text) => {
             f.number(0);
-            f.add(text.as_bytes());
+            f.text(text);
         }
         PayloadRef::Binary { content_type, bytes } => {
             f.number(1);
-            f.add(content_type.as_bytes());
+            f.text(content_type);
             f.add(bytes);
         }
         PayloadRef::Erased => f.number(2),
     }
+}
+
+fn add_guard(f: &mut Fingerprinter, guard: &Guard) {
+    match guard {
+        Guard::Stream { stream, expected } => {
+            f.number(0);
+            add_stream(f, stream);
+            add_expected(f, *expected);
+        }
+        Guard::Document { key, expected } => {
+            f.number(1);
+            add_key(f, key);
+            add_expected(f, *expected);
+        }
+        Guard::NoneMatching { filter, after } => {
+            let Filter { types, categories, streams, tags, tenant, since } = filter;
+            f.number(2);
+            f.each(types, |f, name| f.text(name));
+            f.each(categories, |f, name| f.text(name));
+            f.each(streams, add_stream);
+            f.each(tags, |f, tag| f.text(tag));
+            f.text(tenant.as_deref().unwrap_or_default());
+            f.option(since.as_ref(), add_time);
+            f.number(*after);
+        }
+    }
+}
+
+fn add_fence(f: &mut Fingerprinter, Fence { lease, token }: &Fence) {
+    f.text(lease);
+    f.number(*token);
+}
+
+fn add_settled(f: &mut Fingerprinter, settled: &Settled) {
+    match settled {
+        Settled::Outgoing(id) => {
+            f.number(0);
+            f.add(id.uuid().as_bytes());
+        }
+        Settled::Timer { owner, name, generation } => {
+            f.number(1);
+            f.text(owner);
+            f.text(name);
+            f.number(*generation);
+        }
+        Settled::Parked { subscription, position } => {
+            f.number(2);
+            f.text(subscription);
+            f.number(*position);
+        }
+    }
+}
+
+fn add_time(f: &mut Fingerprinter, time: &Timestamp) {
+    f.number(time.as_micros() as u64);
 }

@@ -74,7 +74,7 @@ pub struct Collection {
 
 /// A declared field of a [`Collection`].
 ///
-/// Its values are texts, whole numbers and booleans. A document without the field, or with `null`
+/// Its values are texts of at most 1,024 bytes without NUL, whole numbers and booleans. A document without the field, or with `null`
 /// in it, is not found by it and breaks no uniqueness; one with anything else in it is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedField {
@@ -82,6 +82,11 @@ pub struct IndexedField {
     pub name: Cow<'static, str>,
     /// Whether two documents of a tenant may not share a value.
     pub unique: bool,
+}
+
+impl IndexedField {
+    /// Bytes that an indexed text has at most: 1,024. Databases do not index longer ones.
+    pub const MAX_TEXT: usize = 1024;
 }
 
 impl Collection {
@@ -130,6 +135,15 @@ impl Collection {
         for (n, field) in self.fields.iter().enumerate() {
             let value = match object.get(&*field.name) {
                 None | Some(Value::Null) => continue,
+                Some(Value::String(text)) if text.len() > IndexedField::MAX_TEXT => {
+                    return Err(refuse(
+                        &field.name,
+                        "is longer than 1,024 bytes: too long to index",
+                    ));
+                }
+                Some(Value::String(text)) if text.contains('\0') => {
+                    return Err(refuse(&field.name, "holds NUL, which not every index can"));
+                }
                 Some(Value::String(text)) => FieldValue::Text(text.clone()),
                 Some(Value::Bool(b)) => FieldValue::Bool(*b),
                 Some(Value::Number(n)) => match n.as_i64() {

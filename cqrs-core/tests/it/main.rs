@@ -3,3 +3,5 @@
 
 mod app;
 mod fold;
+mod misuse;
+mod repeats;
