@@ -1,8 +1,18 @@
 //! All cases, a group a file.
 
 mod atomic;
+mod checkpoints;
 mod commit;
+mod concurrency;
+mod event_ids;
 mod expectations;
+mod hostile;
+mod inbox;
+mod limits;
+mod none_matching;
+mod repeats;
+mod round_trip;
+mod tenants;
 
 use crate::store::case::Case;
 
@@ -22,5 +32,21 @@ mod prelude {
 
 /// All cases, in the order in which they are listed.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [commit::CASES, expectations::CASES, atomic::CASES].into_iter().flatten()
+    [
+        commit::CASES,
+        expectations::CASES,
+        atomic::CASES,
+        limits::CASES,
+        repeats::CASES,
+        inbox::CASES,
+        event_ids::CASES,
+        hostile::CASES,
+        tenants::CASES,
+        round_trip::CASES,
+        concurrency::CASES,
+        none_matching::CASES,
+        checkpoints::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
