@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use cqrs_core::{
     Collection, Commit, Committed, Document, Error, FindDocuments, Head, Json, Limits, Position,
-    ReadLog, ReadStream, Result, Store, StreamId,
+    ReadLog, ReadStream, Result, Store, StreamId, Timestamp,
 };
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Barrier;
 
-use crate::store::make::key;
+use crate::store::make::{grows, key};
 use crate::store::seen::{Seen, SeenPage};
 
 /// How often a commit is repeated when the store says that it is busy.
@@ -274,4 +274,19 @@ fn shown(commit: &Commit) -> String {
     let end = text.char_indices().nth(4_000).map_or(text.len(), |(end, _)| end);
     text.truncate(end);
     text
+}
+
+/// Commits until the store's clock has moved on, and tells how far.
+pub(crate) async fn later_than(handle: &Handle, stream: &StreamId, time: Timestamp) -> Timestamp {
+    for _ in 0..10_000 {
+        handle.applied(grows(stream, 1)).await;
+        let newest = ReadStream::of(stream.clone()).backwards().page(1);
+        let page = handle.read_stream(newest).next().await;
+        let page = page.and_then(Result::ok).unwrap_or_else(|| panic!("{stream} cannot be read"));
+        let at = page.iter().next().map_or(time, |event| event.recorded_at);
+        if at > time {
+            return at;
+        }
+    }
+    panic!("after 10,000 commits the store's clock still says {time}");
 }

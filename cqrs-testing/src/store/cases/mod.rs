@@ -4,15 +4,26 @@ mod atomic;
 mod checkpoints;
 mod commit;
 mod concurrency;
+mod declare;
+mod documents;
+mod durable;
 mod event_ids;
 mod expectations;
+mod filters;
 mod hostile;
 mod inbox;
 mod limits;
+mod model;
 mod none_matching;
+mod polling;
+mod race;
+mod read_log;
+mod read_stream;
 mod repeats;
 mod round_trip;
 mod tenants;
+mod unique;
+mod unsupported;
 
 use crate::store::case::Case;
 
@@ -45,7 +56,18 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         round_trip::CASES,
         concurrency::CASES,
         none_matching::CASES,
+        documents::CASES,
+        unique::CASES,
+        declare::CASES,
         checkpoints::CASES,
+        read_stream::CASES,
+        read_log::CASES,
+        filters::CASES,
+        polling::CASES,
+        race::CASES,
+        model::CASES,
+        durable::CASES,
+        unsupported::CASES,
     ]
     .into_iter()
     .flatten()
