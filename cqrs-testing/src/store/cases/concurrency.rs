@@ -1,9 +1,11 @@
 //! Many writers at once: nothing is lost, nothing is given twice, nobody waits for ever.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use cqrs_core::{Conflict, ErrorKind, Expected};
 use serde_json::json;
+use tokio::sync::Barrier;
 
 use crate::store::cases::prelude::*;
 use crate::store::handle::{Handle, together};
@@ -189,16 +191,20 @@ async fn commits_that_name_streams_in_opposite_order_all_succeed(t: Probe) {
 }
 
 async fn writers_of_one_document_lose_no_update(t: Probe) {
-    const TASKS: u64 = 16;
+    const TASKS: usize = 16;
     t.declared(Collection::new(TUTOR)).await;
-    let handles = two(&t).await;
-    together(TASKS as usize, |n| {
-        let handle = handles[n % 2].clone();
+    let (handles, read) = (two(&t).await, Arc::new(Barrier::new(TASKS)));
+    together(TASKS, |n| {
+        let (handle, read) = (handles[n % 2].clone(), Arc::clone(&read));
         async move {
-            for _ in 0..=TASKS {
+            for round in 0..=TASKS {
                 let document = handle.tutor("17").await;
                 let version = document.as_ref().map_or(0, |document| document.version);
                 let count: u64 = document.map_or(0, |d| d.body.decode().expect("a number"));
+                if round == 0 {
+                    // All have read before the first one writes.
+                    read.wait().await;
+                }
                 let put = put("17", Expected::Exactly(version), &json!(count + 1));
                 match handle.settled(writes(vec![put])).await {
                     Ok(_) => return,
@@ -210,6 +216,6 @@ async fn writers_of_one_document_lose_no_update(t: Probe) {
     })
     .await;
     let document = t.tutor("17").await.expect("it is there");
-    assert_eq!(document.version, TASKS, "each task wrote once");
-    assert_eq!(document.body.decode::<u64>().expect("a number"), TASKS, "each task counted");
+    assert_eq!(document.version, TASKS as u64, "each task wrote once");
+    assert_eq!(document.body.decode::<usize>().expect("a number"), TASKS, "each task counted");
 }

@@ -1,7 +1,8 @@
 //! Reading while others write: every event exactly once, in order, none appearing behind (P4).
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cqrs_core::{Expected, Filter, Position, ReadLog};
 use futures_util::StreamExt;
@@ -17,11 +18,36 @@ cases! { "polling":
     what_was_committed_is_seen_by_the_next_reading,
 }
 
+/// What writers and a reader know of each other.
+#[derive(Default)]
+pub(super) struct Together {
+    written: AtomicBool,
+    polls: AtomicU64,
+}
+
+impl Together {
+    /// Everything is written: the reader reads to the end once more.
+    pub(super) fn finish(&self) {
+        self.written.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until the reader has looked at least once more, or long enough.
+    async fn polled(&self) {
+        let polls = self.polls.load(Ordering::SeqCst);
+        for _ in 0..10_000 {
+            if self.polls.load(Ordering::SeqCst) > polls {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// Reads from where the last reading ended until the log is written and read to the end.
-pub(super) async fn poll(handle: Handle, filter: Filter, written: Arc<AtomicBool>) -> Vec<Seen> {
+pub(super) async fn poll(handle: Handle, filter: Filter, with: Arc<Together>) -> Vec<Seen> {
     let (mut seen, mut after) = (Vec::<Seen>::new(), 0);
     loop {
-        let last = written.load(Ordering::SeqCst);
+        let last = with.written.load(Ordering::SeqCst);
         let read = ReadLog::after(after).filter(filter.clone()).page(7);
         for page in handle.log_pages(read).await {
             for event in page.events {
@@ -36,6 +62,7 @@ pub(super) async fn poll(handle: Handle, filter: Filter, written: Arc<AtomicBool
             assert!(page.through >= after, "`through` goes back to {}", page.through);
             after = page.through;
         }
+        with.polls.fetch_add(1, Ordering::SeqCst);
         if last {
             return seen;
         }
@@ -47,8 +74,8 @@ pub(super) async fn poll(handle: Handle, filter: Filter, written: Arc<AtomicBool
 #[track_caller]
 pub(super) fn assert_final(seen: &[Seen], log: &[Seen], filter: &Filter) {
     let (seen, log) = (positions(seen), positions(log));
-    let missed = log.iter().find(|position| !seen.contains(position));
-    if let Some(missed) = missed {
+    let given = seen.iter().collect::<HashSet<_>>();
+    if let Some(missed) = log.iter().find(|position| !given.contains(position)) {
         let after = seen.iter().find(|position| *position > missed);
         panic!(
             "the reader never saw position {missed}, which appeared after it was given \
@@ -64,22 +91,25 @@ fn of_type(event_type: &'static str) -> Filter {
 
 /// Writers of two types of events, in commits of one to three, beside one reader.
 async fn beside(t: &Probe, filter: Filter) {
-    let written = Arc::new(AtomicBool::new(false));
-    let reader = tokio::spawn(poll(t.handle(), filter.clone(), Arc::clone(&written)));
+    let with = Arc::new(Together::default());
+    let reader = tokio::spawn(poll(t.handle(), filter.clone(), Arc::clone(&with)));
     let handles = [t.handle(), t.another().await];
     together(8, |n| {
-        let handle = handles[n % 2].clone();
+        let (handle, with) = (handles[n % 2].clone(), Arc::clone(&with));
         async move {
             for commit in 0..25 {
                 let event_type = if (n + commit) % 2 == 0 { "bank.opened" } else { "bank.closed" };
                 let events = (0..commit % 3 + 1).map(|_| event(event_type)).collect();
                 let stream = account(&format!("{n}"));
                 handle.answered(appends(&stream, Expected::Any, events)).await;
+                if commit % 2 == 0 {
+                    with.polled().await;
+                }
             }
         }
     })
     .await;
-    written.store(true, Ordering::SeqCst);
+    with.finish();
     let seen = reader.await.unwrap_or_else(|failure| panic!("the reader: {failure}"));
     let log = t.log_of(ReadLog::after(0).filter(filter.clone())).await;
     assert!(log.len() >= 8 * 12, "the log is written: {}", log.len());

@@ -4,12 +4,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cqrs_core::{Expected, Filter, NewEvent, ReadLog};
 
-use crate::store::cases::polling::{assert_final, poll};
+use crate::store::cases::polling::{Together, assert_final, poll};
 use crate::store::cases::prelude::*;
 use crate::store::handle::{Handle, together};
 
@@ -56,17 +55,17 @@ async fn nothing_appears_at_or_below_a_position_that_a_reader_was_given(t: Probe
         Filter { types: vec!["bank.closed".into(), "bank.noted".into()], ..Filter::default() },
         Filter { tags: vec!["red".into()], ..Filter::default() },
     ];
-    let written = Arc::new(AtomicBool::new(false));
+    let with = Arc::new(Together::default());
     let readers = filters.iter().enumerate().map(|(n, filter)| {
         let handle = handles[n % 2].clone();
-        tokio::spawn(poll(handle, filter.clone(), Arc::clone(&written)))
+        tokio::spawn(poll(handle, filter.clone(), Arc::clone(&with)))
     });
     let readers = readers.collect::<Vec<_>>();
 
     let until = Instant::now() + how_long();
     let acknowledged =
         together(WRITERS, |n| write(handles[n % 2].clone(), n, until)).await.concat();
-    written.store(true, Ordering::SeqCst);
+    with.finish();
 
     let log = t.log().await;
     let by_position = log.iter().map(|event| (event.position, event.id)).collect::<HashMap<_, _>>();
