@@ -2,13 +2,16 @@
 //! and the same store without the fault passes that case.
 
 mod base;
+mod documents;
+mod names;
 mod reads;
 mod writes;
 
 use std::panic;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::thread;
 
+use cqrs_core::Store;
 use cqrs_core::memory::MemoryStore;
 use cqrs_testing::{Outcome, store_suite};
 
@@ -101,23 +104,23 @@ faults! {
         => "concurrency::every_success_of_tasks_on_their_own_streams_is_in_the_log",
     a_lost_commit_is_caught_by_the_model: writes::LosesACommit
         => "model::random_commits_keep_the_laws_of_versions_positions_and_repeats",
-    folded_case_is_caught: writes::FoldsCase
+    folded_case_is_caught: names::FoldsCase
         => "hostile::ids_of_streams_come_back_exactly_and_stay_apart",
-    cut_ids_are_caught: writes::CutsIds
+    cut_ids_are_caught: names::CutsIds
         => "limits::the_id_of_a_stream_has_a_limit",
-    what_is_too_large_is_caught: writes::TakesWhatIsTooLarge
+    what_is_too_large_is_caught: names::TakesWhatIsTooLarge
         => "limits::the_payload_of_an_event_has_a_limit",
-    dropped_timers_are_caught: writes::DropsTimers
+    dropped_timers_are_caught: names::DropsTimers
         => "unsupported::a_timer_is_refused_where_there_are_none",
-    ignored_unique_fields_are_caught: writes::IgnoresUnique
+    ignored_unique_fields_are_caught: documents::IgnoresUnique
         => "unique::a_value_that_another_document_has_is_refused",
-    unique_fields_checked_one_by_one_are_caught: writes::ChecksUniqueOneByOne
+    unique_fields_checked_one_by_one_are_caught: documents::ChecksUniqueOneByOne
         => "unique::values_may_be_swapped_in_one_commit",
-    restarted_versions_are_caught: writes::RestartsVersions
+    restarted_versions_are_caught: documents::RestartsVersions
         => "documents::a_document_that_is_made_anew_goes_on_counting",
-    documents_in_any_order_are_caught: writes::FindsInAnyOrder
+    documents_in_any_order_are_caught: documents::FindsInAnyOrder
         => "documents::documents_are_paged_in_the_order_of_their_ids",
-    an_undeclared_field_is_caught: writes::FindsByAnything
+    an_undeclared_field_is_caught: documents::FindsByAnything
         => "documents::an_undeclared_field_is_refused",
 
     a_reordered_page_is_caught: reads::ReordersAPage
@@ -166,4 +169,22 @@ faults! {
         => "read_stream::a_stream_is_read_as_it_was_recorded_by_then",
     an_invented_page_is_caught: reads::InventsAPage
         => "read_stream::a_missing_stream_has_no_pages",
+}
+
+/// The store in memory is not durable: this looks at the cases that it never runs.
+#[test]
+fn a_store_that_forgets_when_it_is_opened_anew_is_caught() {
+    type Durable = Broken<names::SaysThatItIsDurable>;
+    quiet();
+    let keeps = store_suite("keeps", || async { Durable::default() });
+    let forgets = store_suite("forgets", || async {
+        || async { Arc::new(Durable::default()) as Arc<dyn Store> }
+    });
+    for case in [
+        "durable::a_store_that_is_opened_anew_has_everything",
+        "durable::a_store_that_is_opened_anew_goes_on",
+    ] {
+        assert_eq!(keeps.run(case), Outcome::Passed, "{case}");
+        assert!(matches!(forgets.run(case), Outcome::Failed(_)), "{case}");
+    }
 }

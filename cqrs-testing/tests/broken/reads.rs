@@ -87,7 +87,7 @@ log_fault! {
     ShowsAnEventLate, |store, read| {
         let head = head(store).position;
         let late = move |event: &Recorded<'_>| {
-            event.position % 5 == 0 && event.position < head && event.position + 3 > head
+            event.position.is_multiple_of(5) && event.position < head && event.position + 3 > head
         };
         changed(store.read_log(read), move |page| {
             rebuilt(&page, page.iter().filter(|event| !late(event)))

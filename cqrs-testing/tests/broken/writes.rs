@@ -1,15 +1,14 @@
 //! Stores that write wrongly.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    Capabilities, Collection, Commit, CommitId, Committed, Conflict, Document, DocumentKey, Error,
-    ErrorKind, Expected, FindDocuments, Guard, Limits, MessageId, Metadata, ReadLog, Result, Store,
-    StreamId,
+    Commit, CommitId, Committed, Conflict, ErrorKind, Expected, Guard, MessageId, Metadata,
+    ReadLog, Result, Store,
 };
 use futures_util::StreamExt;
 
@@ -304,166 +303,5 @@ impl Fault for LosesACommit {
             return Ok(Committed::Now { position: store.head().await?.position + 1 });
         }
         store.commit(commit).await
-    }
-}
-
-/// Changes the ids of streams on their way in and out.
-#[derive(Debug, Default)]
-pub(crate) struct FoldsCase;
-
-fn folded(stream: &StreamId) -> StreamId {
-    StreamId { id: stream.id.to_lowercase(), ..stream.clone() }
-}
-
-#[async_trait]
-impl Fault for FoldsCase {
-    async fn commit(&self, store: &MemoryStore, mut commit: Commit) -> Result<Committed> {
-        commit.appends.iter_mut().for_each(|append| append.stream = folded(&append.stream));
-        store.commit(commit).await
-    }
-
-    fn read_stream(
-        &self,
-        store: &MemoryStore,
-        mut read: cqrs_core::ReadStream,
-    ) -> cqrs_core::Pages {
-        read.stream = folded(&read.stream);
-        store.read_stream(read)
-    }
-}
-
-/// Cuts the ids of streams to 255 characters.
-#[derive(Debug, Default)]
-pub(crate) struct CutsIds;
-
-fn cut(stream: &StreamId) -> StreamId {
-    StreamId { id: stream.id.chars().take(255).collect(), ..stream.clone() }
-}
-
-#[async_trait]
-impl Fault for CutsIds {
-    async fn commit(&self, store: &MemoryStore, mut commit: Commit) -> Result<Committed> {
-        commit.appends.iter_mut().for_each(|append| append.stream = cut(&append.stream));
-        store.commit(commit).await
-    }
-
-    fn read_stream(
-        &self,
-        store: &MemoryStore,
-        mut read: cqrs_core::ReadStream,
-    ) -> cqrs_core::Pages {
-        read.stream = cut(&read.stream);
-        store.read_stream(read)
-    }
-}
-
-/// Says that it has limits, and takes what is over them.
-#[derive(Debug)]
-pub(crate) struct TakesWhatIsTooLarge(Capabilities);
-
-impl Default for TakesWhatIsTooLarge {
-    fn default() -> Self {
-        Self(MemoryStore::default().capabilities().clone())
-    }
-}
-
-#[async_trait]
-impl Fault for TakesWhatIsTooLarge {
-    fn store() -> MemoryStore {
-        let limits = Limits::default();
-        MemoryStore::default().limits(Limits { payload: limits.payload * 2, ..limits })
-    }
-
-    fn capabilities(&self) -> Option<&Capabilities> {
-        Some(&self.0)
-    }
-}
-
-/// Takes what it says that it does not offer, and drops it.
-#[derive(Debug, Default)]
-pub(crate) struct DropsTimers;
-
-#[async_trait]
-impl Fault for DropsTimers {
-    async fn commit(&self, store: &MemoryStore, mut commit: Commit) -> Result<Committed> {
-        commit.timers.clear();
-        store.commit(commit).await
-    }
-}
-
-/// Declares no field as unique.
-#[derive(Debug, Default)]
-pub(crate) struct IgnoresUnique;
-
-#[async_trait]
-impl Fault for IgnoresUnique {
-    async fn declare(&self, store: &MemoryStore, mut collection: Collection) -> Result<()> {
-        collection.fields.iter_mut().for_each(|field| field.unique = false);
-        store.declare(collection).await
-    }
-}
-
-/// Checks documents one by one: a value is taken until its document is written.
-#[derive(Debug, Default)]
-pub(crate) struct ChecksUniqueOneByOne;
-
-#[async_trait]
-impl Fault for ChecksUniqueOneByOne {
-    async fn commit(&self, store: &MemoryStore, mut commit: Commit) -> Result<Committed> {
-        while commit.documents.len() > 1 {
-            let first = vec![commit.documents.remove(0)];
-            store.commit(Commit { documents: first, ..Commit::default() }).await?;
-        }
-        store.commit(commit).await
-    }
-}
-
-/// Forgets the version of a document when it is deleted.
-#[derive(Debug, Default)]
-pub(crate) struct RestartsVersions(Mutex<HashMap<DocumentKey, u64>>);
-
-#[async_trait]
-impl Fault for RestartsVersions {
-    async fn commit(&self, store: &MemoryStore, commit: Commit) -> Result<Committed> {
-        let mut deleted = Vec::new();
-        for write in commit.documents.iter().filter(|write| write.body.is_none()) {
-            if let Some(document) = store.document(&write.key).await? {
-                deleted.push((write.key.clone(), document.version + 1));
-            }
-        }
-        let answer = store.commit(commit).await?;
-        self.0.lock().expect("no panic").extend(deleted);
-        Ok(answer)
-    }
-
-    async fn document(&self, store: &MemoryStore, key: &DocumentKey) -> Result<Option<Document>> {
-        let start = self.0.lock().expect("no panic").get(key).copied().unwrap_or(0);
-        let document = store.document(key).await?;
-        Ok(document.map(|document| Document { version: document.version - start, ..document }))
-    }
-}
-
-/// Gives the documents that are found in the order of nothing.
-#[derive(Debug, Default)]
-pub(crate) struct FindsInAnyOrder;
-
-#[async_trait]
-impl Fault for FindsInAnyOrder {
-    async fn find(&self, store: &MemoryStore, find: FindDocuments) -> Result<Vec<Document>> {
-        let mut found = store.find_documents(find).await?;
-        found.sort_by_key(|document| document.id.to_lowercase());
-        Ok(found)
-    }
-}
-
-/// Finds nothing by a field that nobody declared, instead of saying so.
-#[derive(Debug, Default)]
-pub(crate) struct FindsByAnything;
-
-#[async_trait]
-impl Fault for FindsByAnything {
-    async fn find(&self, store: &MemoryStore, find: FindDocuments) -> Result<Vec<Document>> {
-        let found: Result<_, Error> = store.find_documents(find).await;
-        Ok(found.unwrap_or_default())
     }
 }

@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 use cqrs_core::{
-    Collection, DocumentKey, DocumentWrite, ErrorKind, Expected, InboxMark, Json, MessageId,
-    Metadata, NewEvent, Payload,
+    Collection, DocumentKey, DocumentWrite, ErrorKind, Expected, Filter, Guard, InboxMark, Json,
+    MessageId, Metadata, NewEvent, Payload, ReadLog,
 };
+use futures_util::StreamExt;
 use serde_json::json;
 
 use crate::store::cases::prelude::*;
@@ -24,6 +25,7 @@ cases! { "limits":
     the_tags_of_an_event_have_a_limit,
     the_parts_of_a_commit_have_a_limit,
     the_bodies_of_a_commit_have_a_limit,
+    a_filter_has_limits,
 }
 
 /// Commits what is at the limit, then what is over it, which must be refused by name.
@@ -205,10 +207,37 @@ async fn the_bodies_of_a_commit_have_a_limit(t: Probe) {
         for _ in 0..len / payload {
             events.push(NewEvent { payload: whole.clone(), ..event("bank.noted") });
         }
-        if len % payload > 0 {
+        if !len.is_multiple_of(payload) {
             events.push(NewEvent { payload: binary(len % payload), ..event("bank.noted") });
         }
         appends(&account("1"), Expected::Any, events)
     };
     edge(&t, limit, "bodies", filling).await;
+}
+
+async fn a_filter_has_limits(t: Probe) {
+    t.applied(grows(&account("1"), 1)).await;
+    let limits = t.limits();
+    let types = |n: usize| (0..n).map(|n| format!("bank.{n}").into()).collect();
+    let of_types = |n| Filter { types: types(n), ..Filter::default() };
+    let of_tag = |n: usize| Filter { tags: vec!["t".repeat(n)], ..Filter::default() };
+    let of_stream =
+        |n: usize| Filter { streams: vec![account(&"s".repeat(n))], ..Filter::default() };
+    let edges = [
+        (limits.parts, "entries", of_types(limits.parts), of_types(limits.parts + 1)),
+        (limits.name, "name", of_tag(limits.name), of_tag(limits.name + 1)),
+        (limits.id, "stream", of_stream(limits.id), of_stream(limits.id + 1)),
+    ];
+    for (limit, named, at, over) in edges {
+        let error = match t.read_log(ReadLog::after(0).filter(over.clone())).next().await {
+            Some(Err(error)) => error,
+            page => panic!("a filter over the limit of its {named}: {page:?}"),
+        };
+        assert_too_large(error.kind(), limit, named);
+        let guards = vec![Guard::NoneMatching { filter: over, after: 0 }];
+        let error = t.refused(Commit { guards, ..grows(&account("1"), 1) }).await;
+        assert_too_large(error.kind(), limit, named);
+        let seen = t.log_of(ReadLog::after(0).filter(at)).await;
+        assert!(seen.is_empty(), "a filter at the limit of its {named} matches nothing");
+    }
 }
