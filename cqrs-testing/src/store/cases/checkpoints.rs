@@ -88,9 +88,11 @@ async fn a_checkpoint_that_goes_back_is_refused(t: Probe) {
 
 async fn a_checkpoint_beyond_the_head_is_refused(t: Probe) {
     let head = t.applied(grows(&account("1"), 2)).await;
-    let error = t.refused(moving(moves(NAME, 0, head + 1))).await;
-    let kind = ErrorKind::BeyondHead { position: head + 1, head };
-    assert_eq!(error.kind(), &kind, "a checkpoint after the last event: {error:?}");
+    for to in [head + 1, 1 << 63, u64::MAX] {
+        let error = t.refused(moving(moves(NAME, 0, to))).await;
+        let kind = ErrorKind::BeyondHead { position: to, head };
+        assert_eq!(error.kind(), &kind, "a checkpoint after the last event: {error:?}");
+    }
     assert_eq!(t.stands(NAME, 0).await, None, "the refused checkpoint");
 }
 

@@ -192,6 +192,8 @@ async fn documents_are_paged_in_the_order_of_their_ids(t: Probe) {
         let seen = paged(&t, FindDocuments::all(TUTOR).limit(limit)).await;
         assert_eq!(seen, ids, "in the order of their bytes, {limit} a page");
     }
+    let most = t.found(FindDocuments::all(TUTOR).limit(u32::MAX)).await;
+    assert_eq!(most, ids, "all of them in the largest page");
     let after = t.found(FindDocuments::all(TUTOR).after("a!")).await;
     let higher = ids.iter().filter(|id| **id > "a!").collect::<Vec<_>>();
     assert_eq!(after.iter().collect::<Vec<_>>(), higher, "after an id that is not there");

@@ -20,16 +20,18 @@ cases! { "expectations":
 }
 
 /// All expectations, with whether they hold at version 0.
-const OF_MISSING: [(Expected, bool); 5] = [
+const OF_MISSING: [(Expected, bool); 7] = [
     (Expected::Any, true),
     (Expected::NoStream, true),
     (Expected::Exactly(0), true),
     (Expected::Exists, false),
     (Expected::Exactly(1), false),
+    (Expected::Exactly(1 << 63), false),
+    (Expected::Exactly(u64::MAX), false),
 ];
 
 /// All expectations, with whether they hold at version 2.
-const OF_PRESENT: [(Expected, bool); 7] = [
+const OF_PRESENT: [(Expected, bool); 9] = [
     (Expected::Any, true),
     (Expected::Exists, true),
     (Expected::Exactly(2), true),
@@ -37,6 +39,8 @@ const OF_PRESENT: [(Expected, bool); 7] = [
     (Expected::Exactly(0), false),
     (Expected::Exactly(1), false),
     (Expected::Exactly(3), false),
+    (Expected::Exactly(1 << 63), false),
+    (Expected::Exactly(u64::MAX), false),
 ];
 
 async fn present(t: &Probe, n: usize) -> StreamId {

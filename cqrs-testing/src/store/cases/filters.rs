@@ -116,6 +116,8 @@ async fn the_log_is_filtered_since_a_time(t: Probe) {
     check(&t, &all, since(just_after), |e| e.recorded_at > first).await;
     let from_first = t.log_of(ReadLog::after(0).filter(since(first))).await;
     assert_eq!(from_first, all, "the time itself is included");
+    let ever = t.log_of(ReadLog::after(0).filter(since(Timestamp::MIN))).await;
+    assert_eq!(ever, all, "since the beginning of time");
 }
 
 async fn parts_of_a_filter_hold_together(t: Probe) {

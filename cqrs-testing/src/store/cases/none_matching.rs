@@ -118,9 +118,11 @@ async fn events_of_the_same_commit_do_not_count(t: Probe) {
 
 async fn a_position_beyond_the_head_is_refused(t: Probe) {
     let head = t.applied(grows(&account("1"), 2)).await;
-    let error = t.refused(only(of_type("bank.opened"), head + 1)).await;
-    let kind = ErrorKind::BeyondHead { position: head + 1, head };
-    assert_eq!(error.kind(), &kind, "a guard on what nobody can have read: {error:?}");
+    for after in [head + 1, 1 << 63, u64::MAX] {
+        let error = t.refused(only(of_type("bank.opened"), after)).await;
+        let kind = ErrorKind::BeyondHead { position: after, head };
+        assert_eq!(error.kind(), &kind, "a guard on what nobody can have read: {error:?}");
+    }
 }
 
 async fn of_tasks_that_race_to_be_the_only_one_with_a_tag_one_wins(t: Probe) {

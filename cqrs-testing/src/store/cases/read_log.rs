@@ -1,7 +1,7 @@
 //! Reading the log: from anywhere, by the page, always up to the head.
 
 use cqrs_core::{
-    ErrorKind, Expected, Filter, LogId, NewEvent, PageSize, Payload, Position, ReadLog,
+    ErrorKind, Expected, Filter, LogId, NewEvent, PageSize, Payload, Position, ReadLog, ReadStream,
 };
 use futures_util::StreamExt;
 use serde_json::json;
@@ -18,6 +18,7 @@ cases! { "read_log":
     pages_smaller_than_the_log_hold_all_of_it,
     pages_end_at_their_limit_of_bytes,
     a_page_holds_at_least_one_event,
+    a_page_may_hold_the_whole_log,
     a_page_reaches_as_far_as_it_says,
     a_filter_that_matches_nothing_reaches_the_head,
     a_filter_that_matches_early_reaches_the_head,
@@ -145,6 +146,15 @@ async fn a_page_holds_at_least_one_event(t: Probe) {
     }
 }
 
+async fn a_page_may_hold_the_whole_log(t: Probe) {
+    let all = log_of(&t, 20).await;
+    let page = PageSize { events: u32::MAX, bytes: usize::MAX };
+    let pages = t.log_pages(ReadLog { page, ..ReadLog::after(0) }).await;
+    assert_pages(&pages, 0, all[19], "the largest pages");
+    let of_stream = ReadStream { page, ..ReadStream::of(account("1")) };
+    assert!(!t.stream_of(of_stream).await.is_empty(), "a stream by the largest pages");
+}
+
 async fn a_page_reaches_as_far_as_it_says(t: Probe) {
     let all = log_of(&t, 20).await;
     let filter = Filter { streams: vec![account("1")], ..Filter::default() };
@@ -195,7 +205,7 @@ async fn a_filter_that_matches_early_reaches_the_head(t: Probe) {
 async fn a_position_beyond_the_head_is_refused(t: Probe) {
     for n in [0, 3] {
         let head = if n == 0 { 0 } else { log_of(&t, n).await[n - 1] };
-        for after in [head + 1, head + 1_000] {
+        for after in [head + 1, head + 1_000, 1 << 63, u64::MAX] {
             let first = t.read_log(ReadLog::after(after)).next().await;
             let error = match first {
                 Some(Err(error)) => error,

@@ -1,6 +1,6 @@
 //! Reading one stream: any stretch of it, either way, by the page.
 
-use cqrs_core::{NewEvent, PageSize, Payload, ReadStream};
+use cqrs_core::{NewEvent, PageSize, Payload, ReadStream, Timestamp};
 use futures_util::StreamExt;
 use serde_json::json;
 
@@ -163,7 +163,11 @@ async fn a_stream_is_read_as_it_was_recorded_by_then(t: Probe) {
         expected.reverse();
         assert_eq!(t.stream_of(read.backwards()).await, expected, "recorded until {until}");
     }
-    let before = cqrs_core::Timestamp::from_micros(first.as_micros() - 1);
+    let ever = ReadStream::of(stream.clone()).recorded_until(Timestamp::MAX);
+    assert_eq!(t.stream_of(ever).await, seen, "recorded until the end of time");
+    let never = ReadStream::of(stream.clone()).recorded_until(Timestamp::MIN);
+    assert!(t.stream_of(never).await.is_empty(), "recorded until the beginning of time");
+    let before = Timestamp::from_micros(first.as_micros() - 1);
     let early = t.stream_of(ReadStream::of(stream.clone()).recorded_until(before)).await;
     assert!(early.is_empty(), "before the first: {:?}", versions(&early));
 }

@@ -1,5 +1,7 @@
 //! The same commit again: answered as the first time, before any expectation is looked at (P5).
 
+use std::time::Duration;
+
 use cqrs_core::{Committed, Expected, Guard, Payload};
 use serde_json::json;
 
@@ -15,6 +17,7 @@ cases! { "repeats":
     a_repeat_whose_expectation_became_stale_is_answered,
     a_repeat_whose_guard_became_stale_is_answered,
     a_repeat_while_the_first_is_in_flight_waits_for_it,
+    a_commit_whose_future_was_dropped_can_be_repeated,
     the_same_id_with_other_content_is_refused,
     the_same_id_with_another_expectation_is_refused,
 }
@@ -105,6 +108,24 @@ async fn a_repeat_while_the_first_is_in_flight_waits_for_it(t: Probe) {
         let same = answers.iter().all(|a| a.position() == answers[0].position());
         assert!(same, "all say the same position: {answers:?}");
         assert_eq!(versions(&t.stream(&stream).await), [1, 2, 3], "applied once");
+    }
+}
+
+async fn a_commit_whose_future_was_dropped_can_be_repeated(t: Probe) {
+    let other = t.another().await;
+    for n in 0..40 {
+        let stream = account(&format!("{n}"));
+        let commit = appends(&stream, Expected::NoStream, events(2));
+        // Dropped at another moment each time: before it began, in the middle, or when it is done.
+        let bound = Duration::from_micros(n * n * 10);
+        let cut_off = tokio::time::timeout(bound, t.commit(commit.clone())).await;
+        let position = other.answered(commit).await.position();
+        if let Ok(Ok(first)) = cut_off {
+            assert_eq!(first.position(), position, "the answer that came in time");
+        }
+        let seen = t.stream(&stream).await;
+        assert_eq!(versions(&seen), [1, 2], "a dropped commit and its repeat are applied once");
+        assert_eq!(seen[1].position, position, "the repeat says where");
     }
 }
 
