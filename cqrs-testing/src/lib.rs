@@ -1,1 +1,45 @@
 //! Conformance suites, given-when-then scenarios and fault tools for stores and services.
+//!
+//! # What it is
+//!
+//! Whoever writes an adapter proves it here: [`store_suite`] holds a store to every promise of the
+//! [`Store`](cqrs_core::Store) port, one named case a behaviour.
+//!
+//! # The smallest program
+//!
+//! `tests/suite.rs` of the adapter, with `harness = false` in its `[[test]]` section:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use cqrs_core::memory::MemoryStore;
+//! use cqrs_testing::store_suite;
+//!
+//! fn main() -> ExitCode {
+//!     store_suite("memory", || async { MemoryStore::default() }).main()
+//! }
+//! ```
+//!
+//! # How the parts fit
+//!
+//! A [`StoreFixture`] makes new, empty stores; each is a [`StoreUnderTest`], which opens any number
+//! of handles on itself, as so many processes would. Closures are both. A [`StoreSuite`] runs its
+//! cases on them, each on a store and in a runtime of its own, and answers with an [`Outcome`]: as
+//! a test binary that `cargo test` and `cargo nextest` know how to drive, or from code.
+//!
+//! # What it promises
+//!
+//! A case that fails names the behaviour that is missing. A case that needs something that the
+//! store declares not to offer is ignored, and says why; a server that is not there is a failure,
+//! never silence. The suite is itself tested: stores that are broken on purpose, one for each kind
+//! of mistake, must fail the case that is meant to catch them.
+//!
+//! # What can go wrong
+//!
+//! Races show with some probability only: `RACE_SECONDS` (default 2) and `MODEL_RUNS` (default 20)
+//! set how long the suite looks for them, and `MODEL_SEED` repeats a run that failed.
+
+mod store;
+
+pub use store::fixture::{StoreFixture, StoreUnderTest};
+pub use store::suite::{Outcome, StoreSuite, store_suite};

@@ -1,0 +1,74 @@
+//! All cases, a group a file.
+
+mod atomic;
+mod checkpoints;
+mod commit;
+mod concurrency;
+mod declare;
+mod documents;
+mod durable;
+mod event_ids;
+mod expectations;
+mod filters;
+mod hostile;
+mod inbox;
+mod limits;
+mod model;
+mod none_matching;
+mod polling;
+mod race;
+mod read_log;
+mod read_stream;
+mod repeats;
+mod round_trip;
+mod tenants;
+mod unique;
+mod unsupported;
+
+use crate::store::case::Case;
+
+/// What the cases are written with.
+mod prelude {
+    pub(super) use cqrs_core::{Collection, Commit, FindDocuments, StreamId};
+
+    pub(super) use crate::store::case::cases;
+    pub(super) use crate::store::make::{
+        TUTOR, account, append, appends, assert_conflict, assert_document_at, assert_invalid,
+        assert_reused, assert_stream_at, body, deletes, event, events, grows, key, mark, moves,
+        put, puts, tagged, writes,
+    };
+    pub(super) use crate::store::probe::Probe;
+    pub(super) use crate::store::seen::{Body, ids, positions, versions};
+}
+
+/// All cases, in the order in which they are listed.
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    [
+        commit::CASES,
+        expectations::CASES,
+        atomic::CASES,
+        limits::CASES,
+        repeats::CASES,
+        inbox::CASES,
+        event_ids::CASES,
+        hostile::CASES,
+        tenants::CASES,
+        round_trip::CASES,
+        concurrency::CASES,
+        none_matching::CASES,
+        documents::CASES,
+        unique::CASES,
+        declare::CASES,
+        checkpoints::CASES,
+        read_stream::CASES,
+        read_log::CASES,
+        filters::CASES,
+        polling::CASES,
+        race::CASES,
+        model::CASES,
+        durable::CASES,
+        unsupported::CASES,
+    ]
+    .into_iter()
+    .flatten()
+}

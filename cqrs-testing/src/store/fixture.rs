@@ -1,0 +1,62 @@
+//! What an adapter hands to the suite: how to make an empty store, and how to open it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cqrs_core::Store;
+use cqrs_core::memory::MemoryStore;
+
+/// Makes new, empty stores: every case gets one.
+///
+/// A closure is one when its future gives a [`StoreUnderTest`]. When no store can be made, because
+/// its server is not there, `create` panics, and the case fails with what it says.
+///
+/// See [`store_suite`](crate::store_suite) for an example.
+#[async_trait]
+pub trait StoreFixture: Send + Sync + 'static {
+    /// A new, empty store. What it lives in is dropped with the value.
+    async fn create(&self) -> Box<dyn StoreUnderTest>;
+}
+
+/// One store, of which any number of handles can be opened.
+///
+/// A closure is one when its future gives an `Arc<dyn Store>`; what it captures (a directory for
+/// the time of the test, the name of a database) lives as long as the store.
+///
+/// See [`store_suite`](crate::store_suite) for an example.
+#[async_trait]
+pub trait StoreUnderTest: Send + Sync {
+    /// A further handle, opened as another process would open it. A store that lives in one process
+    /// gives a clone.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+#[async_trait]
+impl<F, Fut, U> StoreFixture for F
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = U> + Send,
+    U: StoreUnderTest + 'static,
+{
+    async fn create(&self) -> Box<dyn StoreUnderTest> {
+        Box::new(self().await)
+    }
+}
+
+#[async_trait]
+impl<F, Fut> StoreUnderTest for F
+where
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = Arc<dyn Store>> + Send,
+{
+    async fn open(&self) -> Arc<dyn Store> {
+        self().await
+    }
+}
+
+#[async_trait]
+impl StoreUnderTest for MemoryStore {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+}

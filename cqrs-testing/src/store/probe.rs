@@ -1,0 +1,47 @@
+//! The store that a case looks at: one handle from the start, further ones when it asks.
+
+use std::ops::Deref;
+
+use crate::store::fixture::{StoreFixture, StoreUnderTest};
+use crate::store::handle::Handle;
+
+/// A new store with its first handle. Derefs to the [`Handle`].
+pub(crate) struct Probe {
+    // Before `under`: a handle is closed before what it lives in is dropped.
+    handle: Handle,
+    under: Box<dyn StoreUnderTest>,
+}
+
+impl Probe {
+    pub(crate) async fn create(fixture: &dyn StoreFixture) -> Self {
+        let under = fixture.create().await;
+        let handle = Handle::new(under.open().await);
+        Self { handle, under }
+    }
+
+    /// Another handle, as another process would open it.
+    pub(crate) async fn another(&self) -> Handle {
+        Handle::new(self.under.open().await)
+    }
+
+    /// Closes the handle and opens the store anew. All other handles must be gone.
+    pub(crate) async fn reopened(self) -> Self {
+        let Self { handle, under } = self;
+        drop(handle);
+        let handle = Handle::new(under.open().await);
+        Self { handle, under }
+    }
+
+    /// A handle for a task of its own.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Deref for Probe {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}

@@ -1,0 +1,138 @@
+//! What all broken stores share: everything goes to the store in memory, unless it is overridden.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cqrs_core::memory::MemoryStore;
+use cqrs_core::{
+    Capabilities, Collection, Commit, Committed, Document, DocumentKey, FindDocuments, Head,
+    InboxEntry, MessageId, Page, Pages, Position, ReadLog, ReadStream, Recorded, Result, Store,
+};
+use cqrs_testing::StoreUnderTest;
+use futures_util::StreamExt;
+
+/// One way to be broken: overrides one thing, the rest is right.
+#[async_trait]
+pub(crate) trait Fault: fmt::Debug + Default + Send + Sync + 'static {
+    /// The store behind it.
+    fn store() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    /// What it says that it offers; `None`: the truth.
+    fn capabilities(&self) -> Option<&Capabilities> {
+        None
+    }
+
+    async fn commit(&self, store: &MemoryStore, commit: Commit) -> Result<Committed> {
+        store.commit(commit).await
+    }
+
+    fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Pages {
+        store.read_stream(read)
+    }
+
+    fn read_log(&self, store: &MemoryStore, read: ReadLog) -> Pages {
+        store.read_log(read)
+    }
+
+    async fn declare(&self, store: &MemoryStore, collection: Collection) -> Result<()> {
+        store.declare(collection).await
+    }
+
+    async fn document(&self, store: &MemoryStore, key: &DocumentKey) -> Result<Option<Document>> {
+        store.document(key).await
+    }
+
+    async fn find(&self, store: &MemoryStore, find: FindDocuments) -> Result<Vec<Document>> {
+        store.find_documents(find).await
+    }
+}
+
+/// A store with a fault. Its clones are handles on the same store.
+#[derive(Debug)]
+pub(crate) struct Broken<F> {
+    store: MemoryStore,
+    fault: Arc<F>,
+}
+
+impl<F> Clone for Broken<F> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), fault: Arc::clone(&self.fault) }
+    }
+}
+
+impl<F: Fault> Default for Broken<F> {
+    fn default() -> Self {
+        Self { store: F::store(), fault: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl<F: Fault> StoreUnderTest for Broken<F> {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl<F: Fault> Store for Broken<F> {
+    fn capabilities(&self) -> &Capabilities {
+        self.fault.capabilities().unwrap_or_else(|| self.store.capabilities())
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.fault.commit(&self.store, commit).await
+    }
+
+    fn read_stream(&self, read: ReadStream) -> Pages {
+        self.fault.read_stream(&self.store, read)
+    }
+
+    fn read_log(&self, read: ReadLog) -> Pages {
+        self.fault.read_log(&self.store, read)
+    }
+
+    async fn head(&self) -> Result<Head> {
+        self.store.head().await
+    }
+
+    async fn declare(&self, collection: Collection) -> Result<()> {
+        self.fault.declare(&self.store, collection).await
+    }
+
+    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
+        self.fault.document(&self.store, key).await
+    }
+
+    async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {
+        self.fault.find(&self.store, find).await
+    }
+
+    async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {
+        self.store.inbox(consumer, message).await
+    }
+
+    async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
+        self.store.checkpoint(subscription, partition).await
+    }
+}
+
+/// Makes each page anew from its events.
+pub(crate) fn rebuilt<'a>(page: &'a Page, events: impl Iterator<Item = Recorded<'a>>) -> Page {
+    let mut made = Page::default();
+    for event in events {
+        made.push(&event);
+    }
+    made.reach(page.through());
+    made
+}
+
+/// Changes every page of a reading.
+pub(crate) fn changed(
+    pages: Pages,
+    mut change: impl FnMut(Page) -> Page + Send + 'static,
+) -> Pages {
+    pages.map(move |page| page.map(&mut change)).boxed()
+}
