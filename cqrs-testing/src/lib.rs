@@ -2,6 +2,9 @@
 //!
 //! # What it is
 //!
+//! Whoever writes a domain tests it here, without a store: a [`Scenario`](scenario::Scenario) says
+//! what happened before, which command came, and what followed from it.
+//!
 //! Whoever writes an adapter proves it here: [`store_suite`] holds a store to every promise of the
 //! [`Store`](cqrs_core::Store) port, one named case a behaviour.
 //!
@@ -39,6 +42,7 @@
 //! Races show with some probability only: `RACE_SECONDS` (default 2) and `MODEL_RUNS` (default 20)
 //! set how long the suite looks for them, and `MODEL_SEED` repeats a run that failed.
 
+pub mod scenario;
 mod store;
 
 pub use store::fixture::{StoreFixture, StoreUnderTest};

@@ -125,7 +125,12 @@ impl<A: Aggregate> Scenario<A> {
         self.and_recorded(event_type, version, PayloadRef::Json(body))
     }
 
-    fn and_recorded(mut self, event_type: &str, schema_version: u16, payload: PayloadRef<'_>) -> Self {
+    fn and_recorded(
+        mut self,
+        event_type: &str,
+        schema_version: u16,
+        payload: PayloadRef<'_>,
+    ) -> Self {
         let raw = Raw { event_type, schema_version, payload };
         match A::Event::from_raw(raw) {
             Some(Ok(event)) => self.aggregate.apply(&event),
