@@ -116,3 +116,44 @@ impl Decide<RecordActivity> for Case {
         Ok(Decision::event(command.done.clone()).returning(true))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cqrs_testing::scenario::Scenario;
+
+    use super::*;
+
+    fn checked() -> ActivityDone {
+        let at = "2024-03-04T08:00:00+01:00".parse().expect("a time");
+        ActivityDone { activity: "Check".into(), resource: "Mina".into(), at }
+    }
+
+    fn record(repeats: u32) -> RecordActivity {
+        RecordActivity { case: "a".into(), done: checked(), repeats }
+    }
+
+    #[test]
+    fn a_row_is_recorded_once() {
+        Scenario::<Case>::given_nothing()
+            .when(&record(0))
+            .then_output(&true)
+            .then([checked()])
+            .when(&record(0))
+            .then_output(&false)
+            .then_nothing();
+    }
+
+    #[test]
+    fn the_second_of_two_rows_that_say_the_same_is_news() {
+        Scenario::<Case>::given([checked()]).when(&record(1)).then([checked()]);
+    }
+
+    #[test]
+    fn a_row_without_a_case_or_an_activity_is_invalid() {
+        let nameless = RecordActivity { case: String::new(), ..record(0) };
+        assert!(nameless.validate().is_err());
+        let mut idle = record(0);
+        idle.done.activity.clear();
+        assert!(idle.validate().is_err());
+    }
+}
