@@ -1,0 +1,1 @@
+INSERT INTO commits (id_bytes, fingerprint, position, at_us) VALUES (?1, ?2, ?3, ?4)

@@ -1,0 +1,1 @@
+DELETE FROM commits WHERE id_bytes = ?1
