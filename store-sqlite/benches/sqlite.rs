@@ -150,7 +150,7 @@ async fn reading(count: usize) -> Outcome<()> {
     for _ in 0..ROUNDS {
         let hand = Arc::clone(&path);
         let log = "SELECT position, stream, version, type, id_bytes, recorded_us, metadata, data
-            FROM events ORDER BY position";
+            FROM event_rows ORDER BY position";
         floor.push(tokio::task::spawn_blocking(move || read_by_hand(&hand, log, None)).await??);
         let before = resident();
         ours.push(read_by_store(&store, count).await?);
@@ -165,7 +165,7 @@ async fn reading(count: usize) -> Outcome<()> {
         let streams = (count / STREAM).clamp(1, 200);
         let hand = Arc::clone(&path);
         let load = "SELECT position, stream, version, type, id_bytes, recorded_us, metadata, data
-            FROM events WHERE tenant = '' AND category = 'account' AND stream = ?1
+            FROM event_rows WHERE tenant = '' AND category = 'account' AND stream = ?1
             ORDER BY version";
         let by_hand = move || read_by_hand(&hand, load, Some((round, streams)));
         floor.push(tokio::task::spawn_blocking(by_hand).await??);

@@ -59,16 +59,13 @@ pub(crate) fn event<T>(row: &Row<'_>, take: impl FnOnce(&Recorded<'_>) -> T) -> 
     let position = number(0)? as u64;
     let parts = || {
         let text = |index: usize| Ok::<_, Unreadable>(row.get_ref(index)?.as_str()?);
-        let maybe = |index: usize| Ok::<_, Unreadable>(row.get_ref(index)?.as_str_or_null()?);
         let id = Uuid::from_slice(row.get_ref(7)?.as_blob()?)?;
-        let tags = maybe(9)?.map(json_to_joined).transpose()?;
-        let (tenant, data) = (text(1)?, maybe(11)?);
-        let data = match (data, maybe(12)?) {
-            (Some(text), _) => PayloadRef::Json(text),
-            (None, Some(content_type)) => {
-                PayloadRef::Binary { content_type, bytes: row.get_ref(13)?.as_blob()? }
-            }
-            (None, None) => PayloadRef::Erased,
+        let tags = row.get_ref(9)?.as_str_or_null()?.map(json_to_joined).transpose()?;
+        let tenant = text(1)?;
+        let data = match row.get_ref(11)? {
+            ValueRef::Null => PayloadRef::Erased,
+            ValueRef::Blob(bytes) => PayloadRef::Binary { content_type: text(12)?, bytes },
+            body => PayloadRef::Json(body.as_str()?),
         };
         Ok::<_, Unreadable>(take(&Recorded {
             tenant: (!tenant.is_empty()).then_some(tenant),

@@ -1,1 +1,1 @@
-DELETE FROM commits WHERE id_bytes = ?1
+DELETE FROM commit_rows WHERE id_bytes = ?1

@@ -1,1 +1,1 @@
-SELECT max(version) FROM events WHERE tenant = ?1 AND category = ?2 AND stream = ?3
+SELECT max(version) FROM event_rows WHERE tenant = ?1 AND category = ?2 AND stream = ?3

@@ -151,5 +151,5 @@ impl Transaction<'_, '_> {
 /// were looked at before.
 fn is_used_event_id(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
-        && error.to_string().contains("events.id_bytes")
+        && error.to_string().contains("event_rows.id_bytes")
 }

@@ -1,5 +1,5 @@
 -- One row: which log this is, its last position and its last time. Positions are counted here and
--- not taken from `events`, so that none is given twice when rows were deleted.
+-- not taken from `event_rows`, so that none is given twice when rows were deleted.
 CREATE TABLE log (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   id TEXT NOT NULL,
@@ -8,8 +8,9 @@ CREATE TABLE log (
 ) STRICT;
 
 -- A body is in `data` (JSON), or in `content_type` and `bytes`; an erased event has neither.
--- The tenant '' is none. `id` and `recorded_at` take no room: they are computed when read.
-CREATE TABLE events (
+-- The tenant '' is none. Ids are 16 bytes and times microseconds since 1970; the views at the end
+-- show both as texts. (Generated columns would be computed at every insert, read or not.)
+CREATE TABLE event_rows (
   position INTEGER PRIMARY KEY,
   tenant TEXT NOT NULL,
   category TEXT NOT NULL,
@@ -24,14 +25,6 @@ CREATE TABLE events (
   data TEXT,
   content_type TEXT,
   bytes BLOB,
-  id TEXT GENERATED ALWAYS AS (lower(
-    hex(substr(id_bytes, 1, 4)) || '-' || hex(substr(id_bytes, 5, 2)) || '-'
-    || hex(substr(id_bytes, 7, 2)) || '-' || hex(substr(id_bytes, 9, 2)) || '-'
-    || hex(substr(id_bytes, 11, 6)))) VIRTUAL,
-  recorded_at TEXT GENERATED ALWAYS AS (
-    strftime('%Y-%m-%dT%H:%M:%S',
-      (recorded_us - (recorded_us % 1000000 + 1000000) % 1000000) / 1000000, 'unixepoch')
-    || printf('.%06dZ', (recorded_us % 1000000 + 1000000) % 1000000)) VIRTUAL,
   UNIQUE (id_bytes),
   UNIQUE (tenant, category, stream, version)
 ) STRICT;
@@ -42,28 +35,20 @@ CREATE TABLE event_tags (
   PRIMARY KEY (tag, position)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE commits (
+CREATE TABLE commit_rows (
   id_bytes BLOB PRIMARY KEY,
   fingerprint BLOB NOT NULL,
   position INTEGER NOT NULL,
-  at_us INTEGER NOT NULL,
-  id TEXT GENERATED ALWAYS AS (lower(
-    hex(substr(id_bytes, 1, 4)) || '-' || hex(substr(id_bytes, 5, 2)) || '-'
-    || hex(substr(id_bytes, 7, 2)) || '-' || hex(substr(id_bytes, 9, 2)) || '-'
-    || hex(substr(id_bytes, 11, 6)))) VIRTUAL
+  at_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- With row ids, because a stored reply may be large.
-CREATE TABLE inbox (
+CREATE TABLE inbox_rows (
   consumer TEXT NOT NULL,
   message_bytes BLOB NOT NULL,
   fingerprint BLOB NOT NULL,
   position INTEGER NOT NULL,
   reply BLOB,
-  message TEXT GENERATED ALWAYS AS (lower(
-    hex(substr(message_bytes, 1, 4)) || '-' || hex(substr(message_bytes, 5, 2)) || '-'
-    || hex(substr(message_bytes, 7, 2)) || '-' || hex(substr(message_bytes, 9, 2)) || '-'
-    || hex(substr(message_bytes, 11, 6)))) VIRTUAL,
   PRIMARY KEY (consumer, message_bytes)
 ) STRICT;
 
@@ -106,3 +91,37 @@ CREATE UNIQUE INDEX document_fields_unique
   ON document_fields (tenant, collection, field, value) WHERE is_unique = 1;
 
 CREATE INDEX document_fields_of ON document_fields (tenant, collection, id);
+
+-- For people: `SELECT position, stream, version, type, id, recorded_at, data FROM events`.
+CREATE VIEW events AS
+SELECT position, tenant, category, stream, version, type, schema_version,
+  lower(
+    hex(substr(id_bytes, 1, 4)) || '-' || hex(substr(id_bytes, 5, 2)) || '-'
+    || hex(substr(id_bytes, 7, 2)) || '-' || hex(substr(id_bytes, 9, 2)) || '-'
+    || hex(substr(id_bytes, 11, 6))) AS id,
+  strftime('%Y-%m-%dT%H:%M:%S',
+    (recorded_us - (recorded_us % 1000000 + 1000000) % 1000000) / 1000000, 'unixepoch')
+    || printf('.%06dZ', (recorded_us % 1000000 + 1000000) % 1000000) AS recorded_at,
+  tags, metadata, data, content_type, bytes
+FROM event_rows;
+
+CREATE VIEW commits AS
+SELECT
+  lower(
+    hex(substr(id_bytes, 1, 4)) || '-' || hex(substr(id_bytes, 5, 2)) || '-'
+    || hex(substr(id_bytes, 7, 2)) || '-' || hex(substr(id_bytes, 9, 2)) || '-'
+    || hex(substr(id_bytes, 11, 6))) AS id,
+  position,
+  strftime('%Y-%m-%dT%H:%M:%S',
+    (at_us - (at_us % 1000000 + 1000000) % 1000000) / 1000000, 'unixepoch')
+    || printf('.%06dZ', (at_us % 1000000 + 1000000) % 1000000) AS committed_at
+FROM commit_rows;
+
+CREATE VIEW inbox AS
+SELECT consumer,
+  lower(
+    hex(substr(message_bytes, 1, 4)) || '-' || hex(substr(message_bytes, 5, 2)) || '-'
+    || hex(substr(message_bytes, 7, 2)) || '-' || hex(substr(message_bytes, 9, 2)) || '-'
+    || hex(substr(message_bytes, 11, 6))) AS message,
+  position, reply
+FROM inbox_rows;
