@@ -1,5 +1,6 @@
 //! Measures the store against loops written by hand over the same tables, in turns, and prints the
-//! ratios: commits by 64 tasks, reading the log, loading streams. `SCALE` (default 1) sizes it.
+//! ratios: commits by 64 tasks, reading the log, loading streams. `SCALE` (default 1) sizes it; `ONLY` is `commits` or
+//! `reading`.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -30,8 +31,14 @@ fn main() -> Outcome<()> {
     };
     let sized = |n: f64| (n * scale).max(1.0) as usize;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(commits(sized(40_000.0)))?;
-    runtime.block_on(reading(sized(1_000_000.0)))
+    let only = std::env::var("ONLY").unwrap_or_default();
+    if only != "reading" {
+        runtime.block_on(commits(sized(40_000.0)))?;
+    }
+    if only != "commits" {
+        runtime.block_on(reading(sized(1_000_000.0)))?;
+    }
+    Ok(())
 }
 
 /// Prints the median of the rounds, and ours as a part of the floor.

@@ -26,6 +26,8 @@ pub(crate) enum Standing {
 ///
 /// Errors: [`ErrorKind::SchemaTooNew`]; [`ErrorKind::Invalid`] when the tables are somebody else's.
 pub(crate) fn inspect(conn: &Connection, file: &str) -> Result<Standing, Trouble> {
+    // One snapshot: another process may be making the tables right now.
+    let _snapshot = conn.is_autocommit().then(|| conn.unchecked_transaction()).transpose()?;
     let number = |pragma: &str| conn.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
     if application == APPLICATION_ID {

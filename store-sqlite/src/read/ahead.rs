@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use cqrs_core::{Error, ErrorKind, Page, Pages, Result};
+use cqrs_core::{Page, Pages};
 use futures_util::stream::{self, StreamExt};
 use rusqlite::Connection;
-use tokio::task::JoinHandle;
 
-use super::pool::Readers;
+use super::pool::{Begun, Readers};
 use crate::error::Trouble;
 
 /// A page, where there is one, and what is left to read after it.
 pub(crate) type Step<R> = (Option<Page>, Option<R>);
 
 /// Reads page after page with `step`. While the consumer works on one, the next is read; never more
-/// than one, and none after the last. The first is read when it is first asked for.
+/// than one, none after the last, and none when all connections are in use. The first is read when
+/// it is first asked for.
 pub(crate) fn pages<R: Send + 'static>(
     readers: Arc<Readers>,
     first: R,
@@ -26,7 +26,7 @@ pub(crate) fn pages<R: Send + 'static>(
         async move {
             let done = match next {
                 Next::Read(read) => readers.run(doing, move |conn| step(conn, read)).await,
-                Next::Ahead(task) => task.join().await,
+                Next::Ahead(begun) => begun.end().await,
                 Next::End => return None,
             };
             let (page, rest) = match done {
@@ -35,9 +35,14 @@ pub(crate) fn pages<R: Send + 'static>(
             };
             let next = match rest {
                 None => Next::End,
-                Some(read) => Next::Ahead(Ahead(tokio::spawn(async move {
-                    readers.run(doing, move |conn| step(conn, read)).await
-                }))),
+                // In no task of its own: that would be one more thread to wake for every page.
+                Some(read) => match readers.try_permit() {
+                    Some(permit) => {
+                        let begun = readers.begin(permit, doing, move |conn| step(conn, read));
+                        Next::Ahead(begun)
+                    }
+                    None => Next::Read(read),
+                },
             };
             Some((Ok(page?), next))
         }
@@ -47,23 +52,6 @@ pub(crate) fn pages<R: Send + 'static>(
 
 enum Next<R> {
     Read(R),
-    Ahead(Ahead<R>),
+    Ahead(Begun<Step<R>>),
     End,
-}
-
-/// A page that is being read; dropping it ends the reading.
-struct Ahead<R>(JoinHandle<Result<Step<R>>>);
-
-impl<R> Ahead<R> {
-    async fn join(mut self) -> Result<Step<R>> {
-        (&mut self.0).await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Internal, "reading ahead was broken off").with_source(error))
-        })
-    }
-}
-
-impl<R> Drop for Ahead<R> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

@@ -7,11 +7,29 @@ use std::time::Duration;
 use cqrs_core::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::error::{Trouble, closed};
 use crate::open;
 use crate::writer::{Shared, lock};
+
+/// Something that is being read. Dropping it ends the reading, or throws away what was read.
+pub(crate) struct Begun<T>(JoinHandle<Result<T>>);
+
+impl<T> Begun<T> {
+    pub(crate) async fn end(mut self) -> Result<T> {
+        (&mut self.0).await.unwrap_or_else(|error| {
+            let context = "reading was broken off: it panicked, or the runtime was shut down";
+            Err(Error::new(ErrorKind::Internal, context).with_source(error))
+        })
+    }
+}
+
+impl<T> Drop for Begun<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// A few connections that read, opened when they are first needed.
 #[derive(Debug)]
@@ -54,15 +72,26 @@ impl Readers {
     ) -> Result<T> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| closed(&self.file))?;
+        self.begin(permit, doing, read).end().await
+    }
+
+    /// A permit to [`begin`](Self::begin), unless all connections are in use.
+    pub(super) fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    /// Begins to read on a thread that may block; the result waits for whoever asks for it.
+    pub(super) fn begin<T: Send + 'static>(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+    ) -> Begun<T> {
         let readers = Arc::clone(self);
-        let done = spawn_blocking(move || {
+        Begun(spawn_blocking(move || {
             let result = readers.with(permit, read);
             result.map_err(|trouble| trouble.into_error(doing, &readers.file))
-        });
-        done.await.unwrap_or_else(|error| {
-            let context = format!("reading {} was broken off while {doing}", self.file);
-            Err(Error::new(ErrorKind::Internal, context).with_source(error))
-        })
+        }))
     }
 
     fn with<T>(

@@ -138,18 +138,26 @@ impl Writer {
         self.finish();
     }
 
-    /// Takes what is queued, without waiting for more; the first job that is no commit is returned.
+    /// Takes what is queued; the first job that is no commit is returned. It waits for nobody, but
+    /// while more arrive it lets other threads run in between: those who were just answered are
+    /// about to commit again, and a group costs one write to the disk, be it small or large.
     fn gather(&mut self, first: Pending, group: &mut Vec<Pending>) -> Option<Job> {
         let mut bytes = first.bytes;
         group.push(first);
+        let mut yielded = false;
         while group.len() < GROUP_COMMITS && bytes < GROUP_BYTES {
             match self.jobs.try_recv() {
                 Ok(Job::Commit(pending)) => {
                     bytes += pending.bytes;
                     group.push(*pending);
+                    yielded = false;
                 }
                 Ok(other) => return Some(other),
-                Err(_) => break,
+                Err(_) if yielded => break,
+                Err(_) => {
+                    std::thread::yield_now();
+                    yielded = true;
+                }
             }
         }
         None
