@@ -1,0 +1,3 @@
+SELECT id, head,
+  (SELECT position FROM checkpoints WHERE subscription = ?1 AND partition = ?2)
+FROM log

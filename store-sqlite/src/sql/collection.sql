@@ -1,0 +1,1 @@
+SELECT fields FROM collections WHERE name = ?1

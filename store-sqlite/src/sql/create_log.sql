@@ -1,0 +1,1 @@
+INSERT INTO log (one, id, head, recorded_us) VALUES (1, ?1, 0, ?2)

@@ -1,0 +1,2 @@
+UPDATE documents SET version = version + 1, body = NULL
+WHERE tenant = ?1 AND collection = ?2 AND id = ?3 AND body IS NOT NULL

@@ -1,0 +1,2 @@
+SELECT version FROM documents
+WHERE tenant = ?1 AND collection = ?2 AND id = ?3 AND body IS NOT NULL

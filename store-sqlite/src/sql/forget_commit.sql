@@ -1,0 +1,1 @@
+DELETE FROM commit_rows WHERE id_bytes = ?1

@@ -1,0 +1,2 @@
+SELECT id FROM document_fields
+WHERE tenant = ?1 AND collection = ?2 AND field = ?3 AND value = ?4 AND is_unique = 1

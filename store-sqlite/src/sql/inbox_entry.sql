@@ -1,0 +1,1 @@
+SELECT fingerprint, position, reply FROM inbox_rows WHERE consumer = ?1 AND message_bytes = ?2

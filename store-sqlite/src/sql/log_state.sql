@@ -1,0 +1,1 @@
+SELECT head, recorded_us FROM log

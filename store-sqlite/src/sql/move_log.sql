@@ -1,0 +1,1 @@
+UPDATE log SET head = ?1, recorded_us = ?2

@@ -1,0 +1,3 @@
+SELECT
+  (SELECT min(version) FROM event_rows WHERE tenant = ?1 AND category = ?2 AND stream = ?3),
+  (SELECT max(version) FROM event_rows WHERE tenant = ?1 AND category = ?2 AND stream = ?3)

@@ -1,0 +1,1 @@
+SELECT max(version) FROM event_rows WHERE tenant = ?1 AND category = ?2 AND stream = ?3

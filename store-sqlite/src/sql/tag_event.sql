@@ -1,0 +1,1 @@
+INSERT OR IGNORE INTO event_tags (tag, position) VALUES (?1, ?2)

@@ -1,0 +1,144 @@
+//! Every statement of the store by name, and a set of them that is prepared once and used often.
+
+use rusqlite::{CachedStatement, Connection};
+
+macro_rules! statements {
+    ($($name:ident = $file:literal,)*) => {
+        /// A statement of the store; its text is the file of the same name in `sql/`.
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) enum Sql { $($name,)* }
+
+        impl Sql {
+            /// How many there are.
+            pub(crate) const COUNT: usize = [$($file,)*].len();
+
+            /// Its text.
+            pub(crate) const fn text(self) -> &'static str {
+                match self { $(Self::$name => include_str!(concat!("sql/", $file, ".sql")),)* }
+            }
+        }
+
+        #[cfg(test)]
+        const ALL: [Sql; Sql::COUNT] = [$(Sql::$name,)*];
+    };
+}
+
+statements! {
+    AppendEvent = "append_event",
+    BeginImmediate = "begin_immediate",
+    Checkpoint = "checkpoint",
+    CheckpointAndHead = "checkpoint_and_head",
+    ClaimCommit = "claim_commit",
+    Collection = "collection",
+    Commit = "commit",
+    CreateLog = "create_log",
+    DataVersion = "data_version",
+    DeleteDocument = "delete_document",
+    Document = "document",
+    DocumentVersion = "document_version",
+    DocumentsOfCollection = "documents_of_collection",
+    EventIdTaken = "event_id_taken",
+    FindDocuments = "find_documents",
+    FindDocumentsByField = "find_documents_by_field",
+    ForgetCommit = "forget_commit",
+    HolderOfValue = "holder_of_value",
+    InboxEntry = "inbox_entry",
+    InsertField = "insert_field",
+    KnownCommit = "known_commit",
+    LogHead = "log_head",
+    LogState = "log_state",
+    MarkInbox = "mark_inbox",
+    MoveCheckpoint = "move_checkpoint",
+    MoveLog = "move_log",
+    NextOfTag = "next_of_tag",
+    PutCollection = "put_collection",
+    PutDocument = "put_document",
+    ReadEvent = "read_event",
+    ReadLog = "read_log",
+    ReadLogFiltered = "read_log_filtered",
+    ReadStreamBackwards = "read_stream_backwards",
+    ReadStreamForwards = "read_stream_forwards",
+    RemoveCollectionFields = "remove_collection_fields",
+    RemoveFields = "remove_fields",
+    Rollback = "rollback",
+    StreamBounds = "stream_bounds",
+    StreamPositions = "stream_positions",
+    StreamVersion = "stream_version",
+    SweepCommits = "sweep_commits",
+    SweepEnd = "sweep_end",
+    TagEvent = "tag_event",
+    TimeFrom = "time_from",
+}
+
+/// Statements that stay prepared while they are used over and over: the connection's own cache
+/// hashes the text of a statement at every use, which shows in a group of many commits.
+pub(crate) struct Statements<'c> {
+    conn: &'c Connection,
+    slots: [Option<CachedStatement<'c>>; Sql::COUNT],
+}
+
+impl<'c> Statements<'c> {
+    pub(crate) fn of(conn: &'c Connection) -> Self {
+        Self { conn, slots: [const { None }; Sql::COUNT] }
+    }
+
+    pub(crate) fn conn(&self) -> &'c Connection {
+        self.conn
+    }
+
+    /// The statement, prepared.
+    pub(crate) fn get(&mut self, sql: Sql) -> rusqlite::Result<&mut CachedStatement<'c>> {
+        let slot = &mut self.slots[sql as usize];
+        match slot {
+            Some(statement) => Ok(statement),
+            None => Ok(slot.insert(self.conn.prepare_cached(sql.text())?)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_statement_compiles_against_the_newest_tables() {
+        let conn = Connection::open_in_memory().unwrap();
+        crate::migrate::migrate(&conn, "test").unwrap();
+        for sql in ALL {
+            conn.prepare(sql.text()).unwrap_or_else(|error| panic!("{sql:?}: {error}"));
+        }
+    }
+
+    #[test]
+    fn the_plans_search_and_never_sort() {
+        let conn = Connection::open_in_memory().unwrap();
+        crate::migrate::migrate(&conn, "test").unwrap();
+        let reads = [
+            Sql::ReadLog,
+            Sql::ReadLogFiltered,
+            Sql::ReadEvent,
+            Sql::ReadStreamForwards,
+            Sql::ReadStreamBackwards,
+            Sql::StreamPositions,
+            Sql::StreamVersion,
+            Sql::NextOfTag,
+            Sql::TimeFrom,
+            Sql::FindDocuments,
+            Sql::FindDocumentsByField,
+            Sql::HolderOfValue,
+            Sql::RemoveFields,
+            Sql::SweepEnd,
+            Sql::SweepCommits,
+        ];
+        for sql in reads {
+            let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text())).unwrap();
+            let mut rows = plan.raw_query();
+            while let Some(row) = rows.next().unwrap() {
+                let step = row.get::<_, String>("detail").unwrap();
+                assert!(!step.contains("TEMP B-TREE"), "{sql:?}: {step}");
+                let scan = step.starts_with("SCAN") && !step.contains("json_each");
+                assert!(!scan, "{sql:?}: {step}");
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! A group of commits in one transaction, each with a verdict of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cqrs_core::{Committed, Position, Result, Timestamp};
+use rusqlite::Connection;
+
+use super::pace::Pace;
+use super::{Pending, Writer, lock};
+use crate::error::{Trouble, is_busy, translate, translate_commit};
+use crate::statements::{Sql, Statements};
+
+/// A group that takes longer is worth a line in the log.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// An open transaction of the writer, and where the log stands in it.
+pub(super) struct Transaction<'c, 'w> {
+    pub(super) statements: Statements<'c>,
+    pub(super) writer: &'w mut Writer,
+    pub(super) head: Position,
+    pub(super) recorded: Timestamp,
+}
+
+/// Why a group was not written.
+enum Failed {
+    /// Nobody could begin, or a statement failed: nothing was written.
+    Applying(rusqlite::Error),
+    /// COMMIT failed.
+    Committing(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Applying(error)
+    }
+}
+
+impl Writer {
+    /// Writes a group and answers its members. Whether another process wrote since the last one.
+    pub(super) fn write(&mut self, group: &mut Vec<Pending>) -> bool {
+        let started = Instant::now();
+        let size = group.len();
+        let conn = Arc::clone(&self.conn);
+        let conn = lock(&conn);
+        let known = self.data_version;
+        match self.attempt(&conn, group) {
+            Err(Failed::Applying(error)) if group.len() > 1 => {
+                // One member broke it, by a trigger of the user's for one. The others are innocent:
+                // each goes alone.
+                tracing::warn!(file = %self.file, %error, size, "a group failed; one by one");
+                for pending in std::mem::take(group) {
+                    let mut alone = vec![pending];
+                    let verdicts = self.attempt(&conn, &mut alone);
+                    self.answer(&mut alone, verdicts);
+                }
+            }
+            verdicts => self.answer(group, verdicts),
+        }
+        let took = started.elapsed();
+        if took > SLOW {
+            tracing::warn!(file = %self.file, commits = size, ?took, "a slow group of commits");
+        }
+        known.is_some() && known != self.data_version
+    }
+
+    fn answer(&self, group: &mut Vec<Pending>, verdicts: Result<Vec<Result<Committed>>, Failed>) {
+        // A caller may have stopped waiting: nobody is there to be told, then.
+        match verdicts {
+            Ok(verdicts) => {
+                for (pending, verdict) in group.drain(..).zip(verdicts) {
+                    let _ = pending.answer.send(verdict);
+                }
+            }
+            Err(failed) => {
+                type Translate = fn(&Arc<rusqlite::Error>, &str) -> cqrs_core::Error;
+                let (error, translate): (_, Translate) = match failed {
+                    Failed::Applying(error) => (error, |e, file| translate(e, "writing", file)),
+                    Failed::Committing(error) => (error, translate_commit),
+                };
+                let error = Arc::new(error);
+                for pending in group.drain(..) {
+                    let _ = pending.answer.send(Err(translate(&error, &self.file)));
+                }
+            }
+        }
+    }
+
+    /// One transaction over the group. Members whose patience ends while another process holds the
+    /// lock are answered and leave.
+    fn attempt(
+        &mut self,
+        conn: &Connection,
+        group: &mut Vec<Pending>,
+    ) -> Result<Vec<Result<Committed>>, Failed> {
+        self.begin(conn, group)?;
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
+        let written = self.apply_all(conn, group).map_err(Failed::Applying);
+        let done = written.and_then(|(verdicts, changed)| {
+            // Nothing to write, nothing to wait for.
+            let end = if changed { Sql::Commit } else { Sql::Rollback };
+            let ended = conn.prepare_cached(end.text()).and_then(|mut end| end.execute(()));
+            ended.map(|_| verdicts).map_err(Failed::Committing)
+        });
+        if done.is_err() {
+            self.roll_back(conn);
+        }
+        done
+    }
+
+    pub(super) fn roll_back(&mut self, conn: &Connection) {
+        // What was read inside may never have been.
+        self.collections.clear();
+        // SQLite ends the transaction by itself after some errors.
+        if !conn.is_autocommit()
+            && let Err(error) = conn.execute_batch(Sql::Rollback.text())
+        {
+            tracing::warn!(file = %self.file, %error, "a transaction could not be rolled back");
+        }
+    }
+
+    /// Begins a transaction, trying again while the file is locked.
+    fn begin(
+        &mut self,
+        conn: &Connection,
+        group: &mut Vec<Pending>,
+    ) -> Result<(), rusqlite::Error> {
+        if !conn.is_autocommit() {
+            self.roll_back(conn);
+        }
+        let mut begin = conn.prepare_cached(Sql::BeginImmediate.text())?;
+        while !group.is_empty() {
+            match begin.execute(()) {
+                Err(error) if is_busy(&error) => self.dismiss_impatient(error, group),
+                other => return other.map(|_| ()),
+            }
+            if !group.is_empty() {
+                Pace::wait_for_lock();
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers those who waited long enough.
+    fn dismiss_impatient(&self, busy: rusqlite::Error, group: &mut Vec<Pending>) {
+        // In the order of their arrival, nearly: it is enough to look at the first.
+        if group[0].since.elapsed() < self.busy_timeout {
+            return;
+        }
+        tracing::warn!(file = %self.file, "locked by another process for too long");
+        let busy = Arc::new(busy);
+        let impatient = group.extract_if(.., |p| p.since.elapsed() >= self.busy_timeout);
+        for pending in impatient {
+            let _ = pending.answer.send(Err(translate(&busy, "waiting to write", &self.file)));
+        }
+    }
+
+    /// The verdicts, and whether there is anything to commit.
+    fn apply_all(
+        &mut self,
+        conn: &Connection,
+        group: &[Pending],
+    ) -> rusqlite::Result<(Vec<Result<Committed>>, bool)> {
+        let mut transaction = self.transaction(conn)?;
+        let (head, recorded) = (transaction.head, transaction.recorded);
+        let mut verdicts = Vec::with_capacity(group.len());
+        let mut applied = 0;
+        for pending in group {
+            match transaction.apply(&pending.commit, pending.fingerprint) {
+                Ok(committed) => {
+                    applied += usize::from(matches!(committed, Committed::Now { .. }));
+                    verdicts.push(Ok(committed));
+                }
+                Err(Trouble::Ours(refused)) => verdicts.push(Err(refused)),
+                Err(Trouble::Sqlite(error)) => return Err(error),
+            }
+        }
+        let Transaction { mut statements, writer, head: new_head, recorded: new_recorded } =
+            transaction;
+        if (head, recorded) != (new_head, new_recorded) {
+            let state = (new_head as i64, new_recorded.as_micros());
+            statements.get(Sql::MoveLog)?.execute(state)?;
+        }
+        let forget_before = writer.clock.now().saturating_sub(writer.keep_commit_ids);
+        let swept = writer.sweep.after(applied, forget_before, &mut statements)?;
+        Ok((verdicts, applied > 0 || swept))
+    }
+
+    /// Looks where the log stands, after a transaction has begun.
+    pub(super) fn transaction<'c, 'w>(
+        &'w mut self,
+        conn: &'c Connection,
+    ) -> rusqlite::Result<Transaction<'c, 'w>> {
+        let mut statements = Statements::of(conn);
+        let version = statements.get(Sql::DataVersion)?.query_row((), |row| row.get(0))?;
+        if self.data_version != Some(version) {
+            self.data_version = Some(version);
+            self.collections.clear();
+        }
+        let (head, recorded) = statements
+            .get(Sql::LogState)?
+            .query_row((), |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
+        let recorded = Timestamp::from_micros(recorded);
+        Ok(Transaction { statements, writer: self, head: head as Position, recorded })
+    }
+}

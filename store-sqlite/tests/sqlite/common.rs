@@ -1,0 +1,58 @@
+//! Short ways to make commits and to read everything back.
+
+use std::time::{Duration, Instant};
+
+use cqrs_core::{
+    Append, Commit, Expected, Filter, Json, MessageId, Metadata, NewEvent, Page, Pages, Payload,
+    Position, ReadLog, Result, Store, StreamId,
+};
+use futures_util::StreamExt;
+use uuid::Uuid;
+
+/// An id that is the same in every process.
+pub(crate) fn id(n: u128) -> MessageId {
+    MessageId::from_uuid(Uuid::from_u128(n))
+}
+
+pub(crate) fn event(event_type: &'static str) -> NewEvent {
+    NewEvent::new(event_type, Payload::Json(Json::parse(r#"{"amount":7}"#).unwrap()))
+}
+
+pub(crate) fn event_with_id(id: MessageId) -> NewEvent {
+    NewEvent { metadata: Metadata::with_id(id), ..event("bank.deposited") }
+}
+
+pub(crate) fn append(stream: &str, expected: Expected, events: Vec<NewEvent>) -> Append {
+    Append { stream: StreamId::new("account", stream), expected, events }
+}
+
+/// One event for a stream, whatever is there.
+pub(crate) fn deposit(stream: &str) -> Commit {
+    let appends = vec![append(stream, Expected::Any, vec![event("bank.deposited")])];
+    Commit { appends, ..Commit::default() }
+}
+
+pub(crate) async fn collect(mut pages: Pages) -> Result<Vec<Page>> {
+    let mut all = Vec::new();
+    while let Some(page) = pages.next().await {
+        all.push(page?);
+    }
+    Ok(all)
+}
+
+pub(crate) fn positions(pages: &[Page]) -> Vec<Position> {
+    pages.iter().flat_map(|page| page.iter().map(|event| event.position)).collect()
+}
+
+pub(crate) async fn log_of(store: &dyn Store, filter: Filter) -> Vec<Page> {
+    collect(store.read_log(ReadLog::after(0).filter(filter))).await.unwrap()
+}
+
+/// Asks until it holds, for ten seconds at most.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < Duration::from_secs(10), "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

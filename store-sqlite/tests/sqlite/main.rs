@@ -1,0 +1,10 @@
+//! What is SQLite's own: files, locks, processes, crashes, plain SQL. What every store promises is
+//! in the store suite.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod commits;
+mod common;
+mod crash;
+mod opening;
+mod reading;
+mod sharing;
