@@ -46,4 +46,4 @@ pub mod scenario;
 mod store;
 
 pub use store::fixture::{StoreFixture, StoreUnderTest};
-pub use store::suite::{Outcome, StoreSuite, store_suite};
+pub use store::suite::{Outcome, StoreSuite, run_suites, store_suite};

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cqrs_core::Store;
-use cqrs_testing::store_suite;
+use cqrs_testing::{run_suites, store_suite};
 use store_sqlite::SqliteStore;
 
 fn main() -> ExitCode {
-    store_suite("sqlite", || async {
+    let file = store_suite("file", || async {
         let folder = Arc::new(tempfile::tempdir().expect("a folder for the database"));
         move || {
             let folder = folder.clone();
@@ -17,6 +17,13 @@ fn main() -> ExitCode {
                 Arc::new(store.expect("the database opens")) as Arc<dyn Store>
             }
         }
-    })
-    .main()
+    });
+    let memory = store_suite("memory", || async {
+        let store = SqliteStore::in_memory().await.expect("the database opens");
+        move || {
+            let store: Arc<dyn Store> = Arc::new(store.clone());
+            async move { store }
+        }
+    });
+    run_suites([file, memory])
 }

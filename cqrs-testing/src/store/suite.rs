@@ -74,6 +74,30 @@ pub fn store_suite(name: impl Into<String>, fixture: impl StoreFixture) -> Store
     StoreSuite { name: name.into(), fixture: Arc::new(fixture), bound: BOUND }
 }
 
+/// Runs suites as one test binary: with libtest's arguments, filters, listing and output, so that
+/// both `cargo test` and `cargo nextest` can drive it. For the `main` of a test with
+/// `harness = false`.
+///
+/// `cargo test` shows an ignored case with its reason. A runner that asks for the list of ignored
+/// cases first, as `nextest` does, is told by making one store and asking it.
+///
+/// ```no_run
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_testing::{run_suites, store_suite};
+///
+/// fn main() -> std::process::ExitCode {
+///     run_suites([
+///         store_suite("one", || async { MemoryStore::default() }),
+///         store_suite("other", || async { MemoryStore::default() }),
+///     ])
+/// }
+/// ```
+pub fn run_suites(suites: impl IntoIterator<Item = StoreSuite>) -> ExitCode {
+    let args = Arguments::from_args();
+    let trials = suites.into_iter().flat_map(|suite| suite.trials(&args)).collect();
+    libtest_mimic::run(&args, trials).exit_code()
+}
+
 impl StoreSuite {
     /// How long each case may take. Default: 120 seconds.
     #[must_use]
@@ -112,19 +136,15 @@ impl StoreSuite {
         }
     }
 
-    /// Runs as a test binary: with libtest's arguments, filters, listing and output, so that both
-    /// `cargo test` and `cargo nextest` can drive it. For the `main` of a test with
-    /// `harness = false`.
-    ///
-    /// `cargo test` shows an ignored case with its reason. A runner that asks for the list of
-    /// ignored cases first, as `nextest` does, is told by making one store and asking it.
-    ///
-    /// See [`store_suite`] for an example.
+    /// Runs as a test binary. See [`run_suites`], which takes several.
     pub fn main(self) -> ExitCode {
-        let args = Arguments::from_args();
+        run_suites([self])
+    }
+
+    fn trials(self, args: &Arguments) -> impl Iterator<Item = Trial> {
         let asks = args.list || args.ignored || args.include_ignored;
         let capabilities = if asks { self.capabilities() } else { None };
-        let trials = all().map(|case| {
+        all().map(move |case| {
             let (fixture, bound) = (Arc::clone(&self.fixture), self.bound);
             let offered = capabilities.as_ref().is_none_or(|c| (case.needs)(c).is_yes());
             let test = move || match run(&fixture, case, bound) {
@@ -134,8 +154,7 @@ impl StoreSuite {
             };
             let name = format!("{}::{}", self.name, case.name);
             Trial::ignorable_test(name, test).with_ignored_flag(!offered)
-        });
-        libtest_mimic::run(&args, trials.collect()).exit_code()
+        })
     }
 
     /// What the store offers; `None` when none can be made, which the cases then say as they fail.
