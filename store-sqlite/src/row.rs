@@ -1,7 +1,8 @@
 //! Values of ours in columns, and back.
 
 use cqrs_core::{
-    Error, ErrorKind, FieldValue, Fingerprint, MessageId, Page, PayloadRef, Recorded, Timestamp,
+    Error, ErrorKind, FieldValue, Fingerprint, MessageId, Page, PayloadRef, Recorded, StreamId,
+    Timestamp,
 };
 use rusqlite::Row;
 use rusqlite::types::{ToSqlOutput, Type, ValueRef};
@@ -52,16 +53,24 @@ fn json_to_joined(json: &str) -> Result<String, cqrs_core::BoxError> {
 }
 
 /// Hands an event to `take`, borrowed from a row of the columns that all readings of events share.
+/// A reading of one stream knows its name, and its rows are without.
 ///
 /// An event that cannot be read is never passed over (P6): the error names it.
-pub(crate) fn event<T>(row: &Row<'_>, take: impl FnOnce(&Recorded<'_>) -> T) -> Result<T, Trouble> {
+pub(crate) fn event<T>(
+    row: &Row<'_>,
+    of: Option<&StreamId>,
+    take: impl FnOnce(&Recorded<'_>) -> T,
+) -> Result<T, Trouble> {
     let number = |index| row.get::<_, i64>(index);
     let position = number(0)? as u64;
     let parts = || {
         let text = |index: usize| Ok::<_, Unreadable>(row.get_ref(index)?.as_str()?);
         let id = Uuid::from_slice(row.get_ref(7)?.as_blob()?)?;
         let tags = row.get_ref(9)?.as_str_or_null()?.map(json_to_joined).transpose()?;
-        let tenant = text(1)?;
+        let (tenant, category, stream) = match of {
+            Some(of) => (tenant(of.tenant.as_deref()), &*of.category, &*of.id),
+            None => (text(1)?, text(2)?, text(3)?),
+        };
         let data = match row.get_ref(11)? {
             ValueRef::Null => PayloadRef::Erased,
             ValueRef::Blob(bytes) => PayloadRef::Binary { content_type: text(12)?, bytes },
@@ -69,8 +78,8 @@ pub(crate) fn event<T>(row: &Row<'_>, take: impl FnOnce(&Recorded<'_>) -> T) -> 
         };
         Ok::<_, Unreadable>(take(&Recorded {
             tenant: (!tenant.is_empty()).then_some(tenant),
-            category: text(2)?,
-            stream: text(3)?,
+            category,
+            stream,
             version: number(4)? as u64,
             position,
             recorded_at: Timestamp::from_micros(number(8)?),
@@ -82,7 +91,7 @@ pub(crate) fn event<T>(row: &Row<'_>, take: impl FnOnce(&Recorded<'_>) -> T) -> 
             data,
         }))
     };
-    parts().map_err(|Unreadable(cause)| unreadable(row, position, cause))
+    parts().map_err(|Unreadable(cause)| unreadable(row, of, position, cause))
 }
 
 struct Unreadable(cqrs_core::BoxError);
@@ -94,13 +103,23 @@ impl<E: Into<cqrs_core::BoxError>> From<E> for Unreadable {
 }
 
 #[cold]
-fn unreadable(row: &Row<'_>, position: u64, cause: cqrs_core::BoxError) -> Trouble {
+fn unreadable(
+    row: &Row<'_>,
+    of: Option<&StreamId>,
+    position: u64,
+    cause: cqrs_core::BoxError,
+) -> Trouble {
     let text = |index: usize| match row.get_ref(index) {
         Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).into_owned(),
         _ => String::new(),
     };
-    let stream = [text(1), text(2), text(3)];
-    let stream = stream[usize::from(stream[0].is_empty())..].join("/");
+    let stream = match of {
+        Some(of) => of.to_string(),
+        None => {
+            let stream = [text(1), text(2), text(3)];
+            stream[usize::from(stream[0].is_empty())..].join("/")
+        }
+    };
     let version = row.get::<_, i64>(4).unwrap_or_default() as u64;
     let event_type = text(5);
     let context = format!(

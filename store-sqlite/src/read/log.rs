@@ -126,7 +126,7 @@ fn look(
                     page.reach(head);
                     break;
                 };
-                event(row, |event| page.push(event))?;
+                event(row, None, |event| page.push(event))?;
             }
         }
         Plan::Scan { types, categories } => {
@@ -186,7 +186,7 @@ fn fetch(
 }
 
 fn take(page: &mut Page, filter: &Filter, row: &rusqlite::Row<'_>) -> Result<(), Trouble> {
-    event(row, |event| {
+    event(row, None, |event| {
         if filter.matches(event) {
             page.push(event);
         }

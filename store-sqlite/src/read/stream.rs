@@ -32,7 +32,7 @@ pub(crate) fn stream_page(
     let mut page = empty_page(read.page);
     let mut more = None;
     while let Some(row) = rows.next()? {
-        more = event(row, |event| {
+        more = event(row, Some(stream), |event| {
             if is_full(&page, read.page) {
                 return Some(event.version);
             }

@@ -143,6 +143,7 @@ impl Transaction<'_, '_> {
         }
         self.head = position as u64;
         self.recorded = recorded;
+        self.writer.stands_at(stream, version);
         Ok(())
     }
 }

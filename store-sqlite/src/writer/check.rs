@@ -49,7 +49,10 @@ impl Transaction<'_, '_> {
         Ok(Some(Committed::Before { position: position as u64, reply }))
     }
 
-    pub(super) fn stream_version(&mut self, stream: &StreamId) -> rusqlite::Result<Version> {
+    fn stream_version(&mut self, stream: &StreamId) -> rusqlite::Result<Version> {
+        if let Some(version) = self.writer.versions.get(stream) {
+            return Ok(*version);
+        }
         let key = (tenant(stream.tenant.as_deref()), &*stream.category, &*stream.id);
         let version = self
             .statements

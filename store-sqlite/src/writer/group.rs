@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cqrs_core::{Committed, Position, Result, Timestamp};
+use cqrs_core::{Committed, Position, Result, StreamId, Timestamp, Version};
 use rusqlite::Connection;
 
 use super::pace::Pace;
-use super::{Pending, Writer, lock};
+use super::{KNOWN_STREAMS, Pending, Writer, lock};
 use crate::error::{Trouble, is_busy, translate, translate_commit};
 use crate::statements::{Sql, Statements};
 
@@ -65,12 +65,13 @@ impl Writer {
     }
 
     fn answer(&self, group: &mut Vec<Pending>, verdicts: Result<Vec<Result<Committed>>, Failed>) {
-        // A caller may have stopped waiting: nobody is there to be told, then.
         match verdicts {
             Ok(verdicts) => {
-                for (pending, verdict) in group.drain(..).zip(verdicts) {
-                    let _ = pending.answer.send(verdict);
+                // All are told before the first is freed: who waits is on the way sooner.
+                for (pending, verdict) in group.iter_mut().zip(verdicts) {
+                    pending.tell(verdict);
                 }
+                group.clear();
             }
             Err(failed) => {
                 type Translate = fn(&Arc<rusqlite::Error>, &str) -> cqrs_core::Error;
@@ -79,9 +80,10 @@ impl Writer {
                     Failed::Committing(error) => (error, translate_commit),
                 };
                 let error = Arc::new(error);
-                for pending in group.drain(..) {
-                    let _ = pending.answer.send(Err(translate(&error, &self.file)));
+                for pending in group.iter_mut() {
+                    pending.tell(Err(translate(&error, &self.file)));
                 }
+                group.clear();
             }
         }
     }
@@ -110,9 +112,26 @@ impl Writer {
         done
     }
 
-    pub(super) fn roll_back(&mut self, conn: &Connection) {
-        // What was read inside may never have been.
+    /// Notes the version of a stream, so that the next append to it need not look.
+    pub(super) fn stands_at(&mut self, stream: &StreamId, version: Version) {
+        if let Some(known) = self.versions.get_mut(stream) {
+            *known = version;
+            return;
+        }
+        if self.versions.len() >= KNOWN_STREAMS {
+            self.versions.clear();
+        }
+        self.versions.insert(stream.clone(), version);
+    }
+
+    fn forget_seen(&mut self) {
         self.collections.clear();
+        self.versions.clear();
+    }
+
+    pub(super) fn roll_back(&mut self, conn: &Connection) {
+        // What was seen inside may never have been.
+        self.forget_seen();
         // SQLite ends the transaction by itself after some errors.
         if !conn.is_autocommit()
             && let Err(error) = conn.execute_batch(Sql::Rollback.text())
@@ -152,8 +171,8 @@ impl Writer {
         tracing::warn!(file = %self.file, "locked by another process for too long");
         let busy = Arc::new(busy);
         let impatient = group.extract_if(.., |p| p.since.elapsed() >= self.busy_timeout);
-        for pending in impatient {
-            let _ = pending.answer.send(Err(translate(&busy, "waiting to write", &self.file)));
+        for mut pending in impatient {
+            pending.tell(Err(translate(&busy, "waiting to write", &self.file)));
         }
     }
 
@@ -197,7 +216,7 @@ impl Writer {
         let version = statements.get(Sql::DataVersion)?.query_row((), |row| row.get(0))?;
         if self.data_version != Some(version) {
             self.data_version = Some(version);
-            self.collections.clear();
+            self.forget_seen();
         }
         let (head, recorded) = statements
             .get(Sql::LogState)?

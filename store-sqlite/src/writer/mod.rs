@@ -14,7 +14,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cqrs_core::{
-    Clock, Collection, Commit, Committed, Error, ErrorKind, Fingerprint, Json, Result,
+    Clock, Collection, Commit, Committed, Error, ErrorKind, Fingerprint, Json, Result, StreamId,
+    Version,
 };
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +32,9 @@ const QUEUE: usize = 1_024;
 /// it is answered when all are on the disk.
 const GROUP_COMMITS: usize = 512;
 const GROUP_BYTES: usize = 4 << 20;
+
+/// Streams whose versions are kept in memory.
+const KNOWN_STREAMS: usize = 4_096;
 
 /// The connection that writes. A store in memory reads from it as well.
 pub(crate) type Shared = Arc<Mutex<Connection>>;
@@ -54,7 +58,7 @@ pub(crate) struct Pending {
     fingerprint: Fingerprint,
     bytes: usize,
     since: Instant,
-    answer: oneshot::Sender<Result<Committed>>,
+    answer: Option<oneshot::Sender<Result<Committed>>>,
 }
 
 impl Pending {
@@ -64,8 +68,16 @@ impl Pending {
         let documents = commit.documents.iter().flat_map(|d| &d.body).map(Json::len);
         let bytes = bodies.chain(documents).sum();
         let fingerprint = commit.fingerprint();
+        let answer = Some(answer);
         let pending = Self { commit, fingerprint, bytes, since: Instant::now(), answer };
         (Box::new(pending), verdict)
+    }
+
+    /// Answers whoever asked, if anybody still waits.
+    fn tell(&mut self, verdict: Result<Committed>) {
+        if let Some(answer) = self.answer.take() {
+            let _ = answer.send(verdict);
+        }
     }
 }
 
@@ -84,6 +96,8 @@ pub(crate) struct Writer {
     sweep: Sweep,
     /// What is declared, as of `data_version`.
     collections: HashMap<String, Arc<Collection>>,
+    /// Where streams stand, as of `data_version`: most are written to again soon.
+    versions: HashMap<StreamId, Version>,
     /// Changes when another process commits.
     data_version: Option<i64>,
 }
@@ -107,6 +121,7 @@ impl Writer {
             pace: Pace::new(shared_file),
             sweep: Sweep::default(),
             collections: HashMap::new(),
+            versions: HashMap::new(),
             data_version: None,
         };
         let thread = std::thread::Builder::new().name("store-sqlite".to_owned());

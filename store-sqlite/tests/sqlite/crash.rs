@@ -27,7 +27,7 @@ fn commit(task: u128, n: u128) -> Commit {
         id: CommitId(id),
         appends: vec![append(&task.to_string(), Expected::Any, events)],
         documents: vec![DocumentWrite::put(document(task), Expected::Any, body)],
-        inbox: (n % 2 == 0).then(|| mark(id)).into_iter().collect(),
+        inbox: n.is_multiple_of(2).then(|| mark(id)).into_iter().collect(),
         ..Commit::default()
     }
 }
@@ -140,7 +140,7 @@ async fn verify(path: &Path, acks: &Acks) {
             let whole = found > 0;
             assert!(whole || n >= acked, "commit {n} of {task} was acknowledged and is lost");
             let marked = store.inbox("crash", id).await.unwrap().is_some();
-            assert_eq!(marked, whole && n % 2 == 0, "the inbox of commit {n} of {task}");
+            assert_eq!(marked, whole && n.is_multiple_of(2), "the inbox of commit {n} of {task}");
             there += u128::from(whole);
         }
         assert!(there <= acked + 1);
@@ -149,7 +149,7 @@ async fn verify(path: &Path, acks: &Acks) {
         assert_eq!(document.map_or(0, |d| u128::from(d.version)), there, "document of {task}");
         for n in [0, acked.saturating_sub(1)] {
             let Some(position) = acks.get(&(task, n)) else { continue };
-            let reply = (n % 2 == 0).then(|| "done".into());
+            let reply = n.is_multiple_of(2).then(|| "done".into());
             let before = Committed::Before { position: *position, reply };
             assert_eq!(store.commit(commit(task, n)).await.unwrap(), before);
         }
