@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use crate::error::BoxError;
+use crate::message::fingerprint::Fingerprinter;
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
 
@@ -265,6 +266,37 @@ impl Metadata {
             + text(&more.actor)
             + text(&more.partition_key)
             + more.extensions.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+    }
+
+    /// Adds all that is recorded.
+    pub(crate) fn fingerprint(&self, f: &mut Fingerprinter) {
+        f.add(self.id().uuid().as_bytes());
+        f.option(self.more.as_deref(), |f, more| {
+            let More {
+                correlation_id,
+                causation_id,
+                traceparent,
+                actor,
+                partition_key,
+                occurred_at,
+                deadline,
+                extensions,
+                tenant,
+                inbox: _,
+            } = more;
+            for text in [correlation_id, traceparent, actor, partition_key, tenant] {
+                f.option(text.as_deref(), Fingerprinter::text);
+            }
+            f.option(*causation_id, |f, id| f.add(id.uuid().as_bytes()));
+            for time in [occurred_at, deadline] {
+                f.option(*time, |f, time| f.number(time.as_micros() as u64));
+            }
+            f.number(extensions.len() as u64);
+            for (name, value) in extensions {
+                f.text(name);
+                f.text(value);
+            }
+        });
     }
 
     fn more_mut(&mut self) -> &mut More {

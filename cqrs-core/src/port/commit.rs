@@ -393,7 +393,7 @@ impl Commit {
         });
         f.each(outgoing, |f, message| {
             let Outgoing { metadata, kind, name, key, body, not_before } = message;
-            add_metadata(f, metadata);
+            metadata.fingerprint(f);
             f.number(u64::from(*kind == OutgoingKind::Command));
             f.text(name);
             f.text(key);
@@ -439,16 +439,11 @@ fn add_expected(f: &mut Fingerprinter, expected: Expected) {
 
 fn add_event(f: &mut Fingerprinter, event: &NewEvent) {
     let NewEvent { metadata, event_type, schema_version, tags, payload } = event;
-    add_metadata(f, metadata);
+    metadata.fingerprint(f);
     f.text(event_type);
     f.number(u64::from(*schema_version));
     f.each(tags, |f, tag| f.text(tag));
     add_payload(f, payload.as_ref());
-}
-
-fn add_metadata(f: &mut Fingerprinter, metadata: &Metadata) {
-    f.add(metadata.id().uuid().as_bytes());
-    f.text(&metadata.to_json());
 }
 
 fn add_payload(f: &mut Fingerprinter, payload: PayloadRef<'_>) {

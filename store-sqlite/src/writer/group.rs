@@ -55,7 +55,11 @@ impl Writer {
                     self.answer(&mut alone, verdicts);
                 }
             }
-            verdicts => self.answer(group, verdicts),
+            verdicts => {
+                // As of now: who is answered may be back before anybody looks.
+                self.patience.written(self.jobs.len() + size, started.elapsed());
+                self.answer(group, verdicts);
+            }
         }
         let took = started.elapsed();
         if took > SLOW {

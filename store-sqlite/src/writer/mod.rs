@@ -6,6 +6,7 @@ mod declare;
 mod documents;
 mod group;
 mod pace;
+mod patience;
 mod sweep;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::SqliteBuilder;
 use crate::error::translate;
 use pace::Pace;
+use patience::Patience;
 use sweep::Sweep;
 
 /// Commits that may wait for the writer; more wait for a place.
@@ -100,6 +102,7 @@ pub(crate) struct Writer {
     versions: HashMap<StreamId, Version>,
     /// Changes when another process commits.
     data_version: Option<i64>,
+    patience: Patience,
 }
 
 impl Writer {
@@ -123,6 +126,7 @@ impl Writer {
             collections: HashMap::new(),
             versions: HashMap::new(),
             data_version: None,
+            patience: Patience::default(),
         };
         let thread = std::thread::Builder::new().name("store-sqlite".to_owned());
         let thread = thread.spawn(move || writer.run()).map_err(|error| {
@@ -153,29 +157,35 @@ impl Writer {
         self.finish();
     }
 
-    /// Takes what is queued; the first job that is no commit is returned. It waits for nobody, but
-    /// while more arrive it lets other threads run in between: those who were just answered are
-    /// about to commit again, and a group costs one write to the disk, be it small or large.
+    /// Takes what is queued, and what comes while the [`Patience`] lasts; the first job that is no
+    /// commit is returned.
     fn gather(&mut self, first: Pending, group: &mut Vec<Pending>) -> Option<Job> {
         let mut bytes = first.bytes;
+        let mut next = None;
+        let mut wait = None;
         group.push(first);
-        let mut yielded = false;
         while group.len() < GROUP_COMMITS && bytes < GROUP_BYTES {
             match self.jobs.try_recv() {
                 Ok(Job::Commit(pending)) => {
                     bytes += pending.bytes;
                     group.push(*pending);
-                    yielded = false;
+                    continue;
                 }
-                Ok(other) => return Some(other),
-                Err(_) if yielded => break,
+                Ok(other) => next = Some(other),
                 Err(_) => {
-                    std::thread::yield_now();
-                    yielded = true;
+                    let wait = wait.get_or_insert_with(|| self.patience.wait(group.len()));
+                    if self.patience.lasts(wait, group.len()) {
+                        std::thread::yield_now();
+                        continue;
+                    }
                 }
             }
+            break;
         }
-        None
+        if let Some(wait) = wait {
+            self.patience.learn(&wait, group.len());
+        }
+        next
     }
 
     /// Moves the write-ahead log into the file, as far as readers let it.
