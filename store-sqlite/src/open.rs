@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cqrs_core::{Error, Result};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::config::{SqliteBuilder, Synchronous};
@@ -31,7 +32,7 @@ pub(crate) fn writer(
     let Some(path) = path else {
         let open = || {
             let conn = Connection::open_in_memory()?;
-            conn.set_prepared_statement_cache_capacity(Sql::COUNT);
+            keep_prepared(&conn)?;
             migrate::migrate(&conn, file)?;
             Ok::<_, Trouble>(conn)
         };
@@ -86,10 +87,19 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
-    conn.set_prepared_statement_cache_capacity(Sql::COUNT);
+    keep_prepared(&conn)?;
     // Whoever waits here waits by its own rules.
     conn.busy_timeout(Duration::ZERO)?;
     Ok(conn)
+}
+
+/// Prepares every statement once.
+fn keep_prepared(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_prepared_statement_cache_capacity(Sql::COUNT);
+    // Otherwise the planner looks at the values of a range, and prepares the statement anew for
+    // other ones: at every load of a stream.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 fn check_path(path: &Path, file: &str) -> Result<()> {

@@ -19,7 +19,7 @@ use crate::collection::{declared, document_of};
 use crate::config::SqliteBuilder;
 use crate::error::closed;
 use crate::open;
-use crate::read::{LogReading, Readers, log_head, pages, stream_page};
+use crate::read::{LogReading, Readers, StreamReading, log_head, pages};
 use crate::row::{fingerprint, tenant, uuid_text, value_to_sql};
 use crate::statements::Sql;
 use crate::writer::{Job, Jobs, Pending, Writer};
@@ -212,7 +212,8 @@ impl Store for SqliteStore {
         if read.stream.tenant.as_deref() == Some("") {
             return stream::empty().boxed();
         }
-        pages(Arc::clone(&self.inner.readers), read, "reading a stream", stream_page)
+        let reading = StreamReading::new(read);
+        pages(Arc::clone(&self.inner.readers), reading, "reading a stream", StreamReading::page)
     }
 
     fn read_log(&self, read: ReadLog) -> Pages {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::ahead::Step;
 use super::merge::{of_streams, of_tags};
-use super::{empty_page, is_full};
+use super::{Room, empty_page, is_full};
 use crate::error::Trouble;
 use crate::row::{event, uuid_text};
 use crate::statements::Sql;
@@ -22,6 +22,7 @@ const FEW_STREAMS: usize = 64;
 pub(crate) struct LogReading {
     read: ReadLog,
     plan: Plan,
+    room: Option<Room>,
 }
 
 /// How to find what the filter lets through.
@@ -57,7 +58,7 @@ impl Plan {
 
 impl LogReading {
     pub(crate) fn new(read: ReadLog) -> Self {
-        Self { plan: Plan::of(&read.filter), read }
+        Self { plan: Plan::of(&read.filter), read, room: None }
     }
 
     /// Reads a page: the head and the events from one snapshot, so that the page holds all there
@@ -70,8 +71,17 @@ impl LogReading {
         if let Some(since) = read.filter.since {
             read.after = before_time(&snapshot, since, read.after, head.position)?;
         }
-        let page =
-            look(&snapshot, &reading.plan, &read.filter, read.after, head.position, read.page)?;
+        let mut page = empty_page(reading.room);
+        look(
+            &snapshot,
+            &reading.plan,
+            &read.filter,
+            read.after,
+            head.position,
+            read.page,
+            &mut page,
+        )?;
+        reading.room = Some(Room::of(&page));
         read.after = page.through();
         let more = read.after < head.position;
         Ok((Some(page), more.then_some(reading)))
@@ -98,7 +108,8 @@ pub(crate) fn first_matching(
     }
     while after < head {
         let one = PageSize { events: 1, bytes: 1 };
-        let page = look(conn, &plan, filter, after, head, one)?;
+        let mut page = Page::default();
+        look(conn, &plan, filter, after, head, one, &mut page)?;
         if let Some(event) = page.iter().next() {
             return Ok(Some(event.position));
         }
@@ -107,7 +118,7 @@ pub(crate) fn first_matching(
     Ok(None)
 }
 
-/// One page of what comes after a position; the page tells how far it was looked.
+/// Fills a page with what comes after a position; it tells how far it was looked.
 fn look(
     conn: &Connection,
     plan: &Plan,
@@ -115,13 +126,13 @@ fn look(
     after: Position,
     head: Position,
     size: PageSize,
-) -> Result<Page, Trouble> {
-    let mut page = empty_page(size);
+    page: &mut Page,
+) -> Result<(), Trouble> {
     match plan {
         Plan::Everything => {
             let mut statement = conn.prepare_cached(Sql::ReadLog.text())?;
             let mut rows = statement.query((after as i64, head as i64))?;
-            while !is_full(&page, size) {
+            while !is_full(page, size) {
                 let Some(row) = rows.next()? else {
                     page.reach(head);
                     break;
@@ -135,24 +146,24 @@ fn look(
             let tenant = filter.tenant.as_deref();
             let bounds = params![after as i64, end as i64, types, categories, tenant];
             let mut rows = statement.query(bounds)?;
-            while !is_full(&page, size) {
+            while !is_full(page, size) {
                 let Some(row) = rows.next()? else {
                     page.reach(end);
                     break;
                 };
-                take(&mut page, filter, row)?;
+                take(page, filter, row)?;
             }
         }
         Plan::Streams => {
             let found = of_streams(conn, &filter.streams, after, head, size.events)?;
-            fetch(conn, &mut page, filter, size, found)?;
+            fetch(conn, page, filter, size, found)?;
         }
         Plan::Tags => {
             let found = of_tags(conn, &filter.tags, after, head, size.events)?;
-            fetch(conn, &mut page, filter, size, found)?;
+            fetch(conn, page, filter, size, found)?;
         }
     }
-    Ok(page)
+    Ok(())
 }
 
 /// Positions to look at, in order, and up to where that is all of them.

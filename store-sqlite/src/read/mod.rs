@@ -9,7 +9,7 @@ mod stream;
 pub(crate) use ahead::pages;
 pub(crate) use log::{LogReading, first_matching, log_head};
 pub(crate) use pool::Readers;
-pub(crate) use stream::stream_page;
+pub(crate) use stream::StreamReading;
 
 use cqrs_core::{Page, PageSize};
 
@@ -18,8 +18,22 @@ fn is_full(page: &Page, size: PageSize) -> bool {
     !page.is_empty() && (page.len() >= size.events as usize || page.size() >= size.bytes)
 }
 
-/// Room for a first page: enough that few have to grow, little enough for one event.
-fn empty_page(size: PageSize) -> Page {
-    let events = size.events.min(1024) as usize;
-    Page::with_capacity(events, size.bytes.min(events * 256))
+/// An empty page with the room that the last one of a reading took. The first starts small: most
+/// streams have a few events.
+fn empty_page(last: Option<Room>) -> Page {
+    let Room { events, bytes } = last.unwrap_or(Room { events: 16, bytes: 4096 });
+    Page::with_capacity(events, bytes)
+}
+
+/// How much a page took.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    events: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn of(page: &Page) -> Self {
+        Self { events: page.len(), bytes: page.size() + page.size() / 16 }
+    }
 }
