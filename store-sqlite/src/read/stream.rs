@@ -77,7 +77,7 @@ mod tests {
     fn reading_stream_after_stream_prepares_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
-        let writer = rusqlite::Connection::open(&path).unwrap();
+        let writer = Connection::open(&path).unwrap();
         writer.pragma_update(None, "journal_mode", "WAL").unwrap();
         crate::migrate::migrate(&writer, "test").unwrap();
         let reader = crate::open::reader(&path, std::time::Duration::ZERO).unwrap();
