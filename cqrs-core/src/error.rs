@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-/// Any error, boxed: what codecs and user code hand over as a cause.
+/// Any error, boxed: what codecs and user code hand over as a cause. See [`Codec`](crate::Codec) for
+/// an example.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// A result whose error is the machinery's [`Error`] unless another is named.
+/// A result whose error is the machinery's [`Error`] unless another is named. See [`Failure`] for an
+/// example.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The machinery broke, or was handed something it cannot take.
@@ -115,7 +117,8 @@ pub enum ErrorKind {
     Internal,
 }
 
-/// Which expectation of a commit does not hold. See [`ErrorKind::Conflict`].
+/// Which expectation of a commit does not hold. See [`ErrorKind::Conflict`], and
+/// [`Guard`](crate::Guard) for an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Conflict {
@@ -179,7 +182,7 @@ pub enum Conflict {
     },
 }
 
-/// One reason why an app cannot be built. See [`ErrorKind::Build`].
+/// One reason why an app cannot be built. See [`AppBuilder`](crate::AppBuilder) for an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {

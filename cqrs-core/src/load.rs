@@ -18,7 +18,7 @@ use crate::port::stream_id::StreamId;
 
 /// An aggregate as it was read: its state, its version, its stream.
 ///
-/// It derefs to the state. See [`Repository::load`](crate::Repository::load).
+/// It derefs to the state. See [`Repository`](crate::Repository) for an example.
 #[derive(Debug, Clone)]
 pub struct Loaded<A> {
     pub(crate) state: A,
@@ -67,7 +67,7 @@ impl<A> std::ops::Deref for Loaded<A> {
     }
 }
 
-/// A moment in the life of an aggregate. See [`Repository::load_at`](crate::Repository::load_at).
+/// A moment in the life of an aggregate. See [`Repository`](crate::Repository) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
     /// After its n-th event.

@@ -51,7 +51,7 @@ pub struct RawRejection {
     pub body: Bytes,
 }
 
-/// What comes of a request from outside.
+/// What comes of a request from outside. See [`App::dispatch`].
 pub type RawAnswer = Result<RawReply, Failure<RawRejection>>;
 
 impl RawRequest {

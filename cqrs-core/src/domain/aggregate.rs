@@ -58,6 +58,18 @@ pub trait Aggregate: Default + Send + Sync + 'static {
 }
 
 /// What tells aggregates of one kind apart. Texts, UUIDs and whole numbers are ids.
+///
+/// ```
+/// use cqrs_core::AggregateId;
+///
+/// #[derive(Clone, PartialEq, Eq)]
+/// struct Seat { row: u32, place: char }
+///
+/// impl AggregateId for Seat {
+///     fn key(&self) -> String { format!("{}-{}", self.row, self.place) }
+/// }
+/// assert_eq!(Seat { row: 12, place: 'A' }.key(), "12-A");
+/// ```
 pub trait AggregateId: Clone + Eq + Send + Sync + 'static {
     /// The id of the stream: at most 1,024 bytes, no control characters, different for different
     /// ids.

@@ -15,7 +15,7 @@ pub use function::IntoHandler;
 pub use inject::{Call, Inject, Res, Resources};
 pub(crate) use registry::Registry;
 
-/// What a handler of `R` returns.
+/// What a handler of `R` returns. See [`Handler`] for an example.
 pub type Answer<R> = Result<Reply<<R as Request>::Output>, Failure<<R as Request>::Error>>;
 
 /// Handles requests of one type.

@@ -7,7 +7,7 @@ use crate::message::event::{Event, EventType};
 use crate::message::payload::PayloadRef;
 use crate::message::upcast;
 
-/// What a decoder needs of a recorded event.
+/// What a decoder needs of a recorded event. See [`Upcaster`](crate::Upcaster) for an example.
 #[derive(Debug, Clone, Copy)]
 pub struct Raw<'a> {
     /// The recorded name of its type.

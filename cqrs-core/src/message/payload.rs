@@ -104,7 +104,7 @@ pub enum Payload {
     Erased,
 }
 
-/// A borrowed [`Payload`].
+/// A borrowed [`Payload`]. See [`Event`](crate::Event) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadRef<'a> {
     /// JSON text.

@@ -3,7 +3,7 @@
 use crate::error::{Rejection, Result};
 use crate::message::wire::Wire;
 
-/// Whether a request changes something. See [`Request::KIND`].
+/// Whether a request changes something. See [`Request`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RequestKind {
     /// It may change state: its type also implements [`Command`].
@@ -12,7 +12,8 @@ pub enum RequestKind {
     Query,
 }
 
-/// Who may call a request by its name. See [`Request::VISIBILITY`].
+/// Who may call a request by its name. See [`Request::VISIBILITY`], and
+/// [`App::dispatch`](crate::App::dispatch) for an example of a call by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Visibility {
     /// Anybody who reaches the service.
@@ -90,14 +91,16 @@ pub trait Request: Sized + Send + Sync + 'static {
     }
 }
 
-/// A [`Request`] that may change state. Its [`KIND`](Request::KIND) is [`RequestKind::Command`].
+/// A [`Request`] that may change state. Its [`KIND`](Request::KIND) is [`RequestKind::Command`]. See
+/// [`Request`] for an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a command",
     note = "implement `Request` with `KIND = RequestKind::Command`, and `Command`"
 )]
 pub trait Command: Request {}
 
-/// A [`Request`] that only reads. Its [`KIND`](Request::KIND) is [`RequestKind::Query`].
+/// A [`Request`] that only reads. Its [`KIND`](Request::KIND) is [`RequestKind::Query`]. See
+/// [`Handler`](crate::Handler) for an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a query",
     note = "implement `Request` with `KIND = RequestKind::Query`, and `Query`"

@@ -9,7 +9,15 @@ use serde::de::DeserializeOwned;
 use crate::error::BoxError;
 use crate::message::request::Request;
 
-/// How one type becomes bytes and comes back. See [`Wire`].
+/// How one type becomes bytes and comes back.
+///
+/// ```
+/// use cqrs_core::Codec;
+///
+/// let codec = Codec::<(u8, bool)>::json();
+/// let bytes = (codec.encode)(&(1, true)).unwrap();
+/// assert_eq!((codec.decode)(&bytes).unwrap(), (1, true));
+/// ```
 pub struct Codec<T> {
     /// To bytes.
     pub encode: fn(&T) -> Result<Bytes, BoxError>,
@@ -29,6 +37,16 @@ impl<T: Serialize + DeserializeOwned> Codec<T> {
 
 /// Bytes that are not the type they should be, and the field to blame. The error of
 /// [`Codec::json`].
+///
+/// ```
+/// use cqrs_core::{Codec, FieldError};
+///
+/// #[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// struct Deposit { amount: u64 }
+///
+/// let error = (Codec::<Deposit>::json().decode)(br#"{"amount":-1}"#).unwrap_err();
+/// assert_eq!(error.downcast_ref::<FieldError>().unwrap().field(), Some("amount"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct FieldError {

@@ -1,7 +1,7 @@
 //! What a store offers, and how much it takes.
 
 /// Whether a store offers something; if not, why not. Its conformance cases then show as ignored
-/// with this reason.
+/// with this reason. See [`Capabilities`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
     /// It does.
@@ -19,6 +19,16 @@ impl Support {
 
 /// What a store offers. A commit with a part that it does not offer is refused as
 /// [`Unsupported`](crate::ErrorKind::Unsupported) before anything is written.
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{Limits, Store, Support};
+///
+/// let store = MemoryStore::default().limits(Limits { payload: 1024, ..Limits::default() });
+/// assert_eq!(store.capabilities().limits.payload, 1024);
+/// let Support::No(reason) = store.capabilities().durable else { panic!() };
+/// assert_eq!(reason, "it lives in the memory of one process");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
     /// What was acknowledged is there after the process was killed.
@@ -42,6 +52,8 @@ pub struct Capabilities {
 ///
 /// Names and ids (tenants, categories, streams, event types, tags, collections, documents,
 /// consumers) hold no control characters and are not empty.
+///
+/// See [`Capabilities`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of an event's or a document's body, or of a stored reply. Default: 4 MiB.

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use crate::message::timestamp::Timestamp;
 
 /// Tells the time. Domain code never asks it: what it needs to know is in its
-/// [`Context`](crate::Context).
+/// [`Context`](crate::Context). See [`ManualClock`] for an example.
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
 }
 
-/// The system's clock.
+/// The system's clock. See [`ManualClock`] for the other one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

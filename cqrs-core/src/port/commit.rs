@@ -79,6 +79,13 @@ impl Default for CommitId {
 
 /// What an append, a document or a guard expects to find. A violated expectation fails the whole
 /// commit with a [`Conflict`](crate::Conflict) that carries the real version (P2).
+///
+/// ```
+/// use cqrs_core::Expected;
+///
+/// assert!(Expected::Exactly(3).holds(3) && !Expected::Exactly(3).holds(4));
+/// assert!(Expected::NoStream.holds(0) && Expected::Exactly(0).holds(0));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Expected {
     /// Whatever is there.
@@ -104,6 +111,8 @@ impl Expected {
 }
 
 /// Events for one stream. A commit names a stream at most once.
+///
+/// See [`Commit`] for an example.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Append {
     /// The stream.
@@ -151,6 +160,30 @@ impl NewEvent {
 }
 
 /// What was read and must still hold when the commit is applied.
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{Append, Commit, Expected, Filter, Guard, Json, NewEvent, Payload, Store, StreamId};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// // A seat is taken once, whoever's stream it is written to.
+/// let take = |guest: &str| {
+///     let mut taken = NewEvent::new("theatre.taken", Payload::Json(Json::parse("{}").unwrap()));
+///     taken.tags = vec!["seat:12A".into()];
+///     let stream = StreamId::new("guest", guest);
+///     let filter = Filter { tags: vec!["seat:12A".into()], ..Filter::default() };
+///     Commit {
+///         guards: vec![Guard::NoneMatching { filter, after: 0 }],
+///         appends: vec![Append { stream, expected: Expected::Any, events: vec![taken] }],
+///         ..Commit::default()
+///     }
+/// };
+/// let store = MemoryStore::default();
+/// store.commit(take("Ada")).await?;
+/// assert!(store.commit(take("Eve")).await.unwrap_err().is_conflict());
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
     /// A stream.
@@ -178,6 +211,8 @@ pub enum Guard {
 }
 
 /// A document to write or to delete. A commit names a document at most once.
+///
+/// See [`Collection`](crate::Collection) for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentWrite {
     /// Which one.
@@ -200,7 +235,9 @@ impl DocumentWrite {
     }
 }
 
-/// A lease that must still be ours when the commit is applied.
+/// A lease that must still be ours when the commit is applied. No store offers leases yet
+/// ([`Capabilities::leases`](crate::Capabilities::leases)). See [`Commit`] for an example of a
+/// commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fence {
     /// Name of the lease.
@@ -210,6 +247,33 @@ pub struct Fence {
 }
 
 /// How far a partition of a subscription got.
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{CheckpointWrite, Commit, Store};
+/// # use cqrs_core::{Append, Expected, Json, NewEvent, Payload, StreamId};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let store = MemoryStore::default();
+/// # let event = NewEvent::new("bank.opened", Payload::Json(Json::parse("{}")?));
+/// # let stream = StreamId::new("account", "17");
+/// # let appends = vec![Append { stream, expected: Expected::Any, events: vec![event] }];
+/// # store.commit(Commit { appends, ..Commit::default() }).await?;
+/// let reached = |from, to| CheckpointWrite {
+///     subscription: "mailer".into(),
+///     partition: 0,
+///     from,
+///     to,
+///     fence: None,
+/// };
+/// store.commit(Commit { checkpoint: Some(reached(0, 1)), ..Commit::default() }).await?;
+/// assert_eq!(store.checkpoint("mailer", 0).await?, Some(1));
+/// // Another node got there first: this one must not write.
+/// let late = store.commit(Commit { checkpoint: Some(reached(0, 1)), ..Commit::default() }).await;
+/// assert!(late.unwrap_err().is_conflict());
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointWrite {
     /// The subscription.
@@ -225,6 +289,29 @@ pub struct CheckpointWrite {
 }
 
 /// A message that is handled by this commit, so that its repeat has no second effect.
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{Commit, Committed, Fingerprint, InboxMark, MessageId, Store};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let store = MemoryStore::default();
+/// let message = MessageId::fresh();
+/// let handle = || Commit {
+///     inbox: vec![InboxMark {
+///         consumer: "payments".into(),
+///         message,
+///         fingerprint: Fingerprint::of(b"charge 5"),
+///         reply: Some("charged".into()),
+///     }],
+///     ..Commit::default()
+/// };
+/// assert!(matches!(store.commit(handle()).await?, Committed::Now { .. }));
+/// let Committed::Before { reply, .. } = store.commit(handle()).await? else { panic!() };
+/// assert_eq!(reply.unwrap(), "charged");
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxMark {
     /// Who handles it.
@@ -237,7 +324,9 @@ pub struct InboxMark {
     pub reply: Option<Bytes>,
 }
 
-/// A timer to set or to cancel.
+/// A timer to set or to cancel. No store offers timers yet
+/// ([`Capabilities::timers`](crate::Capabilities::timers)). See [`Commit`] for an example of a
+/// commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimerWrite {
     /// Who set it.
@@ -250,7 +339,9 @@ pub struct TimerWrite {
     pub due: Option<Timestamp>,
 }
 
-/// A message to send once the commit is durable. It gets a position in the log.
+/// A message to send once the commit is durable. It gets a position in the log. No store offers
+/// them yet ([`Capabilities::outgoing`](crate::Capabilities::outgoing)). See [`Commit`] for an
+/// example of a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outgoing {
     /// Its id and the rest of its metadata.
@@ -276,7 +367,9 @@ pub enum OutgoingKind {
     Message,
 }
 
-/// Something that is done and can be forgotten.
+/// Something that is done and can be forgotten. No store offers it yet
+/// ([`Capabilities::parked`](crate::Capabilities::parked)). See [`Commit`] for an example of a
+/// commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// An outgoing message, by its id.
@@ -299,7 +392,9 @@ pub enum Settled {
     },
 }
 
-/// A message that is set aside because it cannot be handled now.
+/// A message that is set aside because it cannot be handled now. No store offers it yet
+/// ([`Capabilities::parked`](crate::Capabilities::parked)). See [`Commit`] for an example of a
+/// commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedWrite {
     /// The subscription.
@@ -316,7 +411,7 @@ pub struct ParkedWrite {
     pub attempts: u32,
 }
 
-/// What became of a commit.
+/// What became of a commit. See [`Commit`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Committed {
     /// It was applied now.

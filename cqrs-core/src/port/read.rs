@@ -7,6 +7,14 @@ use crate::port::stream_id::StreamId;
 use crate::port::{Position, Version};
 
 /// How much a page holds: it ends at whichever limit comes first, and holds at least one event.
+///
+/// ```
+/// use cqrs_core::{PageSize, ReadLog};
+///
+/// let small = PageSize { events: 10, bytes: 4096 };
+/// let read = ReadLog { page: small, ..ReadLog::after(0) };
+/// # let _ = read;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageSize {
     /// Events.

@@ -18,7 +18,7 @@ use crate::port::page::Page;
 use crate::port::read::{ReadLog, ReadStream};
 
 /// Pages as they are read, one at a time. Owned: it can be the body of a response or live in a task
-/// of its own. Dropping it ends the reading.
+/// of its own. Dropping it ends the reading. See [`Store::read_log`] for an example.
 pub type Pages = BoxStream<'static, Result<Page>>;
 
 /// A place where everything is written as [`Commit`]s and read back as one log.
@@ -125,7 +125,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>>;
 }
 
-/// The identity of a log. A log that was made anew has another one; a copy keeps it.
+/// The identity of a log. A log that was made anew has another one; a copy keeps it. See [`Head`]
+/// for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogId(pub Uuid);
 
@@ -136,6 +137,15 @@ impl fmt::Display for LogId {
 }
 
 /// The end of a log. See [`Store::head`].
+///
+/// ```
+/// use cqrs_core::{Head, LogId};
+///
+/// let head = Head { log: LogId(uuid::Uuid::nil()), position: 41 };
+/// assert!(head.admits(None, 41).is_ok());
+/// assert!(head.admits(None, 42).is_err());
+/// assert!(head.admits(Some(LogId(uuid::Uuid::max())), 1).is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// Which log.
@@ -174,7 +184,8 @@ impl Head {
     }
 }
 
-/// What is kept of a handled message. See [`Store::inbox`].
+/// What is kept of a handled message. See [`Store::inbox`], and [`InboxMark`](crate::InboxMark) for
+/// an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxEntry {
     /// Position of the commit that handled it.
