@@ -1,5 +1,6 @@
 //! `process-log`: a process log in, events out, a report back.
 
+mod bounded;
 mod case;
 mod history;
 mod import;

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use cqrs_core::{BoxError, Timestamp};
 use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 
+use crate::bounded::{BoundedFile, Budget, LONGEST_RECORD};
 use crate::case::{ActivityDone, RecordActivity};
 
 /// The columns we read, and the fields of the command that they become.
@@ -46,17 +48,21 @@ impl std::fmt::Display for BadRow {
 }
 
 pub(crate) struct Rows {
-    reader: Reader<File>,
+    path: PathBuf,
+    reader: Reader<BoundedFile>,
+    budget: Budget,
     record: ByteRecord,
     indices: [usize; 4],
     /// How often each row was seen, by its hash: 16 bytes tell a billion rows apart.
     seen: HashMap<(u64, u64), u32>,
     hashers: [RandomState; 2],
+    ended: bool,
 }
 
 impl Rows {
     pub(crate) fn of(path: &Path) -> Result<Self, BoxError> {
         let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let (file, budget) = BoundedFile::new(file);
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
         let headers = reader.byte_headers()?.clone();
         let mut indices = [0; 4];
@@ -65,21 +71,50 @@ impl Rows {
             *index = found.ok_or_else(|| format!("{}: no column {column}", path.display()))?;
         }
         let hashers = [RandomState::new(), RandomState::new()];
-        Ok(Self { reader, record: ByteRecord::new(), indices, seen: HashMap::new(), hashers })
+        let (path, record, seen) = (path.to_owned(), ByteRecord::new(), HashMap::new());
+        Ok(Self { path, reader, budget, record, indices, seen, hashers, ended: false })
     }
 
     /// The next row; `None` at the end.
     pub(crate) fn next(&mut self) -> Option<Result<Row, BadRow>> {
-        let more = self.reader.read_byte_record(&mut self.record);
-        let position = self.record.position().cloned().unwrap_or_else(Position::new);
-        match more {
+        let start = self.reader.position().clone();
+        self.budget.renew();
+        match self.reader.read_byte_record(&mut self.record) {
             Ok(false) => None,
-            Ok(true) => Some(self.row(&position)),
+            Ok(true) => {
+                let position = self.record.position().cloned().unwrap_or(start);
+                Some(self.row(&position))
+            }
             Err(error) => {
-                let reason = error.to_string();
-                Some(Err(BadRow { line: position.line(), column: "?", reason }))
+                let reason = match self.budget.is_spent() {
+                    true => format!("more than {LONGEST_RECORD} bytes: is a quote not closed?"),
+                    false => error.to_string(),
+                };
+                let bad = BadRow { line: start.line(), column: "all", reason };
+                match self.skip_line(&start) {
+                    Ok(()) => Some(Err(bad)),
+                    Err(_) if self.ended => None,
+                    // The file cannot be read on: say so once, then end.
+                    Err(error) => {
+                        self.ended = true;
+                        let reason = format!("{}; {error}", bad.reason);
+                        Some(Err(BadRow { reason, ..bad }))
+                    }
+                }
             }
         }
+    }
+
+    /// Goes on with the line after the one in which a record began that cannot be read.
+    fn skip_line(&mut self, start: &Position) -> Result<(), BoxError> {
+        let mut file = BufReader::new(File::open(&self.path)?);
+        file.seek(SeekFrom::Start(start.byte()))?;
+        let skipped = file.skip_until(b'\n')? as u64;
+        let mut next = Position::new();
+        next.set_byte(start.byte() + skipped).set_line(start.line() + 1);
+        next.set_record(start.record() + 1);
+        self.budget.renew();
+        Ok(self.reader.seek(next)?)
     }
 
     fn row(&mut self, position: &Position) -> Result<Row, BadRow> {

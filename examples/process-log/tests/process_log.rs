@@ -146,6 +146,23 @@ fn a_bad_row_is_named_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_costs_one_row() {
+    let folder = Folder::new();
+    let file = folder.path("quote.csv");
+    let mut log = String::from("case:concept:name,concept:name,org:resource,time:timestamp\n");
+    log.push_str("a,\"Check,Mina,2024-01-01T08:00:00Z\n");
+    for n in 0..40_000 {
+        writeln!(log, "case-{},Pack,Otto,2024-01-01T09:00:00Z", n % 200).unwrap();
+    }
+    assert!(log.len() > 1 << 20, "the quote would be closed by the end of the file");
+    fs::write(&file, log).unwrap();
+    let output = folder.import(&file);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("line 2, column all"), "{}", text(&output.stderr));
+    assert_eq!(folder.report()["events"], 40_000);
+}
+
+#[test]
 fn a_file_that_is_no_process_log_is_refused() {
     let folder = Folder::new();
     let file = folder.path("other.csv");
