@@ -109,7 +109,7 @@ pub enum ErrorKind {
         /// The newest version this code knows.
         known: u32,
     },
-    /// A handler panicked. The process and the other handlers go on (P12).
+    /// A handler panicked. The process and the other handlers go on.
     Panicked,
     /// The app cannot be built. All its problems at once.
     Build(Vec<Problem>),
@@ -206,6 +206,12 @@ pub enum Problem {
         /// Name of the request.
         message: &'static str,
     },
+    /// The handler of a query takes [`Work`](crate::Work), which writes.
+    #[error("`{query}` is a query, and its handler would write: make it a command")]
+    QueryWrites {
+        /// Name of the query.
+        query: &'static str,
+    },
     /// Two handlers for one name.
     #[error("`{name}` has more than one handler")]
     DuplicateHandler {
@@ -258,6 +264,14 @@ impl Error {
     /// What went wrong, for programs.
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
+    }
+
+    /// Adds to the text for people.
+    #[must_use]
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.0.context.push_str("; ");
+        self.0.context.push_str(more);
+        self
     }
 
     /// Whether an expectation of the commit did not hold: load again and decide anew.
@@ -415,6 +429,48 @@ pub enum Failure<E> {
     Rejected(E),
     /// The machinery broke, or the request was malformed.
     Failed(Error),
+}
+
+impl<E> Failure<E> {
+    /// The same failure with another rejection: for a handler that sends a command whose rejection is
+    /// of another type than its own.
+    ///
+    /// ```
+    /// use cqrs_core::{Failure, Rejection};
+    /// # #[derive(Debug, thiserror::Error)]
+    /// # #[error("closed")]
+    /// # struct Closed;
+    /// # impl Rejection for Closed { fn code(&self) -> &'static str { "bank.closed" } }
+    /// # #[derive(Debug, thiserror::Error)]
+    /// # #[error("no payment")]
+    /// # struct NoPayment;
+    /// # impl Rejection for NoPayment { fn code(&self) -> &'static str { "shop.no_payment" } }
+    ///
+    /// fn withdraw() -> Result<(), Failure<Closed>> { Err(Closed)? }
+    ///
+    /// fn pay() -> Result<(), Failure<NoPayment>> {
+    ///     withdraw().map_err(|failure| failure.map_rejected(|_: Closed| NoPayment))?;
+    ///     Ok(())
+    /// }
+    /// assert!(matches!(pay(), Err(Failure::Rejected(NoPayment))));
+    /// ```
+    pub fn map_rejected<F>(self, map: impl FnOnce(E) -> F) -> Failure<F> {
+        match self {
+            Self::Rejected(rejection) => Failure::Rejected(map(rejection)),
+            Self::Failed(error) => Failure::Failed(error),
+        }
+    }
+}
+
+impl Failure<Never> {
+    /// The error, where the domain cannot say no: `app.send(c).await.map_err(Failure::into_error)?`
+    /// works in every handler. See [`Failure::map_rejected`] for the other case.
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::Rejected(never) => match never {},
+            Self::Failed(error) => error,
+        }
+    }
 }
 
 impl<E: Rejection> From<E> for Failure<E> {

@@ -10,7 +10,10 @@
 //!
 //! ```
 //! use cqrs_core::memory::MemoryStore;
-//! use cqrs_core::*;
+//! use cqrs_core::{
+//!     Aggregate, App, BoxError, Command, Context, Decide, Decision, Event, EventType, Failure,
+//!     Rejection, Request, RequestKind,
+//! };
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Clone, Serialize, Deserialize)]
@@ -103,11 +106,15 @@
 //! aggregates or documents gathers them in a [`Work`], which is one commit. Reading goes by the
 //! page: [`Store::read_stream`] with [`ReadStream`], [`Store::read_log`] with [`ReadLog`] and a
 //! [`Filter`]; a [`Recorded`] event is borrowed from its [`Page`] and decoded with
-//! [`Recorded::decode`].
+//! [`Recorded::decode`]. [`Pages`] are a `Stream`: `next()` comes from
+//! [`futures_util::StreamExt`](https://docs.rs/futures-util).
+//!
+//! A collection of entities is declared once at start-up, before the first write
+//! ([`Documents::declare`]).
 //!
 //! # What it promises
 //!
-//! Numbered as in the store suite of `cqrs-testing`, which every store passes.
+//! The store suite of `cqrs-testing`, which every store passes, has cases for each of them.
 //!
 //! - **P1** A commit is all or nothing over all its parts.
 //! - **P2** Each append names what it expects ([`Expected`]); a violated expectation fails the whole
@@ -133,7 +140,8 @@
 //! There are two kinds of no, and a [`Failure`] is either: the domain's, a [`Rejection`] of the
 //! request's own type, and the machinery's, an [`Error`] with an [`ErrorKind`].
 //!
-//! - [`ErrorKind::Conflict`]: others were faster, again and again ([`ConflictRetry`]). Send it again.
+//! - [`ErrorKind::Conflict`]: others were faster, again and again ([`ConflictRetry`]), or the request
+//!   of a function handler has no [`Request::again`]. Send it again.
 //! - [`ErrorKind::Unavailable`]: the store is busy or out of reach; nothing was written.
 //! - [`ErrorKind::OutcomeUnknown`]: it may have been written. Send it again under the same id, if
 //!   both have an [inbox](Metadata::with_inbox); a [`Commit`] of your own needs none.

@@ -70,7 +70,7 @@ impl<A> std::ops::Deref for Loaded<A> {
 /// A moment in the life of an aggregate. See [`Repository`](crate::Repository) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
-    /// After its n-th event.
+    /// After its n-th event, or after the last one where there are fewer.
     Version(Version),
     /// As the store knew it at a time: the events recorded by then, by the store's clock.
     Recorded(Timestamp),

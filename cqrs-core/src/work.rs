@@ -27,8 +27,9 @@ use crate::port::{Position, Version};
 /// it in one commit, all or nothing.
 ///
 /// As a parameter of a function handler it is committed when the function returns `Ok`, and
-/// dropped when it returns `Err`; when another commit came first, the function runs again
-/// ([`Request::again`](crate::Request::again)). Its clones are handles on one unit of work.
+/// dropped when it returns `Err`. When another commit came first, the function runs again, if its
+/// request has [`Request::again`](crate::Request::again), as one that is `Clone` should. Its clones
+/// are handles on one unit of work.
 ///
 /// The ids of the commit and its events are derived from the command's id, in the order in which
 /// they are noted: a retry of the command makes the same ones.
@@ -64,13 +65,16 @@ use crate::port::{Position, Version};
 /// # struct Overdrawn;
 /// # impl Rejection for Overdrawn { fn code(&self) -> &'static str { "bank.overdrawn" } }
 ///
+/// #[derive(Clone)]
 /// struct Transfer { from: String, to: String, amount: u64 }
-/// # impl Request for Transfer {
-/// #     const NAME: &'static str = "bank.transfer";
-/// #     const KIND: RequestKind = RequestKind::Command;
-/// #     type Output = ();
-/// #     type Error = Overdrawn;
-/// # }
+///
+/// impl Request for Transfer {
+///     const NAME: &'static str = "bank.transfer";
+///     const KIND: RequestKind = RequestKind::Command;
+///     type Output = ();
+///     type Error = Overdrawn;
+///     fn again(&self) -> Option<Self> { Some(self.clone()) }
+/// }
 /// # impl Command for Transfer {}
 ///
 /// async fn transfer(t: Transfer, work: Work) -> Result<(), Failure<Overdrawn>> {
@@ -265,7 +269,9 @@ impl Work {
     ///
     /// That it exists, or that another one holds a unique value of it, is known at the commit, and is
     /// a conflict then. To say no in the words of the domain, look first: the handler runs again
-    /// after the conflict, and finds it.
+    /// after the conflict ([`Request::again`](crate::Request::again)), and finds it.
+    ///
+    /// Its collection must be declared ([`Documents::declare`](crate::Documents::declare)).
     ///
     /// # Errors
     /// When it cannot be encoded, or was written in this work before.
@@ -329,7 +335,7 @@ impl Work {
         Ok(())
     }
 
-    /// Writes what was gathered. `None`: there was nothing to write, and nothing to guard it.
+    /// Writes what was gathered, and checks what is guarded. `None`: nothing was gathered.
     ///
     /// The work is closed afterwards, also when the commit failed.
     ///
@@ -354,9 +360,8 @@ impl Work {
             std::mem::take(&mut gathered.commit)
         };
         commit.inbox.extend(mark);
-        let Commit { appends, documents, inbox, .. } = &commit;
-        if appends.is_empty() && documents.is_empty() && inbox.is_empty() {
-            // Guards alone: what was read was read, and nothing follows from it.
+        let Commit { guards, appends, documents, inbox, .. } = &commit;
+        if guards.is_empty() && appends.is_empty() && documents.is_empty() && inbox.is_empty() {
             return Ok(None);
         }
         self.0.store.commit(commit).await.map(Some)
@@ -382,7 +387,8 @@ fn of_now<A>(loaded: &Loaded<A>) -> Result<()> {
     if !loaded.past {
         return Ok(());
     }
-    let context = format!("{} was loaded as it was: load it as it is", loaded.stream);
+    let stream = &loaded.stream;
+    let context = format!("{stream} was loaded with `load_at`: load it as it is now with `load`");
     Err(Error::new(ErrorKind::Invalid { field: None }, context))
 }
 

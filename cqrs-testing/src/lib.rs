@@ -1,9 +1,10 @@
-//! Conformance suites, given-when-then scenarios and fault tools for stores and services.
+//! Conformance suites for stores, and given-when-then scenarios for domains.
 //!
 //! # What it is
 //!
 //! Whoever writes a domain tests it here, without a store: a [`Scenario`](scenario::Scenario) says
-//! what happened before, which command came, and what followed from it.
+//! what happened before, which command came, and what followed from it. A function handler is tested
+//! in an `App` on a `MemoryStore`.
 //!
 //! Whoever writes an adapter proves it here: [`store_suite`] holds a store to every promise of the
 //! [`Store`](cqrs_core::Store) port, one named case a behaviour.
@@ -15,13 +16,17 @@
 //! ```no_run
 //! use std::process::ExitCode;
 //!
-//! use cqrs_core::memory::MemoryStore;
+//! use std::sync::Arc;
+//!
 //! use cqrs_testing::store_suite;
+//! # use cqrs_core::memory::MemoryStore as MyStore;
 //!
 //! fn main() -> ExitCode {
-//!     store_suite("memory", || async { MemoryStore::default() }).main()
+//!     store_suite("mine", || async { Arc::new(MyStore::default()) }).main()
 //! }
 //! ```
+//!
+//! [`store_suite`] shows one on disk as well.
 //!
 //! # How the parts fit
 //!

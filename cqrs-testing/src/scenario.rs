@@ -77,12 +77,13 @@ impl<A: Aggregate> Scenario<A> {
     ///
     /// # Panics
     /// When an event does not come back from its recorded form.
+    #[track_caller]
     pub fn given(events: impl IntoIterator<Item = A::Event>) -> Self {
         let mut scenario = Self {
             aggregate: A::default(),
             version: 0,
             now: Timestamp::from_micros(946_684_800_000_000),
-            metadata: Metadata::with_id(MessageId::from_u128(0)),
+            metadata: Metadata::of(MessageId::from_u128(0)),
         };
         for event in events {
             let event_type = event.event_type();
@@ -121,10 +122,12 @@ impl<A: Aggregate> Scenario<A> {
     /// # Panics
     /// When the aggregate cannot read it.
     #[must_use]
+    #[track_caller]
     pub fn and_recorded_json(self, event_type: &str, version: u16, body: &str) -> Self {
         self.and_recorded(event_type, version, PayloadRef::Json(body))
     }
 
+    #[track_caller]
     fn and_recorded(
         mut self,
         event_type: &str,
@@ -167,6 +170,7 @@ impl<A: Aggregate> Scenario<A> {
     /// # Panics
     /// When the command is invalid, when a decided event does not come back from its recorded form,
     /// or when the decision comes out differently the second time.
+    #[track_caller]
     pub fn when<C>(self, command: &C) -> Decided<A, C>
     where
         A: Decide<C>,

@@ -83,7 +83,8 @@ impl AppBuilder {
         self
     }
 
-    /// How conflicts are met. Default: 16 attempts.
+    /// How conflicts are met. Default: 16 attempts. A function handler runs again only for a request
+    /// with [`Request::again`].
     pub fn retry(mut self, retry: ConflictRetry) -> Self {
         self.resources.retry = retry;
         self
@@ -104,6 +105,9 @@ impl AppBuilder {
     /// A handler: a value that implements [`Handler`](crate::Handler), or an async function of the
     /// request and up to six parameters ([`Inject`](crate::Inject)) that returns the output, or the
     /// request's error or a [`Failure`](crate::Failure) of it.
+    ///
+    /// When the compiler says no and not why, name the request and the parameters:
+    /// `.handler::<Deposit, (Deposit, Work)>(deposit)`.
     pub fn handler<R: Request, M>(mut self, handler: impl IntoHandler<R, M>) -> Self {
         self.handles(R::NAME);
         self.installs.push(Box::new(move |resources, registry, problems| {
@@ -172,7 +176,7 @@ impl AppBuilder {
         if !distinct.is_empty() {
             return Err(Error::new(ErrorKind::Build(distinct), "the app cannot be built:"));
         }
-        let app = Arc::new(Inner { registry, max_body });
+        let app = Arc::new(Inner { registry, store: resources.store, max_body });
         // Set once: the builder is gone afterwards.
         let _ = resources.app.set(Arc::downgrade(&app));
         Ok(App(app))

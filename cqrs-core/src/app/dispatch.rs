@@ -67,6 +67,15 @@ impl RawRequest {
     }
 }
 
+impl RawRequest {
+    /// The same with this metadata.
+    #[must_use]
+    pub fn with(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+}
+
 impl App {
     /// Calls a request's handler by its name, from bytes: the same handler that
     /// [`send`](Self::send) calls.
@@ -101,7 +110,7 @@ impl App {
     /// # Errors
     /// [`Failure::Rejected`] when the domain says no. [`Failure::Failed`] with
     /// [`UnknownName`](ErrorKind::UnknownName) when no handler has the name, the request is
-    /// [internal](Visibility::Internal) or of the other kind; [`TooLarge`](ErrorKind::TooLarge) when
+    /// [internal](Visibility::Internal), without a wire form or of the other kind; [`TooLarge`](ErrorKind::TooLarge) when
     /// the body is over the limit of the app; [`Decode`](ErrorKind::Decode) when it is not the
     /// request, or not of its version; or as the handler says.
     pub async fn dispatch(&self, request: RawRequest) -> RawAnswer {

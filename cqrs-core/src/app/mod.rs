@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use crate::error::{Error, ErrorKind};
 use crate::handler::Registry;
 use crate::message::request::{Command, Query, Request, RequestKind};
+use crate::port::store::Store;
 
 pub use builder::AppBuilder;
 pub use dispatch::{RawAnswer, RawRejection, RawReply, RawRequest};
@@ -45,6 +46,7 @@ pub struct App(Arc<Inner>);
 
 pub(crate) struct Inner {
     registry: Registry,
+    store: Option<Arc<dyn Store>>,
     max_body: usize,
 }
 
@@ -71,6 +73,12 @@ impl App {
     pub fn ask<Q: Query>(&self, query: Q) -> Sending<'_, Q> {
         const { assert!(matches!(Q::KIND, RequestKind::Query), "a command that implements Query") };
         Sending::new(&self.0, query)
+    }
+
+    /// The app's store: for what reads beside the handlers, with a
+    /// [`Repository`](crate::Repository), [`Documents`](crate::Documents) or as it is.
+    pub fn store(&self) -> Option<&Arc<dyn Store>> {
+        self.0.store.as_ref()
     }
 
     /// Names of all requests that have a handler, sorted.

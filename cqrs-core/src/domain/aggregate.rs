@@ -86,4 +86,4 @@ macro_rules! displayed_ids {
     )* };
 }
 
-displayed_ids!(String, uuid::Uuid, u32, u64, i32, i64);
+displayed_ids!(String, uuid::Uuid, crate::MessageId, u32, u64, i32, i64);

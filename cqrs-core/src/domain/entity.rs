@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::port::document::Collection;
 
 /// State that is stored as it is, as a JSON document: what [`Documents`](crate::Documents) reads and
-/// [`Work`](crate::Work) writes.
+/// [`Work`](crate::Work) writes. Its collection is declared once at start-up, before the first write:
+/// [`Documents::declare`](crate::Documents::declare).
 ///
 /// ```
 /// use cqrs_core::Entity;

@@ -9,7 +9,7 @@ use crate::handler::inject::{Call, Inject, Resources};
 use crate::handler::{Answer, Handler};
 use crate::message::envelope::{Envelope, Reply};
 use crate::message::metadata::Metadata;
-use crate::message::request::Request;
+use crate::message::request::{Request, RequestKind};
 use crate::once::{self, Once};
 use crate::port::clock::Clock;
 use crate::port::commit::Committed;
@@ -21,7 +21,8 @@ use crate::retry::ConflictRetry;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of `{R}`",
     label = "expected `async fn(R, parameters..) -> Result<R::Output, R::Error or Failure<R::Error>>`",
-    note = "check, in this order: the first parameter is the request by value; each other one is `Res<T>`, `Work`, `Repository<A>`, `Documents<T>`, `Mediator`, `Metadata` or `Arc<dyn Store>`; the error is `R::Error` or `Failure<R::Error>`; the future is Send"
+    note = "check, in this order: the first parameter is the request by value; each other one is `Res<T>`, `Work`, `Repository<A>`, `Documents<T>`, `Mediator`, `Metadata` or `Arc<dyn Store>`; the error is `R::Error` or `Failure<R::Error>`; the future is Send",
+    note = "to learn which, name the request and the parameters: `.handler::<R, (R, Work, ..)>(f)`"
 )]
 pub trait IntoHandler<R: Request, M>: Send + 'static {
     /// Finds the parameters; what is missing is added to the problems.
@@ -130,6 +131,10 @@ impl<I> FunctionHandler<I> {
             failed += 1;
             match again {
                 Some(again) if self.retry.again(&error, failed).await => message = again,
+                None if error.is_conflict() => {
+                    let why = format!("not run again: `{}` has no `Request::again`", R::NAME);
+                    return Err(Failure::Failed(error.and(&why)));
+                }
                 _ => return Err(Failure::Failed(error)),
             }
         }
@@ -155,6 +160,9 @@ macro_rules! functions {
                 $( let $t = $T::resolve(resources, R::NAME).map_err(|p| problems.push(p)).ok(); )*
                 let ready = ($($t?,)*);
                 let parameters = PhantomData::<fn() -> (R, $($T,)*)>;
+                if R::KIND == RequestKind::Query && (false $(|| $T::COMMITS)*) {
+                    problems.push(Problem::QueryWrites { query: R::NAME });
+                }
                 Some(FunctionHandler {
                     invoke: Function { function: self, ready, parameters },
                     store: resources.store.clone(),

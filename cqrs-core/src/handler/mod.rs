@@ -60,6 +60,6 @@ pub trait Handler<R: Request>: Send + Sync + 'static {
     /// request is refused as [`Unsupported`](crate::ErrorKind::Unsupported).
     const ANSWERS_REPEATS: bool = false;
 
-    /// Handles one request. A panic in it is an error of the call and of nothing else (P12).
+    /// Handles one request. A panic in it is an error of the call and of nothing else.
     fn handle(&self, request: Envelope<R>) -> impl Future<Output = Answer<R>> + Send;
 }

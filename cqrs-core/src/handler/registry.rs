@@ -85,7 +85,7 @@ impl<R: Request> Named for Entry<R> {
     ) -> BoxFuture<'_, RawAnswer> {
         Box::pin(async move {
             let Some(wire) = R::wire() else {
-                let context = format!("`{}` has no wire form: it stays in the process", R::NAME);
+                let context = format!("no request {:?} can be called from outside", R::NAME);
                 return Err(Error::new(ErrorKind::UnknownName, context).into());
             };
             let version = version.unwrap_or(R::VERSION);

@@ -40,6 +40,9 @@ impl EventType {
 /// The body is encoded beside the name: `Deposited { amount: 5 }` is recorded as the type
 /// `bank.deposited` and the JSON `{"amount":5}`.
 ///
+/// That the list of types and `event_type` fit what serde makes of the variants is checked whenever
+/// an event is recorded: a scenario of `cqrs-testing` with each variant finds a slip early.
+///
 /// ```
 /// use cqrs_core::{Event, EventType};
 /// use serde::{Deserialize, Serialize};

@@ -58,8 +58,8 @@ struct More {
 }
 
 impl Metadata {
-    /// Metadata of a message whose id is known.
-    pub fn with_id(id: MessageId) -> Self {
+    /// Metadata of the message with this id.
+    pub fn of(id: MessageId) -> Self {
         Self { id: OnceLock::from(id), more: None }
     }
 
@@ -191,6 +191,38 @@ impl Metadata {
 
     /// Sets [`inbox`](Self::inbox): the command is applied once for this consumer and id, and its
     /// repeat answers as the first did. The command needs a [`wire`](crate::Request::wire) form.
+    ///
+    /// The consumer is whoever takes the message in: the name of an HTTP gateway, of a subscription,
+    /// of a service. What is marked is kept for as long as the store is.
+    ///
+    /// ```
+    /// use cqrs_core::memory::MemoryStore;
+    /// use cqrs_core::{App, Command, Failure, MessageId, Metadata, Never, Request, RequestKind, Wire, Work};
+    /// # use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Serialize, Deserialize)]
+    /// struct Roll;
+    /// # impl Command for Roll {}
+    /// # impl Request for Roll {
+    /// #     const NAME: &'static str = "dice.roll";
+    /// #     const KIND: RequestKind = RequestKind::Command;
+    /// #     type Output = u128;
+    /// #     type Error = Never;
+    /// #     fn wire() -> Option<Wire<Self>> { Some(Wire::json()) }
+    /// # }
+    /// async fn roll(_: Roll, _: Work) -> Result<u128, Failure<Never>> {
+    ///     Ok(MessageId::fresh().uuid().as_u128())
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let app = App::builder().store(MemoryStore::default()).handler(roll).build()?;
+    /// let id = MessageId::fresh();
+    /// let first = app.send(Roll).with(Metadata::of(id).with_inbox("desk")).await?;
+    /// let repeat = app.send(Roll).with(Metadata::of(id).with_inbox("desk")).await?;
+    /// assert_eq!(first, repeat);
+    /// # Ok::<_, cqrs_core::BoxError>(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn with_inbox(mut self, consumer: impl Into<Box<str>>) -> Self {
         self.more_mut().inbox = Some(consumer.into());
@@ -247,7 +279,7 @@ impl Metadata {
     /// # Errors
     /// When the text is not what `to_json` writes.
     pub fn from_json(id: MessageId, tenant: Option<&str>, json: &str) -> Result<Self, BoxError> {
-        let mut metadata = Self::with_id(id);
+        let mut metadata = Self::of(id);
         if json != "{}" {
             metadata.more = Some(Arc::new(serde_json::from_str(json)?));
         }

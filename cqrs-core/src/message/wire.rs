@@ -71,12 +71,15 @@ fn field_error<T: DeserializeOwned>(bytes: &[u8]) -> BoxError {
             Ok(()) => "it could not be decoded the first time".into(),
         };
     };
+    // A path that ends in `?` is one that the text broke off in.
     let path = error.path().to_string();
+    let path = path.trim_end_matches('?').trim_end_matches('.');
+    let path = if path.is_empty() { "." } else { path };
     let cause = error.into_inner();
     // serde reports a missing field where it is missing from.
     let text = cause.to_string();
     let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    let field = match (path.as_str(), missing) {
+    let field = match (path, missing) {
         (".", None) => None,
         (".", Some(missing)) => Some(missing.to_owned()),
         (path, None) => Some(path.to_owned()),

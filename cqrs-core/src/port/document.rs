@@ -175,7 +175,9 @@ impl Collection {
 
     /// The error for a collection that nobody declared: for adapters.
     pub fn undeclared(name: &str) -> Error {
-        let context = format!("the collection `{name}` is not declared: call `Store::declare`");
+        let context = format!(
+            "the collection `{name}` is not declared: call `Documents::declare` or `Store::declare` first"
+        );
         Error::invalid_field("collection", context)
     }
 }
@@ -206,6 +208,18 @@ impl From<String> for FieldValue {
 impl From<i64> for FieldValue {
     fn from(n: i64) -> Self {
         Self::Integer(n)
+    }
+}
+
+impl From<i32> for FieldValue {
+    fn from(n: i32) -> Self {
+        Self::Integer(n.into())
+    }
+}
+
+impl From<u32> for FieldValue {
+    fn from(n: u32) -> Self {
+        Self::Integer(n.into())
     }
 }
 

@@ -12,9 +12,11 @@ use crate::port::stream_id::StreamId;
 /// ```
 /// use cqrs_core::Filter;
 ///
-/// let filter = Filter { categories: vec!["account".into()], ..Filter::default() };
+/// let filter = Filter::default().category("account").tag("branch:7");
 /// assert!(!filter.is_everything());
 /// ```
+///
+/// [`Filter::of`] makes one from the types that a reader decodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// One of these event types.
@@ -36,6 +38,48 @@ impl Filter {
     pub fn of<S: EventSet>() -> Self {
         let types = S::types().iter().map(|t| Cow::Borrowed(t.name)).collect();
         Self { types, ..Self::default() }
+    }
+
+    /// Or of this type.
+    #[must_use]
+    pub fn event_type(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.types.push(name.into());
+        self
+    }
+
+    /// Or of this category.
+    #[must_use]
+    pub fn category(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.categories.push(name.into());
+        self
+    }
+
+    /// Or of this stream.
+    #[must_use]
+    pub fn stream(mut self, stream: StreamId) -> Self {
+        self.streams.push(stream);
+        self
+    }
+
+    /// And with this tag.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// And of this tenant.
+    #[must_use]
+    pub fn tenant(mut self, tenant: impl Into<Box<str>>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// And recorded at this time or later.
+    #[must_use]
+    pub fn since(mut self, time: Timestamp) -> Self {
+        self.since = Some(time);
+        self
     }
 
     /// Whether it lets everything through.

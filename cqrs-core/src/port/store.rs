@@ -23,7 +23,8 @@ pub type Pages = BoxStream<'static, Result<Page>>;
 
 /// A place where everything is written as [`Commit`]s and read back as one log.
 ///
-/// An adapter implements this, and proves it with the store suite of `cqrs-testing`.
+/// An adapter implements this, with the `async-trait` crate's attribute on the `impl`, and proves it
+/// with the store suite of `cqrs-testing`.
 /// [`MemoryStore`](crate::memory::MemoryStore) is the reference; see [`Commit`] for an example of
 /// writing and [`Store::read_log`] for one of reading.
 #[async_trait]

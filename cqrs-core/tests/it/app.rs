@@ -283,8 +283,8 @@ async fn a_repeat_under_one_id_has_one_effect() -> Result<(), BoxError> {
     let store = MemoryStore::default();
     let app = bank(&store).build()?;
     let id = MessageId::fresh();
-    app.send(deposit(5)).with(Metadata::with_id(id)).await?;
-    let Err(Failure::Failed(error)) = app.send(deposit(5)).with(Metadata::with_id(id)).await else {
+    app.send(deposit(5)).with(Metadata::of(id)).await?;
+    let Err(Failure::Failed(error)) = app.send(deposit(5)).with(Metadata::of(id)).await else {
         panic!("the repeat was applied");
     };
     assert!(matches!(error.kind(), ErrorKind::IdReused { .. }), "{error:?}");
@@ -297,7 +297,7 @@ async fn a_repeat_with_an_inbox_answers_as_the_first_did() -> Result<(), BoxErro
     let store = MemoryStore::default();
     let app = bank(&store).build()?;
     let (one, two) = (MessageId::fresh(), MessageId::fresh());
-    let once = |id| Metadata::with_id(id).with_inbox("http");
+    let once = |id| Metadata::of(id).with_inbox("http");
 
     let open = || Open { account: "a".into(), owner: "Ada".into() };
     let first = app.send(open()).with(once(one)).reply().await?;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
     Aggregate, Answer, App, At, BoxError, Command, Context, Decide, Decision, Entity, Envelope,
-    Error, ErrorKind, Event, EventType, Failure, Handler, Json, Metadata, Never, RawRequest,
-    Repository, Request, RequestKind, Res, Result, Store, Wire, Work,
+    Error, ErrorKind, Event, EventType, Failure, Handler, Json, Metadata, Never, Problem, Query,
+    RawRequest, Repository, Request, RequestKind, Res, Result, Store, Wire, Work,
 };
 use serde::{Deserialize, Serialize};
 
@@ -254,6 +254,65 @@ async fn the_work_of_a_handler_is_not_committed_by_hand() -> Result<(), BoxError
     let app = App::builder().store(store.clone()).handler(impatient).build()?;
     assert!(app.send(Set { level: 1 }).await.is_err());
     assert_eq!(store.head().await?.position, 0, "it failed, and was applied");
+    Ok(())
+}
+
+#[tokio::test]
+async fn guards_are_checked_when_nothing_is_written() -> Result<(), BoxError> {
+    let store = store();
+    let gauges = Repository::<Gauge>::new(store.clone());
+    for changed in [false, true] {
+        let work = Work::new(store.clone(), Metadata::default());
+        work.guard(&work.load::<Gauge>(&1).await?)?;
+        if changed {
+            gauges.execute(&Set { level: 1 }, &Metadata::default()).await?;
+        }
+        assert_eq!(work.commit().await.is_err(), changed);
+    }
+    Ok(())
+}
+
+struct Peek;
+
+impl Query for Peek {}
+
+impl Request for Peek {
+    const NAME: &'static str = "gauge.peek";
+    const KIND: RequestKind = RequestKind::Query;
+    type Output = ();
+    type Error = Never;
+}
+
+#[test]
+fn a_query_that_would_write_is_found_out_at_build() {
+    let builder = App::builder().store(MemoryStore::default());
+    let error = builder.handler(async |_: Peek, _: Work| Ok::<_, Never>(())).build().unwrap_err();
+    let expected = [Problem::QueryWrites { query: "gauge.peek" }];
+    assert_eq!(*error.kind(), ErrorKind::Build(expected.to_vec()));
+}
+
+#[tokio::test]
+async fn a_conflict_that_is_not_met_again_says_why() -> Result<(), BoxError> {
+    struct Once;
+
+    impl Command for Once {}
+
+    impl Request for Once {
+        const NAME: &'static str = "gauge.once";
+        const KIND: RequestKind = RequestKind::Command;
+        type Output = ();
+        type Error = Never;
+    }
+
+    async fn once(_: Once, work: Work, store: Arc<dyn Store>) -> Result<(), Failure<Never>> {
+        let mut gauge = work.load::<Gauge>(&1).await?;
+        let rival = Repository::<Gauge>::new(store);
+        rival.execute(&Set { level: 1 }, &Metadata::default()).await?;
+        Ok(work.record(&mut gauge, [Mixed::Right { level: 2.0 }])?)
+    }
+    let app = App::builder().store(MemoryStore::default()).handler(once).build()?;
+    let Err(Failure::Failed(error)) = app.send(Once).await else { panic!("no conflict") };
+    assert!(error.is_conflict() && error.to_string().contains("Request::again"), "{error}");
     Ok(())
 }
 

@@ -115,7 +115,7 @@ async fn an_id_of_another_command_tenant_or_actor_is_no_repeat() -> Result<(), B
     let store = MemoryStore::default();
     let app = counters(&store).build()?;
     let id = MessageId::fresh();
-    let once = || Metadata::with_id(id).with_inbox("http").with_actor("ada");
+    let once = || Metadata::of(id).with_inbox("http").with_actor("ada");
     app.send(up()).with(once()).await?;
     assert_reused(app.send(Down { id: "a".into() }).with(once()).await);
     assert_reused(app.send(up()).with(once().with_actor("eve")).await);
@@ -131,7 +131,7 @@ async fn each_consumer_of_a_message_applies_it_once() -> Result<(), BoxError> {
     let id = MessageId::fresh();
     for _ in 0..2 {
         for (consumer, answer) in [("billing", 1), ("mail", 2)] {
-            let metadata = Metadata::with_id(id).with_inbox(consumer);
+            let metadata = Metadata::of(id).with_inbox(consumer);
             assert_eq!(app.send(up()).with(metadata).await?, answer);
         }
     }
@@ -147,7 +147,7 @@ async fn the_order_of_a_hash_map_makes_no_other_request() -> Result<(), BoxError
     for _ in 0..20 {
         // Made anew each time: a map of its own seed has an order of its own.
         let labels = (0..20).map(|n| (n.to_string(), n)).collect();
-        let metadata = Metadata::with_id(id).with_inbox("http");
+        let metadata = Metadata::of(id).with_inbox("http");
         let answer = app.send(Labelled { id: "a".into(), labels }).with(metadata).await?;
         assert_eq!(answer, 1);
     }

@@ -21,10 +21,16 @@ pub trait StoreFixture: Send + Sync + 'static {
 /// One store, of which any number of handles can be opened.
 ///
 /// A closure is one when its future gives an `Arc<dyn Store>`; what it captures (a directory for
-/// the time of the test, the name of a database) lives as long as the store.
+/// the time of the test, the name of a database) lives as long as the store. Every call must open
+/// the same store. So is an `Arc` of a store that lives in one process.
 ///
 /// See [`store_suite`](crate::store_suite) for an example.
 #[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no store under test",
+    note = "for a store that lives in one process: `|| async {{ Arc::new(MyStore::default()) }}`",
+    note = "for any other: a closure that opens it, `move || async move {{ Arc::new(store) as Arc<dyn Store> }}`"
+)]
 pub trait StoreUnderTest: Send + Sync {
     /// A further handle, opened as another process would open it. A store that lives in one process
     /// gives a clone.
@@ -58,5 +64,12 @@ where
 impl StoreUnderTest for MemoryStore {
     async fn open(&self) -> Arc<dyn Store> {
         Arc::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl<S: Store> StoreUnderTest for Arc<S> {
+    async fn open(&self) -> Arc<dyn Store> {
+        self.clone()
     }
 }

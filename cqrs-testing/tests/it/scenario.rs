@@ -103,7 +103,7 @@ impl Decide<Reserve> for Show {
 }
 
 fn reserved(seats: u32) -> Reserved {
-    let metadata = Metadata::with_id(MessageId::from_u128(0));
+    let metadata = Metadata::of(MessageId::from_u128(0));
     let at = "2000-01-01T00:00:00Z".parse().expect("a time");
     let ticket = Context::new(at, &metadata, 0).new_id();
     Reserved { seats, at, ticket }
@@ -122,7 +122,7 @@ fn commands_follow_one_another_with_fixed_time_and_ids() {
 #[test]
 fn the_time_and_the_ids_can_be_chosen() {
     let at = "2030-01-01T00:00:00Z".parse().expect("a time");
-    let metadata = Metadata::with_id(MessageId::from_u128(7));
+    let metadata = Metadata::of(MessageId::from_u128(7));
     let ticket = Context::new(at, &metadata, 0).new_id();
     Scenario::<Show>::given_nothing()
         .at(at)

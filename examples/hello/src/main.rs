@@ -1,7 +1,10 @@
 //! The smallest program: a show with ten seats, reserved until it is sold out. No macros of ours.
 
 use cqrs_core::memory::MemoryStore;
-use cqrs_core::*;
+use cqrs_core::{
+    Aggregate, App, BoxError, Command, Context, Decide, Decision, Event, EventType, Failure,
+    Rejection, Request, RequestKind,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize)]

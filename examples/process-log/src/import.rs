@@ -110,7 +110,7 @@ async fn lane(
     progress: ProgressBar,
 ) -> Result<(), Error> {
     while let Some(Row { line, command, .. }) = rows.recv().await {
-        let metadata = Metadata::with_id(id_of(&command)).with_occurred_at(command.done.at);
+        let metadata = Metadata::of(id_of(&command)).with_occurred_at(command.done.at);
         match app.send(command).with(metadata).await {
             Ok(true) => {
                 let new_events = counts.new_events.fetch_add(1, Ordering::Relaxed) + 1;

@@ -19,7 +19,7 @@ pub(crate) fn event(event_type: &'static str) -> NewEvent {
 }
 
 pub(crate) fn event_with_id(id: MessageId) -> NewEvent {
-    NewEvent { metadata: Metadata::with_id(id), ..event("bank.deposited") }
+    NewEvent { metadata: Metadata::of(id), ..event("bank.deposited") }
 }
 
 pub(crate) fn append(stream: &str, expected: Expected, events: Vec<NewEvent>) -> Append {

@@ -22,7 +22,7 @@ async fn fill(store: &dyn Store, clock: &ManualClock) {
         let tags = [(3, "three"), (5, "five"), (7, "seven")];
         let tags = tags.iter().filter(|(k, _)| n % k == 0).map(|(_, tag)| (*tag).to_owned());
         let event = NewEvent {
-            metadata: Metadata::with_id(id(n)),
+            metadata: Metadata::of(id(n)),
             tags: tags.collect(),
             ..event(types[n as usize % 3])
         };

@@ -14,7 +14,7 @@ cases! { "event_ids":
 
 /// Another event with the same id.
 fn same_id(event: &NewEvent) -> NewEvent {
-    NewEvent { metadata: Metadata::with_id(event.id()), ..crate::store::make::event("bank.closed") }
+    NewEvent { metadata: Metadata::of(event.id()), ..crate::store::make::event("bank.closed") }
 }
 
 async fn an_event_id_of_another_commit_is_refused(t: Probe) {
