@@ -1,6 +1,6 @@
 //! Which expectation of a commit does not hold.
 
-/// Which expectation of a commit does not hold. See [`ErrorKind::Conflict`], and
+/// Which expectation of a commit does not hold. See [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), and
 /// [`Guard`](crate::Guard) for an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
