@@ -127,6 +127,10 @@ pub(crate) async fn load_at<A: Aggregate>(
     Ok(loaded)
 }
 
+/// Events of a page while an aggregate is loaded: small enough that a store reads the next one while
+/// this one is decoded, large enough that few need a second.
+const PAGE: u32 = 256;
+
 async fn fold<A: Aggregate>(
     store: &Arc<dyn Store>,
     read: ReadStream,
@@ -134,7 +138,7 @@ async fn fold<A: Aggregate>(
     wanted: impl Fn(&Recorded<'_>) -> Result<bool>,
 ) -> Result<()> {
     let mut last = loaded.version;
-    let mut pages = store.read_stream(read);
+    let mut pages = store.read_stream(read.page(PAGE));
     while let Some(page) = pages.next().await {
         for event in page?.iter() {
             // A stream with a hole would give a state that never was.

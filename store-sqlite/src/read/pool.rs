@@ -75,6 +75,11 @@ impl Readers {
         self.begin(permit, doing, read).end().await
     }
 
+    /// Whether the connections are its own, and not the writer's.
+    pub(super) fn has_own(&self) -> bool {
+        matches!(self.source, Source::File(..))
+    }
+
     /// A permit to [`begin`](Self::begin), unless all connections are in use.
     pub(super) fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.permits).try_acquire_owned().ok()
