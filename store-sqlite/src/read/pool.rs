@@ -14,13 +14,13 @@ use crate::open;
 use crate::writer::{Shared, lock};
 
 /// Something that is being read. Dropping it ends the reading, or throws away what was read.
-pub(crate) struct Begun<T>(JoinHandle<Result<T>>);
+pub(crate) struct Begun<T>(JoinHandle<T>);
 
 impl<T> Begun<T> {
     pub(crate) async fn end(mut self) -> Result<T> {
-        (&mut self.0).await.unwrap_or_else(|error| {
+        (&mut self.0).await.map_err(|error| {
             let context = "reading was broken off: it panicked, or the runtime was shut down";
-            Err(Error::new(ErrorKind::Internal, context).with_source(error))
+            Error::new(ErrorKind::Internal, context).with_source(error)
         })
     }
 }
@@ -70,9 +70,14 @@ impl Readers {
         doing: &'static str,
         read: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T> {
+        let permit = self.permit().await?;
+        self.begin(permit, doing, read, |done| done).end().await?
+    }
+
+    /// A permit to [`begin`](Self::begin).
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| closed(&self.file))?;
-        self.begin(permit, doing, read).end().await
+        permit.map_err(|_| closed(&self.file))
     }
 
     /// Whether the connections are its own, and not the writer's.
@@ -85,17 +90,19 @@ impl Readers {
         Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
-    /// Begins to read on a thread that may block; the result waits for whoever asks for it.
-    pub(super) fn begin<T: Send + 'static>(
+    /// Begins to read on a thread that may block, and tells there what was read: the connection is
+    /// back by then.
+    pub(super) fn begin<T, U: Send + 'static>(
         self: &Arc<Self>,
         permit: OwnedSemaphorePermit,
         doing: &'static str,
         read: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
-    ) -> Begun<T> {
+        tell: impl FnOnce(Result<T>) -> U + Send + 'static,
+    ) -> Begun<U> {
         let readers = Arc::clone(self);
         Begun(spawn_blocking(move || {
             let result = readers.with(permit, read);
-            result.map_err(|trouble| trouble.into_error(doing, &readers.file))
+            tell(result.map_err(|trouble| trouble.into_error(doing, &readers.file)))
         }))
     }
 
