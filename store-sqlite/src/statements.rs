@@ -141,4 +141,16 @@ mod tests {
             }
         }
     }
+
+    /// By the key of the table it would look through a whole collection for the fields of one
+    /// document, and that is what SQLite chose.
+    #[test]
+    fn the_fields_of_a_document_are_found_by_its_id() {
+        let conn = Connection::open_in_memory().unwrap();
+        crate::migrate::migrate(&conn, "test").unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {}", Sql::RemoveFields.text());
+        let mut plan = conn.prepare(&explain).unwrap();
+        let step = plan.raw_query().next().unwrap().unwrap().get::<_, String>("detail").unwrap();
+        assert!(step.contains("tenant=? AND collection=? AND id=?"), "{step}");
+    }
 }
