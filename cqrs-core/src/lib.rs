@@ -182,7 +182,8 @@ pub use domain::entity::Entity;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
     Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
-    HandlerService, Inject, IntoHandler, RequestLayer, Res, Resources,
+    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, RequestLayer, Res,
+    Resources,
 };
 pub use load::{At, Loaded};
 pub use manifest::{EventHandlerManifest, EventManifest, Manifest, RequestManifest};
