@@ -205,6 +205,7 @@ pub use port::commit::{
     Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence, Guard,
     InboxMark, NewEvent, Outgoing, OutgoingKind, ParkedWrite, Settled, TimerWrite,
 };
+pub use port::delivery::{Delivery, InboundMessage, Settle, Ticket, Verdict};
 pub use port::document::{
     Collection, Document, DocumentKey, FieldValue, FindDocuments, IndexedField,
 };
