@@ -133,7 +133,7 @@
 //!
 //! # Feature flags
 //!
-//! None.
+//! - `schema`: JSON Schemas in the [`Manifest`], made by `schemars`. Off by default.
 //!
 //! # What can go wrong
 //!
@@ -168,6 +168,8 @@ mod once;
 mod port;
 mod repository;
 mod retry;
+#[cfg(feature = "schema")]
+mod schema;
 mod work;
 
 pub use app::{App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending};
@@ -180,7 +182,8 @@ pub use domain::entity::Entity;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
     Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
-    HandlerService, Inject, IntoHandler, RequestLayer, Res, Resources,
+    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, RequestLayer, Res,
+    Resources,
 };
 pub use load::{At, Loaded};
 pub use manifest::{EventHandlerManifest, EventManifest, Manifest, RequestManifest};
@@ -202,6 +205,7 @@ pub use port::commit::{
     Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence, Guard,
     InboxMark, NewEvent, Outgoing, OutgoingKind, ParkedWrite, Settled, TimerWrite,
 };
+pub use port::delivery::{Delivery, InboundMessage, Settle, Ticket, Verdict};
 pub use port::document::{
     Collection, Document, DocumentKey, FieldValue, FindDocuments, IndexedField,
 };
@@ -213,6 +217,8 @@ pub use port::stream_id::StreamId;
 pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
+#[cfg(feature = "schema")]
+pub use schema::event_schema;
 pub use work::Work;
 
 /// What the macros of this crate refer to. No part of the interface.
