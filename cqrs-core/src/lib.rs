@@ -154,11 +154,14 @@
 //! A future of [`App::send`] or [`Store::commit`] that is dropped may still take effect.
 
 mod app;
+mod discovery;
 mod documents;
 mod domain;
 mod error;
 mod handler;
+pub mod layer;
 mod load;
+mod manifest;
 pub mod memory;
 mod message;
 mod once;
@@ -168,25 +171,31 @@ mod retry;
 mod work;
 
 pub use app::{App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending};
+pub use discovery::Discovered;
 pub use documents::{Documents, Versioned};
 pub use domain::aggregate::{Aggregate, AggregateId};
 pub use domain::context::Context;
 pub use domain::decide::{Decide, Decision};
 pub use domain::entity::Entity;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
-pub use handler::{Answer, Call, Handler, Inject, IntoHandler, Res, Resources};
+pub use handler::{
+    Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
+    HandlerService, Inject, IntoHandler, RequestLayer, Res, Resources,
+};
 pub use load::{At, Loaded};
+pub use manifest::{EventHandlerManifest, EventManifest, Manifest, RequestManifest};
 pub use message::envelope::{Envelope, Reply};
 pub use message::event::{Event, EventType};
 pub use message::event_set::{EventSet, Raw};
 pub use message::fingerprint::Fingerprint;
 pub use message::id::MessageId;
+pub use message::local::IdempotencyKey;
 pub use message::metadata::Metadata;
 pub use message::payload::{Json, Payload, PayloadRef};
 pub use message::request::{Command, Query, Request, RequestKind, Visibility};
 pub use message::timestamp::{InvalidTimestamp, Timestamp};
 pub use message::upcast::Upcaster;
-pub use message::wire::{Codec, FieldError, Wire};
+pub use message::wire::{Codec, FieldError, Schemas, Wire};
 pub use port::capabilities::{Capabilities, Limits, Support};
 pub use port::clock::{Clock, ManualClock, SystemClock};
 pub use port::commit::{
@@ -205,3 +214,9 @@ pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
 pub use work::Work;
+
+/// What the macros of this crate refer to. No part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+}
