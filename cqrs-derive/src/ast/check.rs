@@ -7,6 +7,7 @@ use syn::{PathArguments, RangeLimits, Type, UnOp};
 use crate::ast::serde_name;
 use crate::attr::{Key, Keys, value};
 use crate::fault::Faults;
+use crate::valid::shape;
 
 /// What is measured of a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,22 +131,7 @@ fn check_type(measure: Measure, ty: &Type, faults: &mut Faults) {
     let Type::Path(path) = ty else { return };
     let Some(last) = path.path.segments.last() else { return };
     let ident = last.ident.to_string();
-    let number = matches!(
-        ident.as_str(),
-        "u8" | "u16"
-            | "u32"
-            | "u64"
-            | "u128"
-            | "usize"
-            | "i8"
-            | "i16"
-            | "i32"
-            | "i64"
-            | "i128"
-            | "isize"
-            | "f32"
-            | "f64"
-    );
+    let number = shape::is_number(&ident);
     let list = matches!(
         ident.as_str(),
         "Vec" | "VecDeque" | "HashSet" | "BTreeSet" | "HashMap" | "BTreeMap"

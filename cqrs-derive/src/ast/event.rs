@@ -45,6 +45,7 @@ impl<'a> Event<'a> {
         shape::not_union(input, "an event", faults);
         let types = match &input.data {
             Data::Struct(data) => {
+                shape::not_bare(&data.fields, faults);
                 let serde_name = unraw(&input.ident);
                 vec![Type::read(&input.attrs, &input.ident, &data.fields, serde_name, faults)]
             }

@@ -33,6 +33,11 @@ pub(crate) fn expand(set: &EventSet<'_>) -> TokenStream {
                 [#(#each::problems()),*].concat()
             }
 
+            fn schema(event_type: &str) -> ::core::option::Option<#core::check::Value> {
+                ::core::option::Option::None
+                    #(.or_else(|| #each::schema(event_type)))*
+            }
+
             fn from_raw(
                 raw: #core::Raw<'_>,
             ) -> ::core::option::Option<::core::result::Result<Self, #core::BoxError>> {
