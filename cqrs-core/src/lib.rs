@@ -133,7 +133,7 @@
 //!
 //! # Feature flags
 //!
-//! None.
+//! - `schema`: JSON Schemas in the [`Manifest`], made by `schemars`. Off by default.
 //!
 //! # What can go wrong
 //!
@@ -170,6 +170,8 @@ mod once;
 mod port;
 mod repository;
 mod retry;
+#[cfg(feature = "schema")]
+mod schema;
 mod work;
 
 pub use app::{App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending};
@@ -215,6 +217,8 @@ pub use port::stream_id::StreamId;
 pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
+#[cfg(feature = "schema")]
+pub use schema::event_schema;
 pub use work::Work;
 
 /// What the macros of this crate refer to. No part of the interface.

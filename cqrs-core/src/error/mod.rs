@@ -175,6 +175,26 @@ impl Error {
         matches!(self.0.kind, Unavailable | OutcomeUnknown | Overloaded | InFlight)
     }
 
+    /// Whether the caller is to blame, and the same call will fail again.
+    pub(crate) fn is_of_the_caller(&self) -> bool {
+        use ErrorKind::{
+            BeyondHead, Decode, Forbidden, IdReused, Invalid, OtherLog, TooLarge, Unauthenticated,
+            UnknownName,
+        };
+        matches!(
+            self.0.kind,
+            Decode { .. }
+                | Invalid { .. }
+                | TooLarge { .. }
+                | IdReused { .. }
+                | BeyondHead { .. }
+                | OtherLog { .. }
+                | UnknownName
+                | Unauthenticated
+                | Forbidden
+        )
+    }
+
     /// An [`ErrorKind::Invalid`] that names the field. See [`Request`](crate::Request) for an example.
     pub fn invalid_field(field: impl Into<String>, context: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid { field: Some(field.into()) }, context)

@@ -1,6 +1,5 @@
 //! Handlers as tower services: around one request type, and around all of them.
 
-use std::any::type_name;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -115,19 +114,22 @@ where
     }
 }
 
-/// All handlers of an app as one tower service: what a layer around everything wraps
-/// ([`AppBuilder::layer`](crate::AppBuilder::layer)). It is always ready, and its clones are
-/// handles on the same handlers.
-#[derive(Clone)]
-pub struct AppService(Arc<dyn Pipeline>);
+/// All handlers of an app, and the layers around them so far, as one tower service: what a layer
+/// around everything wraps ([`AppBuilder::layer`](crate::AppBuilder::layer)). It is ready when what
+/// is inside is, and its clones are handles on the same handlers.
+pub struct AppService {
+    shared: Arc<dyn Pipeline>,
+    /// The clone that was polled, and may hold a permit.
+    polled: Option<Box<dyn Polled>>,
+}
 
 impl AppService {
     pub(crate) fn new(registry: Arc<Registry>) -> Self {
-        Self(Arc::new(Router(registry)))
+        Self { shared: Arc::new(Router(registry)), polled: None }
     }
 
     pub(crate) fn run(&self, request: AnyRequest) -> BoxFuture<'static, AnyAnswer> {
-        self.0.clone().run(request)
+        self.shared.clone().run(request)
     }
 }
 
@@ -136,12 +138,21 @@ impl Service<AnyRequest> for AppService {
     type Error = Failure<AnyRejection>;
     type Future = BoxFuture<'static, AnyAnswer>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if self.polled.is_none() {
+            self.polled = self.shared.polled();
+        }
+        match &mut self.polled {
+            Some(polled) => polled.poll_ready(context),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn call(&mut self, request: AnyRequest) -> Self::Future {
-        self.run(request)
+        match self.polled.take() {
+            Some(polled) => polled.call(request),
+            None => self.run(request),
+        }
     }
 }
 
@@ -167,13 +178,24 @@ where
     S::Future: Send + 'static,
 {
     fn wrap(self, inner: AppService) -> AppService {
-        AppService(Arc::new(Layered(self.layer(inner))))
+        AppService { shared: Arc::new(Layered(self.layer(inner))), polled: None }
     }
 }
 
-/// A layer and all that is inside it, erased: one box a layer and call.
+/// A layer and all that is inside it, erased.
 trait Pipeline: Send + Sync {
+    /// Waits until it is ready, and calls it.
     fn run(self: Arc<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer>;
+
+    /// A clone to poll. `None`: it is always ready.
+    fn polled(&self) -> Option<Box<dyn Polled>>;
+}
+
+/// One clone of a layer's service, erased.
+trait Polled: Send + Sync {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure<AnyRejection>>>;
+
+    fn call(self: Box<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer>;
 }
 
 struct Layered<S>(S);
@@ -194,6 +216,26 @@ where
             })
         })
     }
+
+    fn polled(&self) -> Option<Box<dyn Polled>> {
+        Some(Box::new(Layered(self.0.clone())))
+    }
+}
+
+impl<S> Polled for Layered<S>
+where
+    S: Service<AnyRequest, Response = AnyReply> + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure<AnyRejection>>> {
+        self.0.poll_ready(context).map_err(|error| Failure::from(error.into()))
+    }
+
+    fn call(mut self: Box<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer> {
+        let calling = self.0.call(request);
+        Box::pin(async move { calling.await.map_err(|error| Failure::from(error.into())) })
+    }
 }
 
 /// The innermost service: finds the handler by the name of the request.
@@ -208,6 +250,16 @@ impl Pipeline for Router {
                 Err(Error::new(ErrorKind::UnknownName, context).into())
             }),
         }
+    }
+
+    fn polled(&self) -> Option<Box<dyn Polled>> {
+        None
+    }
+}
+
+impl Clone for AppService {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), polled: None }
     }
 }
 
@@ -225,6 +277,6 @@ impl<R: Request> fmt::Debug for HandlerService<R> {
 
 impl fmt::Debug for AppService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(type_name::<Self>())
+        f.write_str("AppService")
     }
 }

@@ -103,7 +103,7 @@ pub trait Event: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     }
 
     /// JSON Schema of the body of one of the types, for the manifest; `None`: there is none. With the
-    /// feature `schema`, [`event_schema`](crate::event_schema) makes it.
+    /// feature `schema`, the function `event_schema` makes it.
     fn schema(_event_type: &EventType) -> Option<serde_json::Value> {
         None
     }

@@ -136,6 +136,13 @@ impl Metadata {
         self.more.as_ref()?.inbox.as_deref()
     }
 
+    /// Sets [`id`](Self::id).
+    #[must_use]
+    pub fn with_id(mut self, id: MessageId) -> Self {
+        self.id = OnceLock::from(id);
+        self
+    }
+
     /// Sets [`correlation`](Self::correlation).
     #[must_use]
     pub fn with_correlation(mut self, id: impl Into<Box<str>>) -> Self {

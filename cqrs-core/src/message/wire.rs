@@ -102,7 +102,7 @@ pub struct Wire<R: Request> {
     /// How it is refused.
     pub rejection: Codec<R::Error>,
     /// JSON Schemas of the three, for the manifest. With the feature `schema`,
-    /// [`with_schema`](Self::with_schema) makes them.
+    /// the method `with_schema` makes them.
     pub schemas: Option<fn() -> Schemas>,
 }
 

@@ -4,5 +4,6 @@
 mod app;
 mod bank;
 mod fold;
+mod layers;
 mod misuse;
 mod repeats;
