@@ -5,9 +5,12 @@
 //! compiler knows that the mistake was reported and says nothing more.
 
 use std::future::Future;
+use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::AppBuilder;
+use crate::domain::decide::Decide;
 use crate::error::{Failure, Rejection};
 use crate::handler::Inject;
 use crate::message::event::{Event, EventType};
@@ -64,14 +67,18 @@ pub trait Events {}
 #[diagnostic::do_not_recommend]
 impl<S: EventSet> Events for S {}
 
-/// A parameter of a query's handler: it does not commit.
-pub const fn reading<T: Inject>() -> bool {
-    assert!(!T::COMMITS, "the handler of a query only reads: make the request a command");
+/// What a handler of `R` returns.
+pub const fn answer<R: Request, A: Answers<R>>() -> bool {
     true
 }
 
-/// What a handler of `R` returns.
-pub const fn answer<R: Request, A: Answers<R>>() -> bool {
+/// What a handler of `R` answers.
+pub const fn output<R: Request, O: OutputOf<R::Output>>() -> bool {
+    true
+}
+
+/// How a handler of `R` refuses.
+pub const fn error<R: Request, E: ErrorOf<R::Error>>() -> bool {
     true
 }
 
@@ -110,6 +117,43 @@ pub trait ErrorOf<E> {}
 
 #[diagnostic::do_not_recommend]
 impl<E: Rejection, X: Into<Failure<E>>> ErrorOf<E> for X {}
+
+/// What an event handler returns.
+pub const fn handled<A: Handles>() -> bool {
+    true
+}
+
+/// What an event handler may return: `Result<(), Error>`.
+#[diagnostic::on_unimplemented(
+    message = "an event handler does not return `{Self}`",
+    label = "expected `Result<(), Error>`"
+)]
+pub trait Handles {}
+
+impl<E> Handles for Result<(), E> {}
+
+/// Announces an aggregate that decides on a command.
+#[derive(Debug)]
+pub struct Decides<A, C>(PhantomData<fn(A, C)>);
+
+impl<A: Decide<C>, C: Command> Decides<A, C> {
+    /// The aggregate handles the command.
+    pub fn announce(app: AppBuilder) -> AppBuilder {
+        app.decides::<A, C>()
+    }
+}
+
+/// Stands in where the `impl` itself does not compile, which the compiler says already.
+pub trait DecidesNot {
+    /// Nothing is announced.
+    fn announce(app: AppBuilder) -> AppBuilder;
+}
+
+impl<A, C> DecidesNot for Decides<A, C> {
+    fn announce(app: AppBuilder) -> AppBuilder {
+        app
+    }
+}
 
 /// The future of a handler: it may move between threads.
 pub fn future<const HELD: bool, F>(_: F)

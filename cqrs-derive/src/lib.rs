@@ -11,6 +11,7 @@ mod valid;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
+use crate::ast::handler::Role;
 use crate::ast::request::Kind;
 
 /// `Request` and `Command`.
@@ -47,4 +48,22 @@ pub fn derive_rejection(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Aggregate, attributes(aggregate))]
 pub fn derive_aggregate(input: TokenStream) -> TokenStream {
     expand::aggregate(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// A handler of a command.
+#[proc_macro_attribute]
+pub fn command_handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::handler::expand(Role::Command, arguments.into(), item.into()).into()
+}
+
+/// A handler of a query.
+#[proc_macro_attribute]
+pub fn query_handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::handler::expand(Role::Query, arguments.into(), item.into()).into()
+}
+
+/// A handler of events.
+#[proc_macro_attribute]
+pub fn event_handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::handler::expand(Role::Event, arguments.into(), item.into()).into()
 }

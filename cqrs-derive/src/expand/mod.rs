@@ -4,6 +4,7 @@ pub(crate) mod aggregate;
 pub(crate) mod check;
 pub(crate) mod event;
 pub(crate) mod event_set;
+pub(crate) mod handler;
 pub(crate) mod rejection;
 pub(crate) mod request;
 
