@@ -184,7 +184,8 @@ pub use domain::entity::Entity;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
     Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
-    HandlerService, Inject, IntoHandler, RequestLayer, Res, Resources,
+    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, RequestLayer, Res,
+    Resources,
 };
 pub use load::{At, Loaded};
 pub use manifest::{EventHandlerManifest, EventManifest, Manifest, RequestManifest};
@@ -206,6 +207,7 @@ pub use port::commit::{
     Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence, Guard,
     InboxMark, NewEvent, Outgoing, OutgoingKind, ParkedWrite, Settled, TimerWrite,
 };
+pub use port::delivery::{Delivery, InboundMessage, Settle, Ticket, Verdict};
 pub use port::document::{
     Collection, Document, DocumentKey, FieldValue, FindDocuments, IndexedField,
 };

@@ -122,14 +122,13 @@ impl Work {
         Self::begin(store, clock, metadata, base, false)
     }
 
-    /// The unit of work of the handler of `name`, which its call commits.
+    /// The unit of work of a handler, which its call commits.
     pub(crate) fn of_call(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         metadata: Metadata,
-        name: &str,
+        base: MessageId,
     ) -> Self {
-        let base = metadata.base_id(name);
         Self::begin(store, clock, metadata, base, true)
     }
 
@@ -350,15 +349,18 @@ impl Work {
         self.commit_marking(None).await
     }
 
+    /// What was gathered. The work is closed.
+    pub(crate) fn take(&self) -> Result<Commit> {
+        let mut gathered = self.gathered()?;
+        gathered.committed = true;
+        Ok(std::mem::take(&mut gathered.commit))
+    }
+
     pub(crate) async fn commit_marking(
         &self,
         mark: Option<InboxMark>,
     ) -> Result<Option<Committed>> {
-        let mut commit = {
-            let mut gathered = self.gathered()?;
-            gathered.committed = true;
-            std::mem::take(&mut gathered.commit)
-        };
+        let mut commit = self.take()?;
         commit.inbox.extend(mark);
         let Commit { guards, appends, documents, inbox, .. } = &commit;
         if guards.is_empty() && appends.is_empty() && documents.is_empty() && inbox.is_empty() {

@@ -6,12 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::app::requests::Requests;
-use crate::app::{App, Inner};
+use crate::app::{App, EventHandlers, Inner};
 use crate::discovery::Discovered;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::decide::Decide;
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::handler::{AppLayer, AppService, IntoHandler, Registry, RequestLayer, Resources};
+use crate::handler::{
+    AppLayer, AppService, ErasedEventHandler, IntoEventHandler, IntoHandler, Registry,
+    RequestLayer, Resources,
+};
 use crate::manifest::{EventManifest, Manifest};
 use crate::message::event_set::EventSet;
 use crate::message::request::{Command, Request};
@@ -20,6 +23,8 @@ use crate::port::store::Store;
 use crate::retry::ConflictRetry;
 
 type Install = Box<dyn FnOnce(&Resources, &mut Registry, &mut Vec<Problem>) + Send>;
+type InstallEventHandler =
+    Box<dyn FnOnce(&Resources, &mut Vec<Problem>) -> Option<Box<dyn ErasedEventHandler>> + Send>;
 type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 
 /// Builds an [`App`]. The order of the calls does not matter, but for that of layers.
@@ -52,6 +57,7 @@ type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 #[must_use = "nothing is built until `build` is called"]
 pub struct AppBuilder {
     installs: Vec<Install>,
+    event_installs: Vec<(&'static str, InstallEventHandler)>,
     /// Around single requests, the outermost first.
     request_layers: Vec<Install>,
     /// Around everything, the outermost first.
@@ -69,6 +75,7 @@ impl AppBuilder {
     pub(super) fn new() -> Self {
         Self {
             installs: Vec::new(),
+            event_installs: Vec::new(),
             request_layers: Vec::new(),
             layers: Vec::new(),
             requests: Requests::default(),
@@ -142,6 +149,29 @@ impl AppBuilder {
                 Err(problem) => problems.push(problem),
             }
         }));
+        builder
+    }
+
+    /// A handler of events: an async function of an event or a set of events, by value, and up to six
+    /// parameters ([`Inject`](crate::Inject)) that returns `Ok(())` or anything that becomes a
+    /// [`HandlerError`](crate::HandlerError). Its name is that of its checkpoint: stable.
+    ///
+    /// It runs when [`App::catch_up`] is called.
+    pub fn event_handler<S: EventSet, M>(
+        self,
+        name: &'static str,
+        handler: impl IntoEventHandler<S, M>,
+    ) -> Self {
+        let mut builder = self.reads::<S>();
+        builder.event_installs.push((
+            name,
+            Box::new(move |resources, problems| {
+                if let Err(problem) = resources.store(name) {
+                    problems.push(problem);
+                }
+                handler.install(name, resources, problems)
+            }),
+        ));
         builder
     }
 
@@ -228,6 +258,13 @@ impl AppBuilder {
         for install in self.installs {
             install(&resources, &mut registry, &mut problems);
         }
+        let mut event_handlers = BTreeMap::new();
+        for (name, install) in self.event_installs {
+            let handler = install(&resources, &mut problems);
+            if event_handlers.insert(name, handler).is_some() {
+                problems.push(Problem::DuplicateEventHandler { name });
+            }
+        }
         problems.extend(self.requests.problems());
         if problems.is_empty() {
             // The last one goes on first, and ends up innermost.
@@ -244,10 +281,13 @@ impl AppBuilder {
         if !distinct.is_empty() {
             return Err(Error::new(ErrorKind::Build(distinct), "the app cannot be built:"));
         }
+        let present = |(name, handler): (_, Option<_>)| Some((name, handler?));
+        let event_handlers: EventHandlers =
+            event_handlers.into_iter().filter_map(present).collect();
         let manifest = Manifest {
             requests: registry.describe(),
             events: self.events.into_values().collect(),
-            event_handlers: Vec::new(),
+            event_handlers: event_handlers.values().map(|handler| handler.describe()).collect(),
             layers: self.layers.iter().map(|(name, _)| *name).collect(),
         };
         let registry = Arc::new(registry);
@@ -255,7 +295,15 @@ impl AppBuilder {
         let layered = !self.layers.is_empty();
         let service = self.layers.into_iter().rev().fold(inner, |inner, (_, wrap)| wrap(inner));
         let store = resources.store;
-        let app = Arc::new(Inner { registry, service, layered, store, max_body, manifest });
+        let app = Arc::new(Inner {
+            registry,
+            event_handlers,
+            service,
+            layered,
+            store,
+            max_body,
+            manifest,
+        });
         // Set once: the builder is gone afterwards.
         let _ = resources.app.set(Arc::downgrade(&app));
         Ok(App(app))

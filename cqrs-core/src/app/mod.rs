@@ -1,16 +1,18 @@
 //! The app: all handlers of a service behind one value that sends, asks and dispatches.
 
 mod builder;
+mod catch_up;
 mod dispatch;
 mod mediator;
 mod requests;
 mod sending;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::error::{Error, ErrorKind};
-use crate::handler::{AppService, Registry};
+use crate::handler::{AppService, ErasedEventHandler, Registry};
 use crate::manifest::Manifest;
 use crate::message::request::{Command, Query, Request, RequestKind};
 use crate::port::store::Store;
@@ -48,6 +50,7 @@ pub struct App(Arc<Inner>);
 
 pub(crate) struct Inner {
     registry: Arc<Registry>,
+    event_handlers: EventHandlers,
     /// The handlers inside the layers around all of them.
     service: AppService,
     /// Whether there are such layers. Without them a typed request takes the short way.
@@ -56,6 +59,9 @@ pub(crate) struct Inner {
     max_body: usize,
     manifest: Manifest,
 }
+
+/// Handlers of events, by name.
+type EventHandlers = BTreeMap<&'static str, Box<dyn ErasedEventHandler>>;
 
 /// The app as its own handlers know it: weak, or the app would own itself.
 pub(crate) type Handle = Arc<OnceLock<Weak<Inner>>>;

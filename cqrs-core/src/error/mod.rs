@@ -118,6 +118,17 @@ pub enum ErrorKind {
         /// The newest version this code knows.
         known: u32,
     },
+    /// A handler of events failed at one. Nothing after it was handled. The source tells why.
+    EventNotHandled {
+        /// Name of the handler.
+        handler: String,
+        /// The recorded name of the event's type.
+        event_type: String,
+        /// Position of the event in the log.
+        position: u64,
+        /// Whether another attempt will fail as well, as far as the handler knows.
+        fatal: bool,
+    },
     /// A handler panicked. The process and the other handlers go on.
     Panicked,
     /// The deadline passed before the answer came. What was asked for may still take effect.

@@ -36,6 +36,12 @@ pub enum Problem {
         /// The name.
         name: &'static str,
     },
+    /// Two handlers of events have one name.
+    #[error("two handlers of events are called `{name}`: each has a checkpoint under its name")]
+    DuplicateEventHandler {
+        /// The name.
+        name: &'static str,
+    },
     /// Two entries of an event's list of types share a name.
     #[error("the event type `{event_type}` is listed more than once")]
     DuplicateEventType {

@@ -35,7 +35,7 @@ macro_rules! guarded {
                 Ok(poll) => poll,
                 Err(panic) => {
                     let panicked = crate::handler::erased::panicked($name, &*panic);
-                    std::task::Poll::Ready(Err(panicked))
+                    std::task::Poll::Ready(Err(panicked.into()))
                 }
             }
         })
@@ -86,9 +86,9 @@ fn no_inbox(name: &str) -> Error {
 }
 
 #[cold]
-pub(crate) fn panicked<E>(name: &str, panic: &(dyn Any + Send)) -> Failure<E> {
+pub(crate) fn panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let context = format!("the handler of `{name}` panicked: {}", text.unwrap_or("(no text)"));
-    Failure::Failed(Error::new(ErrorKind::Panicked, context))
+    Error::new(ErrorKind::Panicked, context)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod any;
 mod erased;
+mod event;
 mod function;
 mod inject;
 mod registry;
@@ -15,6 +16,8 @@ use crate::message::request::Request;
 
 pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest};
 pub(crate) use erased::BoxFuture;
+pub(crate) use event::ErasedEventHandler;
+pub use event::{HandlerError, IntoEventHandler};
 pub use function::IntoHandler;
 pub use inject::{Call, Inject, Res, Resources};
 pub(crate) use registry::Registry;

@@ -3,7 +3,9 @@
 
 mod app;
 mod bank;
+mod events;
 mod fold;
+mod keys;
 mod layers;
 mod misuse;
 mod repeats;
