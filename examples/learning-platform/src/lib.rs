@@ -1,0 +1,6 @@
+//! The learning platform: courses and enrolments as commands, queries and events, over HTTP.
+//!
+//! A library so that the program, its tests and its benchmark share one service. [`http`] knows
+//! nothing of courses.
+
+pub mod http;
