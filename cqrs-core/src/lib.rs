@@ -154,6 +154,8 @@
 //! A future of [`App::send`] or [`Store::commit`] that is dropped may still take effect.
 
 mod app;
+#[doc(hidden)]
+pub mod check;
 mod discovery;
 mod documents;
 mod domain;
