@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::AppBuilder;
 use crate::domain::decide::Decide;
 use crate::error::{Failure, Rejection};
-use crate::handler::Inject;
+use crate::handler::{HandlerError, Inject};
 use crate::message::event::{Event, EventType};
 use crate::message::event_set::EventSet;
 use crate::message::request::{Command, Query, Request};
@@ -123,6 +123,16 @@ pub const fn handled<A: Handles>() -> bool {
     true
 }
 
+/// What an event handler answers.
+pub const fn nothing<O: Nothing>() -> bool {
+    true
+}
+
+/// How an event handler fails.
+pub const fn cause<E: Cause>() -> bool {
+    true
+}
+
 /// What an event handler may return: `Result<(), Error>`.
 #[diagnostic::on_unimplemented(
     message = "an event handler does not return `{Self}`",
@@ -130,7 +140,27 @@ pub const fn handled<A: Handles>() -> bool {
 )]
 pub trait Handles {}
 
-impl<E> Handles for Result<(), E> {}
+impl<O: Nothing, E: Cause> Handles for Result<O, E> {}
+
+/// The output of an event handler.
+#[diagnostic::on_unimplemented(
+    message = "nobody reads the answer of an event handler, and this one answers `{Self}`",
+    label = "expected `()`"
+)]
+pub trait Nothing {}
+
+impl Nothing for () {}
+
+/// An error that an event handler may return.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an error",
+    label = "expected an error, such as `HandlerError`",
+    note = "any error that becomes a `BoxError` is one, and `?` makes a `HandlerError` from it"
+)]
+pub trait Cause {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<HandlerError>> Cause for E {}
 
 /// Announces an aggregate that decides on a command.
 #[derive(Debug)]

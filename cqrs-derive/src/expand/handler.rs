@@ -95,16 +95,20 @@ fn check(core: &TokenStream, name: &str, at: Span, types: &[&dyn ToTokens]) -> T
 
 /// The checks of what is returned. A `Result` that is written out is checked part by part.
 fn answer(role: Role, output: &Type, input: &TokenStream, core: &TokenStream) -> TokenStream {
-    if role == Role::Event {
-        return check(core, "handled", output.span(), &[output]);
-    }
-    match parts_of_result(output) {
-        Some((answer, error)) => {
+    let parts = parts_of_result(output);
+    match (role, parts) {
+        (Role::Event, Some((answer, error))) => {
+            let answer = check(core, "nothing", answer.span(), &[answer]);
+            let error = check(core, "cause", error.span(), &[error]);
+            quote!(#answer & #error)
+        }
+        (Role::Event, None) => check(core, "handled", output.span(), &[output]),
+        (_, Some((answer, error))) => {
             let answer = check(core, "output", answer.span(), &[input, answer]);
             let error = check(core, "error", error.span(), &[input, error]);
             quote!(#answer & #error)
         }
-        None => check(core, "answer", output.span(), &[input, output]),
+        (_, None) => check(core, "answer", output.span(), &[input, output]),
     }
 }
 
