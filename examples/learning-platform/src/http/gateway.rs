@@ -137,3 +137,80 @@ async fn not_found() -> Problem {
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     Problem::failed("", &Error::new(ErrorKind::Panicked, "")).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::Request;
+    use cqrs_core::memory::MemoryStore;
+    use cqrs_core::{Failure, Metadata, Never};
+    use http_body_util::BodyExt;
+    use serde::{Deserialize, Serialize};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// Who asks, as a handler knows it.
+    #[derive(Clone, Serialize, Deserialize, cqrs_derive::Query)]
+    #[query(name = "test.who", output = Option<String>, shared)]
+    struct Who {}
+
+    async fn who(_: Who, metadata: Metadata) -> Result<Option<String>, Failure<Never>> {
+        Ok(metadata.actor().map(|actor| format!("{actor} of {:?}", metadata.tenant())))
+    }
+
+    fn router(gateway: impl FnOnce(Gateway) -> Gateway) -> Router {
+        let store = Arc::new(MemoryStore::default());
+        let app = App::builder().shared_store(store.clone()).handler(who).build().unwrap();
+        let (_, stop) = Stop::new();
+        finish(gateway(Gateway::new(app, store, stop)).router().route("/panics", get(panics)))
+    }
+
+    async fn panics() -> Problem {
+        panic!("a route that is broken")
+    }
+
+    async fn answer(router: Router, request: Request) -> (u16, String) {
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        assert!(response.headers().contains_key("x-correlation-id"));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn asks(token: &str) -> Request {
+        let request = Request::post(format!("/queries/{}", <Who as cqrs_core::Request>::NAME))
+            .header("content-type", "application/json")
+            .header("authorization", token);
+        request.body(Body::from("{}")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_calls_is_known_to_the_handler_or_refused() {
+        let find = |headers: &HeaderMap| match headers["authorization"].to_str() {
+            Ok("ada") => Ok(Caller { tenant: Some("acme".into()), actor: Some("ada".into()) }),
+            Ok("eve") => Err(Error::new(ErrorKind::Forbidden, "not you")),
+            _ => Err(Error::new(ErrorKind::Unauthenticated, "who are you?")),
+        };
+        let router = router(|gateway| gateway.identify(find));
+        let (status, body) = answer(router.clone(), asks("ada")).await;
+        assert_eq!((status, body.as_str()), (200, r#""ada of Some(\"acme\")""#));
+        let (status, body) = answer(router.clone(), asks("eve")).await;
+        assert!(status == 403 && body.contains(r#""code":"forbidden""#), "{status} {body}");
+        let (status, body) = answer(router, asks("nobody")).await;
+        assert!(status == 401 && body.contains(r#""code":"unauthenticated""#), "{status} {body}");
+    }
+
+    #[tokio::test]
+    async fn nobody_in_particular_calls_unless_somebody_finds_out() {
+        let (status, body) = answer(router(|gateway| gateway), asks("ada")).await;
+        assert_eq!((status, body.as_str()), (200, "null"));
+    }
+
+    #[tokio::test]
+    async fn a_route_that_panics_is_a_problem_like_others() {
+        let request = Request::get("/panics").body(Body::empty()).unwrap();
+        let (status, body) = answer(router(|gateway| gateway), request).await;
+        assert!(status == 503 && body.contains(r#""code":"panicked""#), "{status} {body}");
+    }
+}

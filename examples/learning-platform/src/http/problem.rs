@@ -189,3 +189,82 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cqrs_core::Conflict;
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn sent(error: &Error) -> (u16, Value, bool) {
+        let response = Problem::failed("learning.create_course", error).into_response();
+        let (status, again) =
+            (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap(), again)
+    }
+
+    /// Every kind: its status, its code, the field it blames, whether to try again, whether its own
+    /// words are shown.
+    #[tokio::test]
+    async fn every_kind_of_error_has_its_answer() {
+        let decode = |message: &str| {
+            let field = Some("title".to_owned());
+            ErrorKind::Decode { message: message.to_owned(), field }
+        };
+        let too_large = ErrorKind::TooLarge { what: "a".into(), size: 2, limit: 1 };
+        let conflict = ErrorKind::Conflict(Conflict::NoneMatching { after: 1, found: 2 });
+        let other_log = ErrorKind::OtherLog { expected: "a".into(), actual: "b".into() };
+        let undecodable = ErrorKind::Undecodable {
+            stream: "course/17".into(),
+            version: 1,
+            position: 1,
+            event_type: "learning.course_created".into(),
+        };
+        let reused = ErrorKind::IdReused { id: "17".into() };
+        let invalid = ErrorKind::Invalid { field: Some("title".into()) };
+        let none = Value::Null;
+        let title = json!("title");
+        let key = json!("Idempotency-Key");
+        for (kind, status, code, field, again, shown) in [
+            (decode("learning.create_course"), 400, "decode", &title, false, true),
+            // A document that cannot be read is not the caller's fault.
+            (decode("course"), 503, "internal", &none, false, false),
+            (invalid, 400, "invalid", &title, false, true),
+            (
+                ErrorKind::BeyondHead { position: 2, head: 1 },
+                400,
+                "beyond_head",
+                &none,
+                false,
+                true,
+            ),
+            (other_log, 400, "other_log", &none, false, true),
+            (ErrorKind::Unauthenticated, 401, "unauthenticated", &none, false, true),
+            (ErrorKind::Forbidden, 403, "forbidden", &none, false, true),
+            (ErrorKind::UnknownName, 404, "unknown_name", &none, false, true),
+            (conflict, 409, "conflict", &none, false, false),
+            (ErrorKind::InFlight, 409, "in_flight", &none, true, true),
+            (too_large, 413, "too_large", &none, false, true),
+            (reused, 422, "idempotency_key_reused", &key, false, false),
+            (ErrorKind::Overloaded, 429, "overloaded", &none, true, true),
+            (ErrorKind::Unavailable, 503, "unavailable", &none, true, false),
+            (ErrorKind::OutcomeUnknown, 503, "outcome_unknown", &none, true, false),
+            (ErrorKind::Unsupported { part: "inbox" }, 503, "unsupported", &none, false, false),
+            (undecodable, 503, "undecodable", &none, false, false),
+            (ErrorKind::Panicked, 503, "panicked", &none, false, false),
+            (ErrorKind::Internal, 503, "internal", &none, false, false),
+            (ErrorKind::DeadlineExceeded, 504, "deadline_exceeded", &none, false, true),
+        ] {
+            let error = Error::new(kind, "in /srv/secret.db");
+            let (sent, body, tries_again) = sent(&error).await;
+            assert_eq!((sent, tries_again), (status, again), "{error:?}");
+            assert_eq!((&body["code"], &body["field"]), (&json!(code), field), "{error:?}");
+            assert_eq!(body["type"], format!("urn:problem:{code}"));
+            assert_eq!(body["status"], status);
+            assert_eq!(body["detail"] == "in /srv/secret.db", shown, "{error:?}: {body}");
+        }
+    }
+}
