@@ -10,7 +10,7 @@ pub(crate) mod request;
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::DeriveInput;
+use syn::{Data, DeriveInput};
 
 use crate::ast;
 use crate::fallback;
@@ -20,39 +20,42 @@ use crate::fault::Faults;
 pub(crate) fn request(kind: ast::request::Kind, input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let request = ast::request::Request::read(kind, input, &mut faults);
-    written(faults, || request::expand(&request), || fallback::request(&request))
+    written(input, faults, || request::expand(&request), || fallback::request(&request))
 }
 
 /// `#[derive(Event)]`.
 pub(crate) fn event(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let event = ast::event::Event::read(input, &mut faults);
-    written(faults, || event::expand(&event), || fallback::event(&event))
+    written(input, faults, || event::expand(&event), || fallback::event(&event))
 }
 
 /// `#[derive(EventSet)]`.
 pub(crate) fn event_set(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let set = ast::event_set::EventSet::read(input, &mut faults);
-    written(faults, || event_set::expand(&set), || fallback::event_set(&set))
+    written(input, faults, || event_set::expand(&set), || fallback::event_set(&set))
 }
 
 /// `#[derive(Rejection)]`.
 pub(crate) fn rejection(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let rejection = ast::rejection::Rejection::read(input, &mut faults);
-    written(faults, || rejection::expand(&rejection), || fallback::rejection(&rejection))
+    written(input, faults, || rejection::expand(&rejection), || fallback::rejection(&rejection))
 }
 
 /// `#[derive(Aggregate)]`.
 pub(crate) fn aggregate(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let aggregate = ast::aggregate::Aggregate::read(input, &mut faults);
-    written(faults, || aggregate::expand(&aggregate), || fallback::aggregate(&aggregate))
+    written(input, faults, || aggregate::expand(&aggregate), || fallback::aggregate(&aggregate))
 }
 
 /// The implementation; or the faults, with a stub so that no second error follows.
+///
+/// A union has none: it could be nothing that the traits ask for.
 fn written(
+    input: &DeriveInput,
     faults: Faults,
     expand: impl FnOnce() -> TokenStream,
     stub: impl FnOnce() -> TokenStream,
@@ -60,7 +63,8 @@ fn written(
     if faults.is_empty() {
         return expand();
     }
-    let (faults, stub) = (faults.into_tokens(), stub());
+    let stub = (!matches!(input.data, Data::Union(_))).then(stub);
+    let faults = faults.into_tokens();
     quote!(#faults #stub)
 }
 
