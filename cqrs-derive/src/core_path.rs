@@ -9,12 +9,12 @@ use quote::quote;
 /// A package that has it from elsewhere than from its manifest has it under its own name.
 pub(crate) fn core_path() -> TokenStream {
     match crate_name("cqrs-core") {
-        Ok(FoundCrate::Itself) => quote!(crate),
         Ok(FoundCrate::Name(name)) => {
             let name = Ident::new(&name, Span::call_site());
             quote!(::#name)
         }
-        Err(_) => quote!(::cqrs_core),
+        // `Itself`: an example in the docs of the crate, where `crate` is the example.
+        Ok(FoundCrate::Itself) | Err(_) => quote!(::cqrs_core),
     }
 }
 

@@ -53,21 +53,25 @@ impl<'a, R: Request> Sending<'a, R> {
     }
 
     fn poll_reply(&mut self, context: &mut Context<'_>) -> Poll<Answer<R>> {
-        if let State::New(envelope) = &mut self.state {
-            let handler = self.app.registry.get::<R>();
-            let Some((envelope, handler)) = envelope.take().zip(handler) else {
-                return Poll::Ready(Err(Failure::Failed(no_handler::<R>())));
-            };
-            self.state = if self.app.layered {
-                State::Layered(self.app.service.run(AnyRequest::typed(envelope)))
-            } else {
-                State::Handled(handler.call(envelope))
-            };
-        }
-        match &mut self.state {
-            State::Handled(handling) => handling.as_mut().poll(context),
-            State::Layered(handling) => handling.as_mut().poll(context).map(typed::<R>),
-            State::New(_) => Poll::Pending,
+        loop {
+            match &mut self.state {
+                State::Handled(handling) => return handling.as_mut().poll(context),
+                State::Layered(handling) => {
+                    return handling.as_mut().poll(context).map(typed::<R>);
+                }
+                State::New(envelope) => {
+                    let Some(handler) = self.app.registry.get::<R>() else {
+                        return Poll::Ready(Err(Failure::Failed(no_handler::<R>())));
+                    };
+                    // It is there: this state is left at once.
+                    let Some(envelope) = envelope.take() else { return Poll::Pending };
+                    self.state = if self.app.layered {
+                        State::Layered(self.app.service.run(AnyRequest::typed(envelope)))
+                    } else {
+                        State::Handled(handler.call(envelope))
+                    };
+                }
+            }
         }
     }
 }

@@ -2,10 +2,14 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use crate::error::{Error, ErrorKind, Failure};
+use pin_project_lite::pin_project;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::handler::any::{AnyAnswer, AnyRequest};
 use crate::handler::{Answer, Handler};
 use crate::message::envelope::Envelope;
@@ -22,60 +26,71 @@ pub(crate) trait Erased<R: Request>: Send + Sync {
     fn call_any(self: Arc<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer>;
 }
 
-/// Awaits a future, and turns its panic into an error (P12).
-///
-/// A macro, not a function: the future is pinned where it is made. Moving it into a combinator that
-/// catches panics would copy it twice.
-macro_rules! guarded {
-    ($name:expr, $handling:expr) => {{
-        let mut handling = std::pin::pin!($handling);
-        std::future::poll_fn(move |context| {
-            let poll = std::panic::AssertUnwindSafe(|| handling.as_mut().poll(context));
-            match std::panic::catch_unwind(poll) {
-                Ok(poll) => poll,
-                Err(panic) => {
-                    let panicked = crate::handler::erased::panicked($name, &*panic);
-                    std::task::Poll::Ready(Err(panicked.into()))
-                }
-            }
-        })
-        .await
-    }};
+pin_project! {
+    /// A future whose panic is an error (P12). Nothing is moved into it later: what it guards is made
+    /// in the box that it stands in.
+    pub(crate) struct Guarded<F> {
+        name: &'static str,
+        #[pin]
+        handling: F,
+    }
 }
-pub(crate) use guarded;
+
+impl<F> Guarded<F> {
+    pub(crate) fn new(name: &'static str, handling: F) -> Self {
+        Self { name, handling }
+    }
+}
+
+impl<F, T, E> Future for Guarded<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: From<Error>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let guarded = self.project();
+        match catch_unwind(AssertUnwindSafe(|| guarded.handling.poll(context))) {
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(Err(panicked(guarded.name, &*panic).into())),
+        }
+    }
+}
 
 /// A handler of the user's.
 pub(crate) struct Plain<H>(pub(crate) H);
 
-impl<H> Plain<H> {
-    async fn checked<R: Request>(&self, request: Envelope<R>) -> Answer<R>
-    where
-        H: Handler<R>,
-    {
-        request.message.validate()?;
-        if !H::ANSWERS_REPEATS && request.metadata.inbox().is_some() {
-            return Err(Failure::Failed(no_inbox(R::NAME)));
-        }
-        self.0.handle(request).await
+/// What is checked of every request before its handler sees it.
+fn check<R: Request, H: Handler<R>>(request: &Envelope<R>) -> Result<()> {
+    request.message.validate()?;
+    if !H::ANSWERS_REPEATS && request.metadata.inbox().is_some() {
+        return Err(no_inbox(R::NAME));
     }
+    Ok(())
 }
 
 impl<R: Request, H: Handler<R>> Erased<R> for Plain<H> {
     fn call(&self, request: Envelope<R>) -> BoxFuture<'_, Answer<R>> {
-        Box::pin(async move { guarded!(R::NAME, self.checked(request)) })
+        Box::pin(Guarded::new(R::NAME, async move {
+            check::<R, H>(&request)?;
+            self.0.handle(request).await
+        }))
     }
 
     fn call_owned(self: Arc<Self>, request: Envelope<R>) -> BoxFuture<'static, Answer<R>> {
-        Box::pin(async move { guarded!(R::NAME, self.checked(request)) })
+        Box::pin(Guarded::new(R::NAME, async move {
+            check::<R, H>(&request)?;
+            self.0.handle(request).await
+        }))
     }
 
     fn call_any(self: Arc<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer> {
-        Box::pin(async move {
-            guarded!(R::NAME, async {
-                let (envelope, form) = request.open::<R>()?;
-                form.close::<R>(self.checked(envelope).await)
-            })
-        })
+        Box::pin(Guarded::new(R::NAME, async move {
+            let (envelope, form) = request.open::<R>()?;
+            check::<R, H>(&envelope)?;
+            form.close::<R>(self.0.handle(envelope).await)
+        }))
     }
 }
 

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 
 use crate::error::{BoxError, Problem, Result};
-use crate::handler::erased::{BoxFuture, guarded};
+use crate::handler::erased::{BoxFuture, Guarded};
 use crate::handler::inject::{Call, Inject, Resources};
 use crate::manifest::EventHandlerManifest;
 use crate::message::event_set::EventSet;
@@ -164,15 +164,12 @@ macro_rules! functions {
                     return Ok(Box::pin(std::future::ready(Ok(None))));
                 };
                 let call = Call::of_event(self.name, metadata);
-                Ok(Box::pin(async move {
-                    let name = self.name;
-                    guarded!(name, async {
-                        let ($($t,)*) = &self.ready;
-                        let handling = (self.function)(data, $($T::bind($t, &call),)*);
-                        handling.await.map_err(Into::into)?;
-                        Ok(call.begun_work().cloned())
-                    })
-                }))
+                Ok(Box::pin(Guarded::new(self.name, async move {
+                    let ($($t,)*) = &self.ready;
+                    let handling = (self.function)(data, $($T::bind($t, &call),)*);
+                    handling.await.map_err(Into::into)?;
+                    Ok(call.begun_work().cloned())
+                })))
             }
         }
     )* };

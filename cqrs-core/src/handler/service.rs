@@ -10,7 +10,7 @@ use tower::{Layer, Service, ServiceExt};
 use crate::error::{BoxError, Error, ErrorKind, Failure};
 use crate::handler::Answer;
 use crate::handler::any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest};
-use crate::handler::erased::{BoxFuture, Erased, guarded};
+use crate::handler::erased::{BoxFuture, Erased, Guarded};
 use crate::handler::registry::Registry;
 use crate::message::envelope::{Envelope, Reply};
 use crate::message::request::Request;
@@ -98,20 +98,18 @@ where
     S::Future: Send + 'static,
 {
     fn call(&self, request: Envelope<R>) -> BoxFuture<'_, Answer<R>> {
-        Box::pin(async move { guarded!(R::NAME, self.handle(request)) })
+        Box::pin(Guarded::new(R::NAME, self.handle(request)))
     }
 
     fn call_owned(self: Arc<Self>, request: Envelope<R>) -> BoxFuture<'static, Answer<R>> {
-        Box::pin(async move { guarded!(R::NAME, self.handle(request)) })
+        Box::pin(Guarded::new(R::NAME, self.handle(request)))
     }
 
     fn call_any(self: Arc<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer> {
-        Box::pin(async move {
-            guarded!(R::NAME, async {
-                let (envelope, form) = request.open::<R>()?;
-                form.close::<R>(self.handle(envelope).await)
-            })
-        })
+        Box::pin(Guarded::new(R::NAME, async move {
+            let (envelope, form) = request.open::<R>()?;
+            form.close::<R>(self.handle(envelope).await)
+        }))
     }
 }
 
@@ -210,13 +208,10 @@ where
 {
     fn run(self: Arc<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer> {
         let mut service = self.0.clone();
-        let name = request.name();
-        Box::pin(async move {
-            guarded!(name, async {
-                let ready = service.ready().await.map_err(|error| Failure::from(error.into()))?;
-                ready.call(request).await.map_err(|error| Failure::from(error.into()))
-            })
-        })
+        Box::pin(Guarded::new(request.name(), async move {
+            let ready = service.ready().await.map_err(|error| Failure::from(error.into()))?;
+            ready.call(request).await.map_err(|error| Failure::from(error.into()))
+        }))
     }
 
     fn polled(&self) -> Option<Box<dyn Polled>> {
