@@ -20,42 +20,47 @@ use crate::fault::Faults;
 pub(crate) fn request(kind: ast::request::Kind, input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let request = ast::request::Request::read(kind, input, &mut faults);
-    written(input, faults, || request::expand(&request), || fallback::request(&request))
+    written(faults, || request::expand(&request), || fallback::request(&request))
 }
 
 /// `#[derive(Event)]`.
 pub(crate) fn event(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let event = ast::event::Event::read(input, &mut faults);
-    written(input, faults, || event::expand(&event), || fallback::event(&event))
+    written(faults, || event::expand(&event), || unless_union(input, fallback::event(&event)))
 }
 
 /// `#[derive(EventSet)]`.
 pub(crate) fn event_set(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let set = ast::event_set::EventSet::read(input, &mut faults);
-    written(input, faults, || event_set::expand(&set), || fallback::event_set(&set))
+    written(faults, || event_set::expand(&set), || fallback::event_set(&set))
 }
 
 /// `#[derive(Rejection)]`.
 pub(crate) fn rejection(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let rejection = ast::rejection::Rejection::read(input, &mut faults);
-    written(input, faults, || rejection::expand(&rejection), || fallback::rejection(&rejection))
+    written(
+        faults,
+        || rejection::expand(&rejection),
+        || unless_union(input, fallback::rejection(&rejection)),
+    )
 }
 
 /// `#[derive(Aggregate)]`.
 pub(crate) fn aggregate(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let aggregate = ast::aggregate::Aggregate::read(input, &mut faults);
-    written(input, faults, || aggregate::expand(&aggregate), || fallback::aggregate(&aggregate))
+    written(
+        faults,
+        || aggregate::expand(&aggregate),
+        || unless_union(input, fallback::aggregate(&aggregate)),
+    )
 }
 
 /// The implementation; or the faults, with a stub so that no second error follows.
-///
-/// A union has none: it could be nothing that the traits ask for.
 fn written(
-    input: &DeriveInput,
     faults: Faults,
     expand: impl FnOnce() -> TokenStream,
     stub: impl FnOnce() -> TokenStream,
@@ -63,9 +68,16 @@ fn written(
     if faults.is_empty() {
         return expand();
     }
-    let stub = (!matches!(input.data, Data::Union(_))).then(stub);
-    let faults = faults.into_tokens();
+    let (faults, stub) = (faults.into_tokens(), stub());
     quote!(#faults #stub)
+}
+
+/// The stub, but for a union: it is not what else the trait asks for, such as an error.
+fn unless_union(input: &DeriveInput, stub: TokenStream) -> TokenStream {
+    match input.data {
+        Data::Union(_) => TokenStream::new(),
+        Data::Struct(_) | Data::Enum(_) => stub,
+    }
 }
 
 /// A key that is there, or the faults would say so.
