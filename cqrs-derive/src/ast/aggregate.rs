@@ -1,5 +1,7 @@
 //! `#[aggregate(..)]`.
 
+use proc_macro2::TokenStream;
+use syn::parse::Parse;
 use syn::{DeriveInput, Expr, Generics, Ident, LitStr, Path, Type};
 
 use crate::attr::{Key, Keys, list, value};
@@ -8,6 +10,7 @@ use crate::valid::{name, shape};
 
 const KEYS: Keys = Keys {
     attribute: "aggregate",
+    written: "#[aggregate(..)]",
     keys: &[
         Key::once("category", "category = \"course\""),
         Key::once("id", "id = Type"),
@@ -18,7 +21,11 @@ const KEYS: Keys = Keys {
 };
 
 /// The keys of `snapshot(..)`.
-const SNAPSHOT: Keys = Keys { attribute: "snapshot", keys: &[Key::once("every", "every = 100")] };
+const SNAPSHOT: Keys = Keys {
+    attribute: "snapshot",
+    written: "snapshot(..)",
+    keys: &[Key::once("every", "every = 100")],
+};
 
 /// An aggregate and all that its attributes say.
 pub(crate) struct Aggregate<'a> {
@@ -47,7 +54,7 @@ impl<'a> Aggregate<'a> {
             every: None,
         };
         let mut given = Vec::new();
-        KEYS.read(&input.attrs, faults, |key, input, faults| {
+        let readable = KEYS.read(&input.attrs, faults, |key, input, faults| {
             given.push(key.to_string());
             match key.to_string().as_str() {
                 "category" => {
@@ -71,9 +78,9 @@ impl<'a> Aggregate<'a> {
             .filter(|key| !given.iter().any(|given| given == key.name))
             .map(|key| key.written)
             .collect();
-        if !missing.is_empty() {
+        if readable && !missing.is_empty() {
             let message =
-                format!("an aggregate says more: add `#[aggregate({})]`", missing.join(", "));
+                format!("say what this aggregate is: add `#[aggregate({})]`", missing.join(", "));
             faults.at(&input.ident, message);
         }
         aggregate
@@ -99,7 +106,7 @@ fn read_snapshot(
     input: syn::parse::ParseStream<'_>,
     faults: &mut Faults,
 ) -> syn::Result<Option<Expr>> {
-    let (tokens, mut every) = (list(key, input, |input| input.parse())?, None);
+    let (tokens, mut every) = (list(key, input, TokenStream::parse)?, None);
     let before = faults.count();
     SNAPSHOT.read_arguments(tokens, faults, |key, input, _| {
         every = Some(value(key, input)?);
