@@ -1,16 +1,18 @@
 //! What HTTP costs: 16 clients that create courses on a SQLite file, over HTTP and without, in turns.
 //!
 //! `cargo bench -p learning-platform --bench http [-- --rounds N --commands N]`. It prints the median
-//! of each and their ratio, and fails when the ratio is below 0.60.
+//! of each and their ratio, and fails when the ratio is below 0.60. Then it asks queries of the courses
+//! that were made.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use cqrs_core::{App, BoxError, MessageId};
+use cqrs_core::{App, BoxError, Failure, MessageId};
 use learning_platform::http::{self, Stop};
-use learning_platform::learning::requests::CreateCourse;
+use learning_platform::learning::requests::{CreateCourse, GetCourse, GetStats, ListCourses};
+use learning_platform::learning::views::CourseStatus;
 use learning_platform::service::{self, Bounds};
 use learning_platform::settings::Role;
 use learning_platform::store::Opened;
@@ -21,6 +23,8 @@ use tokio::task::JoinSet;
 /// The least that HTTP may leave of the commands without it.
 const FLOOR: f64 = 0.60;
 const CLIENTS: u32 = 16;
+/// How often each query is asked.
+const READINGS: usize = 21;
 
 /// What HTTP costs.
 #[derive(Parser)]
@@ -81,6 +85,7 @@ async fn run(Arguments { rounds, commands, .. }: Arguments) -> Result<f64, BoxEr
             over_http.push(h);
         }
     }
+    reading(&app).await?;
     stopper.stop();
     served.await?;
     opened.close().await?;
@@ -90,6 +95,41 @@ async fn run(Arguments { rounds, commands, .. }: Arguments) -> Result<f64, BoxEr
     println!("  without HTTP {direct:>7.0} commands/s");
     println!("  over HTTP    {over_http:>7.0} commands/s, {ratio:.2} of it");
     Ok(ratio)
+}
+
+/// What queries take when there are that many courses, all of one tutor.
+async fn reading(app: &App) -> Result<(), BoxError> {
+    let list = |status, tutor_id: Option<&str>, page| {
+        let tutor_id = tutor_id.map(str::to_owned);
+        app.ask(ListCourses { status, tutor_id, page, limit: 100 })
+    };
+    let first = list(None, None, 1).await?;
+    let last = u32::try_from(first.total.div_ceil(100))?;
+    let course_id = first.items[0].course_id;
+    println!("queries of {} courses, medians of {READINGS}:", first.total);
+    median_time("get_course", || app.ask(GetCourse { course_id })).await?;
+    median_time("list_courses, the first 100", || list(None, None, 1)).await?;
+    median_time("list_courses, the last page", || list(None, None, last)).await?;
+    let (draft, ada) = (Some(CourseStatus::Draft), Some("ada"));
+    median_time("list_courses by both, the first 100", || list(draft, ada, 1)).await?;
+    median_time("list_courses by both, the last page", || list(draft, ada, last)).await?;
+    median_time("stats", || app.ask(GetStats {})).await?;
+    Ok(())
+}
+
+async fn median_time<F, O, E>(what: &str, query: impl Fn() -> F) -> Result<(), BoxError>
+where
+    F: Future<Output = Result<O, Failure<E>>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let mut times = Vec::new();
+    for _ in 0..READINGS {
+        let started = Instant::now();
+        query().await?;
+        times.push(started.elapsed().as_secs_f64() * 1_000.0);
+    }
+    println!("  {what:<36}{:>9.2} ms", median(&mut times));
+    Ok(())
 }
 
 /// Commands a second of all clients, each of which does so many.
@@ -158,7 +198,7 @@ fn is_whole(answer: &[u8]) -> Result<bool, BoxError> {
     Ok(body.len() >= length.ok_or("the answer has no length")?.parse::<usize>()?)
 }
 
-fn median(rates: &mut [f64]) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }

@@ -86,9 +86,6 @@ pub struct EnrollmentCounts {
 }
 
 impl CourseStatus {
-    /// Every one of them.
-    pub const ALL: [Self; 2] = [Self::Draft, Self::Published];
-
     /// Its name in the documents.
     pub const fn name(self) -> &'static str {
         match self {
