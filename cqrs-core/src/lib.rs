@@ -199,6 +199,7 @@ pub use port::document::{
 pub use port::filter::Filter;
 pub use port::page::{Page, Recorded};
 pub use port::read::{PageSize, ReadLog, ReadStream};
+pub use port::snapshot::{SnapshotRef, SnapshotWrite};
 pub use port::store::{Head, InboxEntry, LogId, Pages, Store};
 pub use port::stream_id::StreamId;
 pub use port::{Position, Version};

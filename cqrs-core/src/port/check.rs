@@ -13,6 +13,7 @@ use crate::port::commit::{
 };
 use crate::port::document::{Collection, DocumentKey};
 use crate::port::filter::Filter;
+use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;
 
 impl Commit {
@@ -28,6 +29,7 @@ impl Commit {
             guards,
             appends,
             documents,
+            snapshots,
             checkpoint,
             inbox,
             timers,
@@ -37,6 +39,7 @@ impl Commit {
         } = self;
         let fenced = checkpoint.as_ref().is_some_and(|c| c.fence.is_some());
         offers("leases", capabilities.leases, !fences.is_empty() || fenced)?;
+        offers("snapshots", capabilities.snapshots, !snapshots.is_empty())?;
         offers("timers", capabilities.timers, !timers.is_empty())?;
         offers("outgoing", capabilities.outgoing, !outgoing.is_empty())?;
         offers("parked", capabilities.parked, !settled.is_empty() || !parked.is_empty())?;
@@ -48,6 +51,7 @@ impl Commit {
             appends.len(),
             events,
             documents.len(),
+            snapshots.len(),
             inbox.len(),
             fences.len(),
             timers.len(),
@@ -58,6 +62,7 @@ impl Commit {
         within(|| "the commit's parts".to_owned(), parts.iter().sum(), limits.parts)?;
         let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
         let bodies = bodies.chain(documents.iter().flat_map(|d| &d.body).map(crate::Json::len));
+        let bodies = bodies.chain(snapshots.iter().map(SnapshotWrite::size));
         let bodies = bodies.chain(inbox.iter().flat_map(|m| &m.reply).map(bytes::Bytes::len));
         let bodies = bodies.chain(outgoing.iter().map(|o| o.body.len()));
         within(|| "the commit's bodies".to_owned(), bodies.sum(), limits.commit)?;
@@ -73,6 +78,11 @@ impl Commit {
         }
         distinct(documents.iter().map(|d| &d.key), |key| {
             Error::invalid_field("documents", format!("{key} is written twice in one commit"))
+        })?;
+        snapshots.iter().try_for_each(|write| check_snapshot(write, appends, limits))?;
+        distinct(snapshots.iter().map(SnapshotWrite::stream), |stream| {
+            let context = format!("two snapshots of {stream} in one commit");
+            Error::invalid_field("snapshots", context)
         })?;
         for guard in guards {
             match guard {
@@ -287,6 +297,32 @@ fn check_document(write: &DocumentWrite, limits: &Limits) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// A snapshot is of a version that the stream has once the commit is applied.
+fn check_snapshot(write: &SnapshotWrite, appends: &[Append], limits: &Limits) -> Result<()> {
+    let (stream, at) = match write {
+        SnapshotWrite::Keep { stream, version, .. } => (stream, *version),
+        SnapshotWrite::Forget { stream } => return check_stream(stream, limits),
+    };
+    let append = appends.iter().find(|append| append.stream == *stream);
+    let before = append.and_then(|append| match append.expected {
+        Expected::NoStream => Some(0),
+        Expected::Exactly(version) => Some(version),
+        Expected::Any | Expected::Exists => None,
+    });
+    let made = before.zip(append).is_some_and(|(before, append)| {
+        // Counted from 1, so that no sum overflows.
+        at.checked_sub(before).is_some_and(|n| n >= 1 && n <= append.events.len() as u64)
+    });
+    if !made {
+        let context = format!(
+            "the snapshot of {stream} is at version {at}, which no append of its commit is known \
+             to make"
+        );
+        return Err(Error::invalid_field("snapshots", context));
+    }
+    within(|| format!("the snapshot of {stream}"), write.size(), limits.payload)
 }
 
 fn distinct<T: Eq + Hash + Copy>(
