@@ -19,6 +19,7 @@ use crate::port::clock::{Clock, SystemClock};
 use crate::port::commit::{Append, Commit, CommitId, Committed};
 use crate::port::read::ReadStream;
 use crate::port::store::{Pages, Store};
+use crate::record;
 use crate::retry::ConflictRetry;
 
 /// The event-sourced aggregates of one kind in a store.
@@ -188,12 +189,21 @@ impl<A: Aggregate> Repository<A> {
                 return Ok(Reply { output, position: None });
             }
             let inbox = once.as_ref().map(|once| once.mark(metadata, &output)).transpose()?;
-            let commit = Commit {
+            let (appends, recorded) = append(&loaded, &events, metadata, base)?;
+            let mut commit = Commit {
                 id: CommitId(base.derived("commit", 0)),
-                appends: append(&loaded, &events, metadata, base)?,
+                appends,
                 inbox: inbox.into_iter().collect(),
                 ..Commit::default()
             };
+            // The state that goes into the commit is one that is not there yet.
+            let ahead =
+                !recorded.is_empty() && record::is_wanted(&loaded, recorded.len(), &*self.store);
+            if ahead {
+                loaded.take_in(&recorded);
+                record::put_beside(&mut commit, &mut loaded, &*self.store);
+                commit.leave_out_snapshots(&self.store.capabilities().limits);
+            }
             match (self.store.commit(commit).await, &once) {
                 (Ok(Committed::Before { position, reply }), Some(once)) => {
                     return Ok(once.answer(position, reply.as_deref())?);
@@ -206,7 +216,10 @@ impl<A: Aggregate> Repository<A> {
                     if !self.retry.again(&error, failed).await {
                         return Err(Failure::Failed(error));
                     }
-                    load::catch_up(&self.store, &mut loaded).await?;
+                    match ahead {
+                        true => loaded = load::load(&self.store, loaded.stream).await?,
+                        false => load::catch_up(&self.store, &mut loaded).await?,
+                    }
                 }
             }
         }
@@ -223,19 +236,25 @@ impl<A: Aggregate> Repository<A> {
     }
 }
 
+/// The append of what was decided, and the events as a later load will see them.
 fn append<A: Aggregate>(
     loaded: &Loaded<A>,
     events: &[A::Event],
     metadata: &Metadata,
     base: MessageId,
-) -> Result<Vec<Append>> {
+) -> Result<(Vec<Append>, Vec<A::Event>)> {
     if events.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     let cause = metadata.for_events();
-    let encode = |(event, n)| load::encode(event, cause.sibling(base.derived("event", n)));
-    let events = events.iter().zip(0..).map(encode).collect::<Result<_>>()?;
-    Ok(vec![Append { stream: loaded.stream.clone(), expected: loaded.expected(), events }])
+    let (mut new, mut recorded) = (Vec::with_capacity(events.len()), Vec::new());
+    for (event, n) in events.iter().zip(0..) {
+        let (event, back) = record::encode(event, cause.sibling(base.derived("event", n)))?;
+        new.push(event);
+        recorded.push(back);
+    }
+    let (stream, expected) = (loaded.stream.clone(), loaded.expected());
+    Ok((vec![Append { stream, expected, events: new }], recorded))
 }
 
 impl<A, C> Handler<C> for Repository<A>

@@ -22,6 +22,7 @@ use crate::port::filter::Filter;
 use crate::port::store::Store;
 use crate::port::stream_id::StreamId;
 use crate::port::{Position, Version};
+use crate::record;
 
 /// What one command does, gathered: loads aggregates and documents, notes what follows, and writes
 /// it in one commit, all or nothing.
@@ -198,8 +199,12 @@ impl Work {
         let mut gathered = self.gathered()?;
         let cause = self.0.metadata.for_events();
         let mut new = Vec::with_capacity(decided.len());
+        let mut recorded = Vec::with_capacity(decided.len());
         for (event, n) in decided.iter().zip(gathered.events..) {
-            new.push(load::encode(event, cause.sibling(self.0.base.derived("event", n)))?);
+            let metadata = cause.sibling(self.0.base.derived("event", n));
+            let (event, back) = record::encode(event, metadata)?;
+            new.push(event);
+            recorded.push(back);
         }
         if new.is_empty() {
             return Ok(());
@@ -220,10 +225,8 @@ impl Work {
             }),
         }
         gathered.events += count;
-        for event in &decided {
-            loaded.state.apply(event);
-            loaded.version += 1;
-        }
+        loaded.take_in(&recorded);
+        record::put_beside(&mut gathered.commit, loaded, &*self.0.store);
         Ok(())
     }
 
@@ -360,6 +363,7 @@ impl Work {
             std::mem::take(&mut gathered.commit)
         };
         commit.inbox.extend(mark);
+        commit.leave_out_snapshots(&self.0.store.capabilities().limits);
         let Commit { guards, appends, documents, inbox, .. } = &commit;
         if guards.is_empty() && appends.is_empty() && documents.is_empty() && inbox.is_empty() {
             return Ok(None);

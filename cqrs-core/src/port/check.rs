@@ -45,27 +45,8 @@ impl Commit {
         offers("parked", capabilities.parked, !settled.is_empty() || !parked.is_empty())?;
 
         let limits = &capabilities.limits;
-        let events = appends.iter().map(|a| a.events.len()).sum::<usize>();
-        let parts = [
-            guards.len(),
-            appends.len(),
-            events,
-            documents.len(),
-            snapshots.len(),
-            inbox.len(),
-            fences.len(),
-            timers.len(),
-            outgoing.len(),
-            settled.len(),
-            parked.len(),
-        ];
-        within(|| "the commit's parts".to_owned(), parts.iter().sum(), limits.parts)?;
-        let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
-        let bodies = bodies.chain(documents.iter().flat_map(|d| &d.body).map(crate::Json::len));
-        let bodies = bodies.chain(snapshots.iter().map(SnapshotWrite::size));
-        let bodies = bodies.chain(inbox.iter().flat_map(|m| &m.reply).map(bytes::Bytes::len));
-        let bodies = bodies.chain(outgoing.iter().map(|o| o.body.len()));
-        within(|| "the commit's bodies".to_owned(), bodies.sum(), limits.commit)?;
+        within(|| "the commit's parts".to_owned(), self.parts(), limits.parts)?;
+        within(|| "the commit's bodies".to_owned(), self.bodies(), limits.commit)?;
 
         for append in appends {
             check_append(append, limits)?;
@@ -128,6 +109,41 @@ impl Commit {
             within(|| "the cause of a parked message".to_owned(), cause, limits.headers)?;
         }
         Ok(())
+    }
+}
+
+impl Commit {
+    /// Leaves out the snapshots for which a store has no room: they never make a commit fail.
+    pub(crate) fn leave_out_snapshots(&mut self, limits: &Limits) {
+        if self.snapshots.is_empty() {
+            return;
+        }
+        self.snapshots.retain(|write| write.size() <= limits.payload);
+        while !self.snapshots.is_empty()
+            && (self.parts() > limits.parts || self.bodies() > limits.commit)
+        {
+            self.snapshots.pop();
+        }
+    }
+
+    /// How many parts it has that a store must look at.
+    fn parts(&self) -> usize {
+        let Self { guards, appends, documents, snapshots, inbox, .. } = self;
+        let Self { fences, timers, outgoing, settled, parked, .. } = self;
+        let events = appends.iter().map(|append| append.events.len()).sum::<usize>();
+        let read = guards.len() + fences.len();
+        let written = appends.len() + events + documents.len() + snapshots.len() + inbox.len();
+        read + written + timers.len() + outgoing.len() + settled.len() + parked.len()
+    }
+
+    /// Bytes of all its bodies.
+    fn bodies(&self) -> usize {
+        let Self { appends, documents, snapshots, inbox, outgoing, .. } = self;
+        let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
+        let bodies = bodies.chain(documents.iter().flat_map(|d| &d.body).map(crate::Json::len));
+        let bodies = bodies.chain(snapshots.iter().map(SnapshotWrite::size));
+        let bodies = bodies.chain(inbox.iter().flat_map(|m| &m.reply).map(bytes::Bytes::len));
+        bodies.chain(outgoing.iter().map(|o| o.body.len())).sum()
     }
 }
 

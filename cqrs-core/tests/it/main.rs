@@ -6,3 +6,6 @@ mod bank;
 mod fold;
 mod misuse;
 mod repeats;
+mod snapshots;
+mod tally;
+mod watched;
