@@ -154,6 +154,8 @@
 //! A future of [`App::send`] or [`Store::commit`] that is dropped may still take effect.
 
 mod app;
+mod at_hand;
+mod cache;
 mod documents;
 mod domain;
 mod error;

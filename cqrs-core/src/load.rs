@@ -61,7 +61,7 @@ impl<A> Loaded<A> {
 }
 
 impl<A: Aggregate> Loaded<A> {
-    fn nothing(stream: StreamId) -> Self {
+    pub(crate) fn nothing(stream: StreamId) -> Self {
         Self { state: A::default(), version: 0, stream, snapshot: 0, past: false }
     }
 

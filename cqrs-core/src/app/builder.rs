@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::app::{App, Inner};
+use crate::cache::Cache;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::decide::Decide;
 use crate::error::{Error, ErrorKind, Problem, Result};
@@ -80,6 +81,13 @@ impl AppBuilder {
     /// Where decisions take the time from. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.resources.clock = Arc::new(clock);
+        self
+    }
+
+    /// Keeps the states of so many aggregates in memory, of all kinds together, for the commands that
+    /// come next. Default: none. See [`Repository::cached`](crate::Repository::cached).
+    pub fn cache(mut self, aggregates: usize) -> Self {
+        self.resources.cache = Some(Cache::of(aggregates));
         self
     }
 

@@ -3,6 +3,7 @@
 
 mod app;
 mod bank;
+mod cache;
 mod fold;
 mod misuse;
 mod repeats;
