@@ -51,10 +51,11 @@ impl<A: Aggregate> AtHand<A> {
         if self.is_current {
             return Ok(false);
         }
-        let before = self.loaded.version;
+        let at = |loaded: &Loaded<A>| (loaded.version, loaded.document);
+        let before = at(&self.loaded);
         load::catch_up(store, &mut self.loaded).await?;
         self.is_current = true;
-        Ok(self.loaded.version != before)
+        Ok(at(&self.loaded) != before)
     }
 
     /// The append of what was decided, and the events as a later load will see them.
@@ -79,14 +80,20 @@ impl<A: Aggregate> AtHand<A> {
     }
 
     /// Takes in what is about to be committed, when the state goes into the commit.
-    pub(crate) fn go_ahead(&mut self, commit: &mut Commit, events: &[A::Event], store: &dyn Store) {
+    pub(crate) fn go_ahead(
+        &mut self,
+        commit: &mut Commit,
+        events: &[A::Event],
+        store: &dyn Store,
+    ) -> Result<()> {
         if events.is_empty() || !record::is_wanted(&self.loaded, events.len(), store) {
-            return;
+            return Ok(());
         }
         self.is_ahead = true;
         self.loaded.take_in(events);
-        record::put_beside(commit, &mut self.loaded, store);
+        record::put_beside(commit, &mut self.loaded, false, store)?;
         commit.leave_out_snapshots(&store.capabilities().limits);
+        Ok(())
     }
 
     /// What was about to be committed, is.
@@ -94,7 +101,7 @@ impl<A: Aggregate> AtHand<A> {
         if !self.is_ahead {
             self.loaded.take_in(events);
         }
-        self.is_ahead = false;
+        self.is_ahead = !self.loaded.arrive();
     }
 
     /// Nothing was committed, because others were faster.

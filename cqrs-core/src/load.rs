@@ -1,11 +1,14 @@
-//! Folding streams into aggregates: all events, or those after a snapshot.
+//! Folding streams into aggregates, all events or those after a snapshot; and reading those that are
+//! stored as documents.
 
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use futures_util::future::try_join;
 
+use crate::documents;
 use crate::domain::aggregate::{Aggregate, AggregateId};
-use crate::domain::storage::{Form, Kind, Snapshots};
+use crate::domain::storage::{Form, Kind, Snapshots, Whole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::timestamp::Timestamp;
 use crate::port::Version;
@@ -25,6 +28,9 @@ pub struct Loaded<A> {
     pub(crate) stream: StreamId,
     /// Version of its newest snapshot that is known of; 0: of none.
     pub(crate) snapshot: Version,
+    /// Version of its document; 0: there is none, or it is not stored as one.
+    pub(crate) document: Version,
+    pub(crate) exists: bool,
     /// Not the state of now: nothing may be recorded on it.
     pub(crate) past: bool,
 }
@@ -45,9 +51,9 @@ impl<A> Loaded<A> {
         self.version
     }
 
-    /// Whether it has events.
+    /// Whether it has events. One that is stored as a document: whether that is there.
     pub fn exists(&self) -> bool {
-        self.version > 0
+        self.exists
     }
 
     /// The name of its stream.
@@ -62,7 +68,21 @@ impl<A> Loaded<A> {
 
 impl<A: Aggregate> Loaded<A> {
     pub(crate) fn nothing(stream: StreamId) -> Self {
-        Self { state: A::default(), version: 0, stream, snapshot: 0, past: false }
+        let state = A::default();
+        Self { state, version: 0, stream, snapshot: 0, document: 0, exists: false, past: false }
+    }
+
+    /// What was taken in is committed. Whether it is known where the aggregate stands now: the
+    /// versions of a document go on after a deletion, and nobody has asked from where.
+    pub(crate) fn arrive(&mut self) -> bool {
+        match A::storage().0 {
+            Kind::Document(_) if self.document > 0 && self.exists => {
+                self.document += 1;
+                true
+            }
+            Kind::Document(_) => false,
+            Kind::Events | Kind::Snapshots(_) => true,
+        }
     }
 
     /// Takes in events that follow.
@@ -70,6 +90,7 @@ impl<A: Aggregate> Loaded<A> {
         for event in events {
             self.state.apply(event);
             self.version += 1;
+            self.exists = true;
         }
     }
 }
@@ -105,14 +126,21 @@ pub(crate) async fn load<A: Aggregate>(
     store: &Arc<dyn Store>,
     stream: StreamId,
 ) -> Result<Loaded<A>> {
-    load_until(store, stream, Version::MAX).await
+    match A::storage().0 {
+        Kind::Document(whole) => load_document(store, stream, &whole).await,
+        Kind::Events | Kind::Snapshots(_) => load_until(store, stream, Version::MAX).await,
+    }
 }
 
-/// Takes in the events that came since.
+/// Takes in what came since.
 pub(crate) async fn catch_up<A: Aggregate>(
     store: &Arc<dyn Store>,
     loaded: &mut Loaded<A>,
 ) -> Result<()> {
+    if let Kind::Document(whole) = A::storage().0 {
+        *loaded = load_document(store, loaded.stream.clone(), &whole).await?;
+        return Ok(());
+    }
     let read = ReadStream::of(loaded.stream.clone()).from(loaded.version + 1);
     fold(store, read, loaded, |_| Ok(true)).await
 }
@@ -139,6 +167,31 @@ pub(crate) async fn load_at<A: Aggregate>(
         }
     }
     loaded.past = true;
+    Ok(loaded)
+}
+
+/// Document and stream are read at once. They may come from two moments; whoever writes expects both
+/// as they were read, and finds out.
+async fn load_document<A: Aggregate>(
+    store: &Arc<dyn Store>,
+    stream: StreamId,
+    whole: &Whole<A>,
+) -> Result<Loaded<A>> {
+    let key = whole.key(&stream);
+    let last = ReadStream::of(stream.clone()).backwards().page(1);
+    let version = async {
+        let page = store.read_stream(last).next().await.transpose()?;
+        Ok(page.and_then(|page| page.iter().next().map(|event| event.version)).unwrap_or(0))
+    };
+    let (document, version) = try_join(store.document(&key), version).await?;
+    let mut loaded = Loaded { version, ..Loaded::nothing(stream) };
+    if let Some(document) = document {
+        let state = (whole.form.decode)(document.body.as_str());
+        loaded.state = state.map_err(|cause| {
+            documents::unreadable(&key.collection, &key.id, document.version, cause)
+        })?;
+        (loaded.document, loaded.exists) = (document.version, true);
+    }
     Ok(loaded)
 }
 
@@ -185,6 +238,7 @@ async fn fold_after_snapshot<A: Aggregate>(
             let Ok(state) = (form.decode)(kept.body) else { return Ok(false) };
             loaded.state = state;
             (loaded.version, loaded.snapshot) = (kept.version, kept.version);
+            loaded.exists = true;
         }
         let mut last = loaded.version;
         fold_page(&page, loaded, &mut last, |_| Ok(true))?;
@@ -234,7 +288,7 @@ fn fold_page<A: Aggregate>(
                 return Err(event.undecodable("its type", cause));
             }
         }
-        loaded.version = event.version;
+        (loaded.version, loaded.exists) = (event.version, true);
     }
     Ok(())
 }

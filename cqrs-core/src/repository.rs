@@ -228,7 +228,8 @@ impl<A: Aggregate> Repository<A> {
             let decided = {
                 let loaded = at_hand.loaded();
                 let context = Context::new(self.clock.now(), metadata, loaded.version);
-                loaded.state.decide(command, &context.based_on(base, 0))
+                let context = context.existing(loaded.exists).based_on(base, 0);
+                loaded.state.decide(command, &context)
             };
             // No commit is going to find out that the state was an old one.
             let is_final = decided.as_ref().map_or(true, |decision| decision.events.is_empty());
@@ -252,7 +253,7 @@ impl<A: Aggregate> Repository<A> {
                 inbox: inbox.into_iter().collect(),
                 ..Commit::default()
             };
-            at_hand.go_ahead(&mut commit, &recorded, &*self.store);
+            at_hand.go_ahead(&mut commit, &recorded, &*self.store)?;
             match (self.store.commit(commit).await, once) {
                 (Ok(Committed::Before { position, reply }), Some(once)) => {
                     return Ok(once.answer(position, reply.as_deref())?);

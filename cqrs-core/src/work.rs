@@ -8,6 +8,7 @@ use crate::domain::aggregate::Aggregate;
 use crate::domain::context::Context;
 use crate::domain::decide::Decide;
 use crate::domain::entity::Entity;
+use crate::domain::storage::Kind;
 use crate::error::{Error, ErrorKind, Failure, Result};
 use crate::load::{self, Loaded};
 use crate::message::id::MessageId;
@@ -175,7 +176,7 @@ impl Work {
     {
         let made = self.gathered()?.made;
         let context = Context::new(self.0.clock.now(), &self.0.metadata, loaded.version);
-        let context = context.based_on(self.0.base, made);
+        let context = context.existing(loaded.exists).based_on(self.0.base, made);
         let decision = loaded.state.decide(command, &context).map_err(Failure::Rejected)?;
         self.gathered()?.made = context.made();
         self.record(loaded, decision.events)?;
@@ -209,24 +210,26 @@ impl Work {
         if new.is_empty() {
             return Ok(());
         }
-        let count = new.len() as u32;
-        let appends = &mut gathered.commit.appends;
-        match appends.iter_mut().find(|append| append.stream == loaded.stream) {
-            Some(append) => {
-                if !follows(append, loaded) {
-                    return Err(loaded_twice(&loaded.stream));
-                }
-                append.events.extend(new);
-            }
-            None => appends.push(Append {
-                stream: loaded.stream.clone(),
-                expected: loaded.expected(),
-                events: new,
-            }),
+        let Gathered { commit, events, .. } = &mut *gathered;
+        let before = commit.appends.iter().position(|append| append.stream == loaded.stream);
+        if before.is_some_and(|before| !follows(&commit.appends[before], loaded)) {
+            return Err(loaded_twice(&loaded.stream));
         }
-        gathered.events += count;
+        let expected = loaded.expected();
         loaded.take_in(&recorded);
-        record::put_beside(&mut gathered.commit, loaded, &*self.0.store);
+        // First: when the state cannot be stored, its events are not gathered either.
+        record::put_beside(commit, loaded, before.is_some(), &*self.0.store)?;
+        *events += new.len() as u32;
+        match before {
+            Some(before) => commit.appends[before].events.extend(new),
+            None => {
+                commit.appends.push(Append {
+                    stream: loaded.stream.clone(),
+                    expected,
+                    events: new,
+                });
+            }
+        }
         Ok(())
     }
 
@@ -235,7 +238,7 @@ impl Work {
     ///
     /// # Errors
     /// As [`record`](Self::record).
-    pub fn guard<A>(&self, loaded: &Loaded<A>) -> Result<()> {
+    pub fn guard<A: Aggregate>(&self, loaded: &Loaded<A>) -> Result<()> {
         of_now(loaded)?;
         let mut gathered = self.gathered()?;
         match gathered.commit.appends.iter().find(|append| append.stream == loaded.stream) {
@@ -244,6 +247,10 @@ impl Work {
             Some(_) => Err(loaded_twice(&loaded.stream)),
             None => {
                 let stream = loaded.stream.clone();
+                if let Kind::Document(whole) = A::storage().0 {
+                    let (key, expected) = (whole.key(&stream), Expected::Exactly(loaded.document));
+                    gathered.commit.guards.push(Guard::Document { key, expected });
+                }
                 gathered.commit.guards.push(Guard::Stream { stream, expected: loaded.expected() });
                 Ok(())
             }
@@ -331,8 +338,7 @@ impl Work {
         let key = documents::key::<T>(self.0.metadata.tenant(), id);
         let mut gathered = self.gathered()?;
         if gathered.commit.documents.iter().any(|write| write.key == key) {
-            let context = format!("the document {key} is written twice in one unit of work");
-            return Err(Error::invalid_field("documents", context));
+            return Err(documents::written_twice(&key));
         }
         gathered.commit.documents.push(DocumentWrite { key, expected, body });
         Ok(())

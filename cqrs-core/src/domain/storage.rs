@@ -10,11 +10,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::domain::aggregate::Aggregate;
+use crate::domain::entity::Entity;
 use crate::domain::shape;
 use crate::error::BoxError;
 use crate::message::event::Event;
 use crate::message::fingerprint::{Fingerprint, Fingerprinter};
 use crate::message::payload::Json;
+use crate::port::document::DocumentKey;
+use crate::port::stream_id::StreamId;
 
 /// How an aggregate is stored: what [`Aggregate::storage`] says. Its events are recorded whatever it
 /// says.
@@ -49,6 +52,7 @@ pub struct Storage<A>(pub(crate) Kind<A>);
 pub(crate) enum Kind<A> {
     Events,
     Snapshots(Snapshots<A>),
+    Document(Whole<A>),
 }
 
 /// How a state is written, and read again.
@@ -62,6 +66,24 @@ pub(crate) struct Snapshots<A> {
     pub(crate) form: Form<A>,
     version: u32,
     add_shape: fn(&mut Fingerprinter),
+}
+
+/// A state that is stored as a document.
+pub(crate) struct Whole<A> {
+    pub(crate) form: Form<A>,
+    pub(crate) id: fn(&A) -> String,
+    pub(crate) is_deleted: fn(&A) -> bool,
+    collection: &'static str,
+}
+
+impl<A> Whole<A> {
+    /// Its document has the id of its stream.
+    pub(crate) fn key(&self, stream: &StreamId) -> DocumentKey {
+        DocumentKey {
+            tenant: stream.tenant.clone(),
+            ..DocumentKey::new(self.collection, &*stream.id)
+        }
+    }
 }
 
 impl<A: Aggregate> Storage<A> {
@@ -116,6 +138,87 @@ impl<A: Aggregate> Storage<A> {
         }))
     }
 
+    /// As a document: commands decide on what the document says, and the new one is written in one
+    /// commit with the events. It is found by its fields with [`Documents`](crate::Documents), its
+    /// collection is declared there, and its events are for those who follow the log.
+    ///
+    /// The state after a decision is the document with the decided events applied. It must have the id
+    /// that the stream has ([`Entity::id`] is [`AggregateId::key`](crate::AggregateId::key)), from the
+    /// first event on.
+    ///
+    /// A commit expects both the document and the stream as they were read, so that neither is changed
+    /// without the other by two commands at once. A value that another document holds in a unique
+    /// field is a conflict, which is met with one more decision. Who writes the document otherwise,
+    /// with [`Work::save`](crate::Work::save), leaves no event, and the next command begins with it.
+    ///
+    /// The document counts, not the events: one that is not there is one that does not
+    /// [exist](crate::Context::exists), though its stream may have events from before it was deleted.
+    /// A document that cannot be decoded is an error; it is not made anew. A state of the past
+    /// ([`Repository::load_at`](crate::Repository::load_at)) is folded from the events, and is as
+    /// complete as they are.
+    ///
+    /// ```
+    /// use cqrs_core::{Aggregate, Entity, Storage};
+    /// # use cqrs_core::{Event, EventType};
+    /// use serde::{Deserialize, Serialize};
+    /// # #[derive(Debug, Clone, Serialize, Deserialize)]
+    /// # enum TutorEvent { Registered { id: String, city: String }, Moved { city: String } }
+    /// # impl Event for TutorEvent {
+    /// #     const TYPES: &'static [EventType] = &[
+    /// #         EventType::new("tutor.registered", "Registered"),
+    /// #         EventType::new("tutor.moved", "Moved"),
+    /// #     ];
+    /// #     fn event_type(&self) -> &'static EventType {
+    /// #         match self { Self::Registered { .. } => &Self::TYPES[0], Self::Moved { .. } => &Self::TYPES[1] }
+    /// #     }
+    /// # }
+    ///
+    /// #[derive(Debug, Default, Serialize, Deserialize)]
+    /// struct Tutor { id: String, city: String }
+    ///
+    /// impl Entity for Tutor {
+    ///     const COLLECTION: &'static str = "tutor";
+    ///     const INDEXED: &'static [&'static str] = &["city"];
+    ///     fn id(&self) -> String { self.id.clone() }
+    /// }
+    ///
+    /// impl Aggregate for Tutor {
+    ///     const CATEGORY: &'static str = "tutor";
+    ///     type Id = String;
+    ///     type Event = TutorEvent;
+    ///     fn apply(&mut self, event: &TutorEvent) {
+    ///         match event {
+    ///             TutorEvent::Registered { id, city } => (self.id, self.city) = (id.clone(), city.clone()),
+    ///             TutorEvent::Moved { city } => self.city = city.clone(),
+    ///         }
+    ///     }
+    ///     fn storage() -> Storage<Self> { Storage::document() }
+    /// }
+    /// ```
+    pub fn document() -> Self
+    where
+        A: Entity,
+    {
+        Self(Kind::Document(Whole {
+            form: Form::json(),
+            id: Entity::id,
+            is_deleted: |_| false,
+            collection: A::COLLECTION,
+        }))
+    }
+
+    /// Deletes the document in the commit of the events after which this holds. For an aggregate that
+    /// is stored otherwise it says nothing.
+    ///
+    /// `Storage::document().deleted_if(|account: &Account| account.closed)`
+    #[must_use]
+    pub const fn deleted_if(mut self, is_deleted: fn(&A) -> bool) -> Self {
+        if let Kind::Document(whole) = &mut self.0 {
+            whole.is_deleted = is_deleted;
+        }
+        self
+    }
+
     /// Another version of what the snapshots say, from 1: those of other versions are ignored. To be
     /// raised when the meaning of the state changes and its shape does not. For an aggregate without
     /// snapshots it says nothing.
@@ -136,6 +239,7 @@ impl<A: Aggregate> Storage<A> {
         let form = match &self.0 {
             Kind::Events => return Ok(None),
             Kind::Snapshots(snapshots) => &snapshots.form,
+            Kind::Document(whole) => &whole.form,
         };
         (form.decode)((form.encode)(state)?.as_str()).map(Some)
     }
@@ -211,6 +315,9 @@ impl<A> fmt::Debug for Storage<A> {
                 .field("every", every)
                 .field("version", version)
                 .finish_non_exhaustive(),
+            Kind::Document(Whole { collection, .. }) => {
+                f.debug_struct("Document").field("collection", collection).finish_non_exhaustive()
+            }
         }
     }
 }

@@ -8,5 +8,6 @@ mod fold;
 mod misuse;
 mod repeats;
 mod snapshots;
+mod stored;
 mod tally;
 mod watched;
