@@ -133,7 +133,7 @@
 //!
 //! # Feature flags
 //!
-//! None.
+//! - `schema`: JSON Schemas in the [`Manifest`], made by `schemars`. Off by default.
 //!
 //! # What can go wrong
 //!
@@ -156,11 +156,14 @@
 mod app;
 mod at_hand;
 mod cache;
+mod discovery;
 mod documents;
 mod domain;
 mod error;
 mod handler;
+pub mod layer;
 mod load;
+mod manifest;
 pub mod memory;
 mod message;
 mod once;
@@ -168,9 +171,12 @@ mod port;
 mod record;
 mod repository;
 mod retry;
+#[cfg(feature = "schema")]
+mod schema;
 mod work;
 
 pub use app::{App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending};
+pub use discovery::Discovered;
 pub use documents::{Documents, Versioned};
 pub use domain::aggregate::{Aggregate, AggregateId};
 pub use domain::context::Context;
@@ -178,25 +184,32 @@ pub use domain::decide::{Decide, Decision};
 pub use domain::entity::Entity;
 pub use domain::storage::Storage;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
-pub use handler::{Answer, Call, Handler, Inject, IntoHandler, Res, Resources};
+pub use handler::{
+    Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
+    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, RequestLayer, Res,
+    Resources,
+};
 pub use load::{At, Loaded};
+pub use manifest::{EventHandlerManifest, EventManifest, Manifest, RequestManifest};
 pub use message::envelope::{Envelope, Reply};
 pub use message::event::{Event, EventType};
 pub use message::event_set::{EventSet, Raw};
 pub use message::fingerprint::Fingerprint;
 pub use message::id::MessageId;
+pub use message::local::IdempotencyKey;
 pub use message::metadata::Metadata;
 pub use message::payload::{Json, Payload, PayloadRef};
 pub use message::request::{Command, Query, Request, RequestKind, Visibility};
 pub use message::timestamp::{InvalidTimestamp, Timestamp};
 pub use message::upcast::Upcaster;
-pub use message::wire::{Codec, FieldError, Wire};
+pub use message::wire::{Codec, FieldError, Schemas, Wire};
 pub use port::capabilities::{Capabilities, Limits, Support};
 pub use port::clock::{Clock, ManualClock, SystemClock};
 pub use port::commit::{
     Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence, Guard,
     InboxMark, NewEvent, Outgoing, OutgoingKind, ParkedWrite, Settled, TimerWrite,
 };
+pub use port::delivery::{Delivery, InboundMessage, Settle, Ticket, Verdict};
 pub use port::document::{
     Collection, Document, DocumentKey, FieldValue, FindDocuments, IndexedField,
 };
@@ -209,4 +222,12 @@ pub use port::stream_id::StreamId;
 pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
+#[cfg(feature = "schema")]
+pub use schema::event_schema;
 pub use work::Work;
+
+/// What the macros of this crate refer to. No part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+}

@@ -124,14 +124,13 @@ impl Work {
         Self::begin(store, clock, metadata, base, false)
     }
 
-    /// The unit of work of the handler of `name`, which its call commits.
+    /// The unit of work of a handler, which its call commits.
     pub(crate) fn of_call(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         metadata: Metadata,
-        name: &str,
+        base: MessageId,
     ) -> Self {
-        let base = metadata.base_id(name);
         Self::begin(store, clock, metadata, base, true)
     }
 
@@ -359,15 +358,18 @@ impl Work {
         self.commit_marking(None).await
     }
 
+    /// What was gathered. The work is closed.
+    pub(crate) fn take(&self) -> Result<Commit> {
+        let mut gathered = self.gathered()?;
+        gathered.committed = true;
+        Ok(std::mem::take(&mut gathered.commit))
+    }
+
     pub(crate) async fn commit_marking(
         &self,
         mark: Option<InboxMark>,
     ) -> Result<Option<Committed>> {
-        let mut commit = {
-            let mut gathered = self.gathered()?;
-            gathered.committed = true;
-            std::mem::take(&mut gathered.commit)
-        };
+        let mut commit = self.take()?;
         commit.inbox.extend(mark);
         commit.leave_out_snapshots(&self.0.store.capabilities().limits);
         let Commit { guards, appends, documents, inbox, .. } = &commit;

@@ -1,14 +1,22 @@
-//! Builds an app: gathers handlers and resources, and reports all that is wrong at once.
+//! Builds an app: gathers handlers, layers and resources, and reports all that is wrong at once.
 
+use std::any::type_name;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::app::{App, Inner};
+use crate::app::requests::Requests;
+use crate::app::{App, EventHandlers, Inner};
 use crate::cache::Cache;
+use crate::discovery::Discovered;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::decide::Decide;
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::handler::{IntoHandler, Registry, Resources};
+use crate::handler::{
+    AppLayer, AppService, ErasedEventHandler, IntoEventHandler, IntoHandler, Registry,
+    RequestLayer, Resources,
+};
+use crate::manifest::{EventManifest, Manifest};
 use crate::message::event_set::EventSet;
 use crate::message::request::{Command, Request};
 use crate::port::clock::Clock;
@@ -16,8 +24,11 @@ use crate::port::store::Store;
 use crate::retry::ConflictRetry;
 
 type Install = Box<dyn FnOnce(&Resources, &mut Registry, &mut Vec<Problem>) + Send>;
+type InstallEventHandler =
+    Box<dyn FnOnce(&Resources, &mut Vec<Problem>) -> Option<Box<dyn ErasedEventHandler>> + Send>;
+type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 
-/// Builds an [`App`]. The order of the calls does not matter.
+/// Builds an [`App`]. The order of the calls does not matter, but for that of layers.
 ///
 /// ```
 /// use cqrs_core::{App, Command, ErrorKind, Never, Request, RequestKind, Res};
@@ -47,9 +58,15 @@ type Install = Box<dyn FnOnce(&Resources, &mut Registry, &mut Vec<Problem>) + Se
 #[must_use = "nothing is built until `build` is called"]
 pub struct AppBuilder {
     installs: Vec<Install>,
-    /// Names with a handler, those included whose parameters turn out to be missing.
-    handled: Vec<&'static str>,
-    expected: Vec<&'static str>,
+    event_installs: Vec<(&'static str, InstallEventHandler)>,
+    /// Around single requests, the outermost first.
+    request_layers: Vec<Install>,
+    /// Around everything, the outermost first.
+    layers: Vec<(&'static str, Wrap)>,
+    requests: Requests,
+    events: BTreeMap<&'static str, EventManifest>,
+    /// Addresses of what was discovered: nothing registers twice.
+    discovered: HashSet<usize>,
     problems: Vec<Problem>,
     resources: Resources,
     max_body: usize,
@@ -59,8 +76,12 @@ impl AppBuilder {
     pub(super) fn new() -> Self {
         Self {
             installs: Vec::new(),
-            handled: Vec::new(),
-            expected: Vec::new(),
+            event_installs: Vec::new(),
+            request_layers: Vec::new(),
+            layers: Vec::new(),
+            requests: Requests::default(),
+            events: BTreeMap::new(),
+            discovered: HashSet::new(),
             problems: Vec::new(),
             resources: Resources::new(),
             max_body: 1 << 20,
@@ -117,45 +138,120 @@ impl AppBuilder {
     /// When the compiler says no and not why, name the request and the parameters:
     /// `.handler::<Deposit, (Deposit, Work)>(deposit)`.
     pub fn handler<R: Request, M>(mut self, handler: impl IntoHandler<R, M>) -> Self {
-        self.handles(R::NAME);
+        self.requests.handled::<R>();
         self.installs.push(Box::new(move |resources, registry, problems| {
-            if let Some(handler) = handler.install(resources, problems) {
-                registry.insert::<R>(handler);
+            if let Some(installed) = handler.install(resources, problems) {
+                registry.insert::<R, _>(installed);
             }
         }));
         self
     }
 
     /// The aggregate `A` handles the command `C`, through its [`Repository`](crate::Repository).
-    pub fn decides<A: Decide<C>, C: Command>(mut self) -> Self {
-        self.problems.extend(<A as Aggregate>::Event::problems());
-        self.handles(C::NAME);
-        self.installs.push(Box::new(|resources, registry, problems| {
+    pub fn decides<A: Decide<C>, C: Command>(self) -> Self {
+        let mut builder = self.reads::<<A as Aggregate>::Event>();
+        builder.requests.handled::<C>();
+        builder.installs.push(Box::new(|resources, registry, problems| {
             match resources.repository::<A>(C::NAME) {
-                Ok(repository) => registry.insert::<C>(repository),
+                Ok(repository) => registry.insert::<C, _>(repository),
                 Err(problem) => problems.push(problem),
             }
         }));
-        self
+        builder
     }
 
-    fn handles(&mut self, name: &'static str) {
-        if self.handled.contains(&name) {
-            self.problems.push(Problem::DuplicateHandler { name });
-        }
-        self.handled.push(name);
+    /// A handler of events: an async function of an event or a set of events, by value, and up to six
+    /// parameters ([`Inject`](crate::Inject)) that returns `Ok(())` or anything that becomes a
+    /// [`HandlerError`](crate::HandlerError). Its name is that of its checkpoint: stable.
+    ///
+    /// It runs when [`App::catch_up`] is called.
+    pub fn event_handler<S: EventSet, M>(
+        self,
+        name: &'static str,
+        handler: impl IntoEventHandler<S, M>,
+    ) -> Self {
+        let mut builder = self.reads::<S>();
+        builder.event_installs.push((
+            name,
+            Box::new(move |resources, problems| {
+                if let Err(problem) = resources.store(name) {
+                    problems.push(problem);
+                }
+                handler.install(name, resources, problems)
+            }),
+        ));
+        builder
     }
 
     /// Checks the types and upcasters of events that are read otherwise than by
-    /// [`decides`](Self::decides).
+    /// [`decides`](Self::decides), and shows them in the [`Manifest`].
     pub fn reads<S: EventSet>(mut self) -> Self {
         self.problems.extend(S::problems());
+        for event in EventManifest::all_of::<S>() {
+            self.events.entry(event.name).or_insert(event);
+        }
         self
     }
 
     /// Makes the build fail when nobody handles this request.
     pub fn expects<R: Request>(mut self) -> Self {
-        self.expected.push(R::NAME);
+        self.requests.expected::<R>();
+        self
+    }
+
+    /// Makes the build fail unless this request is handled and can be called by name from outside:
+    /// it is not internal and has a wire form.
+    pub fn exposes<R: Request>(mut self) -> Self {
+        self.requests.exposed::<R>();
+        self
+    }
+
+    /// Adds everything that announces itself in this program: see
+    /// [`discovered!`](crate::discovered). What stands in a crate that nothing refers to needs a
+    /// [`link!`](crate::link).
+    pub fn discover(self) -> Self {
+        self.discover_where("this program", |_| true)
+    }
+
+    /// Adds what announces itself in a module and below it, so that one program can play several
+    /// roles. The crate's name may be left out: `learning`, `learning_platform::learning`.
+    pub fn discover_in(self, module: &'static str) -> Self {
+        self.discover_where(module, |found| found.is_in(module))
+    }
+
+    fn discover_where(
+        mut self,
+        module: &'static str,
+        wanted: impl Fn(&Discovered) -> bool,
+    ) -> Self {
+        let mut any = false;
+        for found in Discovered::all().filter(|found| wanted(found)) {
+            any = true;
+            if self.discovered.insert(std::ptr::from_ref(found).addr()) {
+                self = (found.register)(self);
+            }
+        }
+        if !any {
+            self.problems.push(Problem::NothingDiscovered { module });
+        }
+        self
+    }
+
+    /// A tower layer around all requests, those from inside the process and those from outside. The
+    /// first one is the outermost. See the module [`layer`](crate::layer) for an example.
+    pub fn layer<L: AppLayer>(mut self, layer: L) -> Self {
+        self.layers.push((type_name::<L>(), Box::new(|inner| layer.wrap(inner))));
+        self
+    }
+
+    /// A tower layer around the requests of one type, inside those around all. The first one is the
+    /// outermost. See the module [`layer`](crate::layer) for an example.
+    pub fn layer_for<R: Request, L: RequestLayer<R>>(mut self, layer: L) -> Self {
+        self.request_layers.push(Box::new(move |_, registry, problems| {
+            if !registry.wrap::<R, L>(layer) {
+                problems.push(Problem::MissingHandler { message: R::NAME });
+            }
+        }));
         self
     }
 
@@ -165,14 +261,23 @@ impl AppBuilder {
     /// [`ErrorKind::Build`] with every [`Problem`]: missing handlers, resources and stores,
     /// duplicates, gaps in the upcasters of events.
     pub fn build(self) -> Result<App> {
-        let Self { installs, handled, expected, mut problems, resources, max_body } = self;
+        let Self { resources, mut problems, max_body, .. } = self;
         let mut registry = Registry::default();
-        for install in installs {
+        for install in self.installs {
             install(&resources, &mut registry, &mut problems);
         }
-        for message in expected {
-            if !handled.contains(&message) {
-                problems.push(Problem::MissingHandler { message });
+        let mut event_handlers = BTreeMap::new();
+        for (name, install) in self.event_installs {
+            let handler = install(&resources, &mut problems);
+            if event_handlers.insert(name, handler).is_some() {
+                problems.push(Problem::DuplicateEventHandler { name });
+            }
+        }
+        problems.extend(self.requests.problems());
+        if problems.is_empty() {
+            // The last one goes on first, and ends up innermost.
+            for wrap in self.request_layers.into_iter().rev() {
+                wrap(&resources, &mut registry, &mut problems);
             }
         }
         let mut distinct = Vec::with_capacity(problems.len());
@@ -184,7 +289,29 @@ impl AppBuilder {
         if !distinct.is_empty() {
             return Err(Error::new(ErrorKind::Build(distinct), "the app cannot be built:"));
         }
-        let app = Arc::new(Inner { registry, store: resources.store, max_body });
+        let present = |(name, handler): (_, Option<_>)| Some((name, handler?));
+        let event_handlers: EventHandlers =
+            event_handlers.into_iter().filter_map(present).collect();
+        let manifest = Manifest {
+            requests: registry.describe(),
+            events: self.events.into_values().collect(),
+            event_handlers: event_handlers.values().map(|handler| handler.describe()).collect(),
+            layers: self.layers.iter().map(|(name, _)| *name).collect(),
+        };
+        let registry = Arc::new(registry);
+        let inner = AppService::new(registry.clone());
+        let layered = !self.layers.is_empty();
+        let service = self.layers.into_iter().rev().fold(inner, |inner, (_, wrap)| wrap(inner));
+        let store = resources.store;
+        let app = Arc::new(Inner {
+            registry,
+            event_handlers,
+            service,
+            layered,
+            store,
+            max_body,
+            manifest,
+        });
         // Set once: the builder is gone afterwards.
         let _ = resources.app.set(Arc::downgrade(&app));
         Ok(App(app))

@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Failure, Rejection};
+use crate::handler::any::Encoded;
+use crate::handler::{AnyAnswer, AnyRequest};
 use crate::message::metadata::Metadata;
 use crate::message::request::{RequestKind, Visibility};
 use crate::port::Position;
@@ -130,7 +132,26 @@ impl App {
                 format!("the body of `{name}` has {size} bytes, at most {limit} are taken");
             return Err(Error::new(ErrorKind::TooLarge { what: name, size, limit }, context).into());
         }
-        entry.call_raw(version, metadata, body).await
+        let request = AnyRequest::encoded((entry.name(), entry.kind()), version, metadata, body);
+        encoded(self.0.service.run(request).await)
+    }
+}
+
+/// What came through the layers, in its wire form.
+fn encoded(answer: AnyAnswer) -> RawAnswer {
+    let replaced = || Error::new(ErrorKind::Internal, "a layer put a typed answer in its place");
+    match answer {
+        Ok(reply) => {
+            let (position, output) = reply.into_encoded().ok_or_else(replaced)?;
+            let Encoded { content_type, body } = output;
+            Ok(RawReply { position, content_type, body })
+        }
+        Err(Failure::Rejected(rejection)) => {
+            let encoded = rejection.into_encoded().ok_or_else(replaced)?;
+            let (code, field, detail, Encoded { content_type, body }) = encoded;
+            Err(Failure::Rejected(RawRejection { code, field, detail, content_type, body }))
+        }
+        Err(Failure::Failed(error)) => Err(Failure::Failed(error)),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::app::{App, Handle};
 use crate::error::{Error, ErrorKind, Failure, Problem, Result};
 use crate::handler::{Call, Inject, Resources};
+use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::request::{Command, Query};
 
@@ -49,6 +50,8 @@ use crate::message::request::{Command, Query};
 pub struct Mediator {
     app: Handle,
     parent: Metadata,
+    /// What the ids of what is sent are derived from.
+    base: MessageId,
     sent: Arc<AtomicU32>,
 }
 
@@ -94,7 +97,7 @@ impl Mediator {
 
     fn next(&self) -> Metadata {
         let n = self.sent.fetch_add(1, Ordering::Relaxed);
-        self.parent.effect(self.parent.id().derived("sent", n))
+        self.parent.effect(self.base.derived("sent", n))
     }
 }
 
@@ -102,11 +105,14 @@ impl Inject for Mediator {
     type Ready = Self;
 
     fn resolve(from: &Resources, _: &'static str) -> Result<Self, Problem> {
-        Ok(Self { app: from.app.clone(), parent: Metadata::default(), sent: Arc::default() })
+        let parent = Metadata::default();
+        let base = parent.id();
+        Ok(Self { app: from.app.clone(), parent, base, sent: Arc::default() })
     }
 
     fn bind(ready: &Self, call: &Call) -> Self {
-        Self { app: ready.app.clone(), parent: call.metadata().clone(), sent: Arc::default() }
+        let parent = call.metadata().clone();
+        Self { app: ready.app.clone(), parent, base: call.base_id(), sent: Arc::default() }
     }
 }
 

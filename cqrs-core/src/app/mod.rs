@@ -1,15 +1,19 @@
 //! The app: all handlers of a service behind one value that sends, asks and dispatches.
 
 mod builder;
+mod catch_up;
 mod dispatch;
 mod mediator;
+mod requests;
 mod sending;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::error::{Error, ErrorKind};
-use crate::handler::Registry;
+use crate::handler::{AppService, ErasedEventHandler, Registry};
+use crate::manifest::Manifest;
 use crate::message::request::{Command, Query, Request, RequestKind};
 use crate::port::store::Store;
 
@@ -45,10 +49,19 @@ pub use sending::Sending;
 pub struct App(Arc<Inner>);
 
 pub(crate) struct Inner {
-    registry: Registry,
+    registry: Arc<Registry>,
+    event_handlers: EventHandlers,
+    /// The handlers inside the layers around all of them.
+    service: AppService,
+    /// Whether there are such layers. Without them a typed request takes the short way.
+    layered: bool,
     store: Option<Arc<dyn Store>>,
     max_body: usize,
+    manifest: Manifest,
 }
+
+/// Handlers of events, by name.
+type EventHandlers = BTreeMap<&'static str, Box<dyn ErasedEventHandler>>;
 
 /// The app as its own handlers know it: weak, or the app would own itself.
 pub(crate) type Handle = Arc<OnceLock<Weak<Inner>>>;
@@ -81,15 +94,16 @@ impl App {
         self.0.store.as_ref()
     }
 
-    /// Names of all requests that have a handler, sorted.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.0.registry.names()
+    /// What the app is made of.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
     }
 }
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("names", &self.names()).finish()
+        let names = self.0.manifest.requests.iter().map(|request| request.name);
+        f.debug_tuple("App").field(&names.collect::<Vec<_>>()).finish()
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::app::{Inner, no_handler};
 use crate::error::Failure;
-use crate::handler::Answer;
+use crate::handler::{Answer, AnyAnswer, AnyRequest, BoxFuture};
 use crate::message::envelope::Envelope;
 use crate::message::metadata::Metadata;
 use crate::message::request::Request;
@@ -23,7 +23,9 @@ pub struct Sending<'a, R: Request> {
 
 enum State<'a, R: Request> {
     New(Option<Envelope<R>>),
-    Handled(Pin<Box<dyn Future<Output = Answer<R>> + Send + 'a>>),
+    Handled(BoxFuture<'a, Answer<R>>),
+    /// Through the layers of the app.
+    Layered(BoxFuture<'static, AnyAnswer>),
 }
 
 /// Nothing in it is pinned in place: the handler's future is boxed.
@@ -51,17 +53,35 @@ impl<'a, R: Request> Sending<'a, R> {
     }
 
     fn poll_reply(&mut self, context: &mut Context<'_>) -> Poll<Answer<R>> {
-        if let State::New(envelope) = &mut self.state {
-            let handler = self.app.registry.get::<R>();
-            let Some((envelope, handler)) = envelope.take().zip(handler) else {
-                return Poll::Ready(Err(Failure::Failed(no_handler::<R>())));
-            };
-            self.state = State::Handled(handler.call(envelope));
+        loop {
+            match &mut self.state {
+                State::Handled(handling) => return handling.as_mut().poll(context),
+                State::Layered(handling) => {
+                    return handling.as_mut().poll(context).map(typed::<R>);
+                }
+                State::New(envelope) => {
+                    let Some(handler) = self.app.registry.get::<R>() else {
+                        return Poll::Ready(Err(Failure::Failed(no_handler::<R>())));
+                    };
+                    // It is there: this state is left at once.
+                    let Some(envelope) = envelope.take() else { return Poll::Pending };
+                    self.state = if self.app.layered {
+                        State::Layered(self.app.service.run(AnyRequest::typed(envelope)))
+                    } else {
+                        State::Handled(handler.call(envelope))
+                    };
+                }
+            }
         }
-        match &mut self.state {
-            State::Handled(handling) => handling.as_mut().poll(context),
-            State::New(_) => Poll::Pending,
-        }
+    }
+}
+
+/// What came through the layers, with its types.
+fn typed<R: Request>(answer: AnyAnswer) -> Answer<R> {
+    match answer {
+        Ok(reply) => reply.into_typed::<R>().map_err(Failure::Failed),
+        Err(Failure::Rejected(rejection)) => Err(rejection.into_typed::<R>()),
+        Err(Failure::Failed(error)) => Err(Failure::Failed(error)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 
 /// The domain said no.
 ///
@@ -28,6 +28,14 @@ use crate::error::{Error, Result};
 pub trait Rejection: std::error::Error + Send + Sync + 'static {
     /// Stable, for machines: `learning.course_not_published`.
     fn code(&self) -> &'static str;
+
+    /// All codes that [`code`](Self::code) may give, for the manifest; empty: they are not known.
+    fn codes() -> &'static [&'static str]
+    where
+        Self: Sized,
+    {
+        &[]
+    }
 
     /// The field of the request that is to blame, where there is one.
     fn field(&self) -> Option<&str> {
@@ -147,6 +155,34 @@ impl<E: Rejection> From<E> for Failure<E> {
 impl<E: Rejection> From<Error> for Failure<E> {
     fn from(error: Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+/// What a layer of tower hands over: what was inside comes back with its type, tower's own errors get
+/// a kind, the rest is [`ErrorKind::Internal`].
+impl<E: Rejection> From<BoxError> for Failure<E> {
+    fn from(error: BoxError) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(failure) => return *failure,
+            Err(error) => error,
+        };
+        let error = match error.downcast::<E>() {
+            Ok(rejection) => return Self::Rejected(*rejection),
+            Err(error) => error,
+        };
+        Self::Failed(match error.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(error) if error.is::<tower::timeout::error::Elapsed>() => {
+                Error::new(ErrorKind::DeadlineExceeded, "the time for the answer has run out")
+            }
+            Err(error) if error.is::<tower::load_shed::error::Overloaded>() => {
+                Error::new(ErrorKind::Overloaded, "too much is going on: try again later")
+            }
+            Err(error) => {
+                let context = format!("a layer or a handler failed: {error}");
+                Error::new(ErrorKind::Internal, context).with_source(error)
+            }
+        })
     }
 }
 

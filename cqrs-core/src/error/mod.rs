@@ -118,8 +118,30 @@ pub enum ErrorKind {
         /// The newest version this code knows.
         known: u32,
     },
+    /// A handler of events failed at one. Nothing after it was handled. The source tells why.
+    EventNotHandled {
+        /// Name of the handler.
+        handler: String,
+        /// The recorded name of the event's type.
+        event_type: String,
+        /// Position of the event in the log.
+        position: u64,
+        /// Whether another attempt will fail as well, as far as the handler knows.
+        fatal: bool,
+    },
     /// A handler panicked. The process and the other handlers go on.
     Panicked,
+    /// The deadline passed before the answer came. What was asked for may still take effect.
+    DeadlineExceeded,
+    /// Too much is going on; this was not begun. Try again later.
+    Overloaded,
+    /// The same command, under the same idempotency key, is being handled right now. Try again later
+    /// for its answer.
+    InFlight,
+    /// Who asks is not known.
+    Unauthenticated,
+    /// Who asks may not do this.
+    Forbidden,
     /// The app cannot be built. All its problems at once.
     Build(Vec<Problem>),
     /// None of the above: a bug, a full disk, a damaged file. The source tells.
@@ -157,10 +179,31 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Conflict(_))
     }
 
-    /// Whether the same call may succeed later as it is: the store was busy or out of reach, or the
-    /// outcome of the commit is not known.
+    /// Whether the same call may succeed later as it is: the store or the service was busy or out of
+    /// reach, or the outcome of the commit is not known.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
+        use ErrorKind::{InFlight, OutcomeUnknown, Overloaded, Unavailable};
+        matches!(self.0.kind, Unavailable | OutcomeUnknown | Overloaded | InFlight)
+    }
+
+    /// Whether the caller is to blame, and the same call will fail again.
+    pub(crate) fn is_of_the_caller(&self) -> bool {
+        use ErrorKind::{
+            BeyondHead, Decode, Forbidden, IdReused, Invalid, OtherLog, TooLarge, Unauthenticated,
+            UnknownName,
+        };
+        matches!(
+            self.0.kind,
+            Decode { .. }
+                | Invalid { .. }
+                | TooLarge { .. }
+                | IdReused { .. }
+                | BeyondHead { .. }
+                | OtherLog { .. }
+                | UnknownName
+                | Unauthenticated
+                | Forbidden
+        )
     }
 
     /// An [`ErrorKind::Invalid`] that names the field. See [`Request`](crate::Request) for an example.

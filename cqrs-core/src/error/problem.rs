@@ -36,6 +36,12 @@ pub enum Problem {
         /// The name.
         name: &'static str,
     },
+    /// Two handlers of events have one name.
+    #[error("two handlers of events are called `{name}`: each has a checkpoint under its name")]
+    DuplicateEventHandler {
+        /// The name.
+        name: &'static str,
+    },
     /// Two entries of an event's list of types share a name.
     #[error("the event type `{event_type}` is listed more than once")]
     DuplicateEventType {
@@ -63,5 +69,27 @@ pub enum Problem {
         event_type: &'static str,
         /// The version it starts from.
         from: u16,
+    },
+    /// Two requests of different types have one name.
+    #[error("`{name}` is the name of two requests, `{}` and `{}`", types[0], types[1])]
+    DuplicateName {
+        /// The name.
+        name: &'static str,
+        /// The types.
+        types: [&'static str; 2],
+    },
+    /// A request is to be called from outside, and cannot be.
+    #[error("`{request}` cannot be called from outside: {why}")]
+    NotExposable {
+        /// Name of the request.
+        request: &'static str,
+        /// What stands against it.
+        why: &'static str,
+    },
+    /// Nothing announces itself where it was looked for.
+    #[error("nothing is discovered in {module}: name the crate in `link!`, or mend the path")]
+    NothingDiscovered {
+        /// The module.
+        module: &'static str,
     },
 }

@@ -3,42 +3,94 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use crate::error::{Error, ErrorKind, Failure};
+use pin_project_lite::pin_project;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::handler::any::{AnyAnswer, AnyRequest};
 use crate::handler::{Answer, Handler};
 use crate::message::envelope::Envelope;
 use crate::message::request::Request;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// A handler of `R`, called in one of three ways; each makes one box.
 pub(crate) trait Erased<R: Request>: Send + Sync {
     fn call(&self, request: Envelope<R>) -> BoxFuture<'_, Answer<R>>;
+
+    fn call_owned(self: Arc<Self>, request: Envelope<R>) -> BoxFuture<'static, Answer<R>>;
+
+    fn call_any(self: Arc<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer>;
 }
 
-pub(crate) struct Guarded<H>(pub(crate) H);
+pin_project! {
+    /// A future whose panic is an error (P12). Nothing is moved into it later: what it guards is made
+    /// in the box that it stands in.
+    pub(crate) struct Guarded<F> {
+        name: &'static str,
+        #[pin]
+        handling: F,
+    }
+}
 
-impl<R: Request, H: Handler<R>> Erased<R> for Guarded<H> {
+impl<F> Guarded<F> {
+    pub(crate) fn new(name: &'static str, handling: F) -> Self {
+        Self { name, handling }
+    }
+}
+
+impl<F, T, E> Future for Guarded<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: From<Error>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let guarded = self.project();
+        match catch_unwind(AssertUnwindSafe(|| guarded.handling.poll(context))) {
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(Err(panicked(guarded.name, &*panic).into())),
+        }
+    }
+}
+
+/// A handler of the user's.
+pub(crate) struct Plain<H>(pub(crate) H);
+
+/// What is checked of every request before its handler sees it.
+fn check<R: Request, H: Handler<R>>(request: &Envelope<R>) -> Result<()> {
+    request.message.validate()?;
+    if !H::ANSWERS_REPEATS && request.metadata.inbox().is_some() {
+        return Err(no_inbox(R::NAME));
+    }
+    Ok(())
+}
+
+impl<R: Request, H: Handler<R>> Erased<R> for Plain<H> {
     fn call(&self, request: Envelope<R>) -> BoxFuture<'_, Answer<R>> {
-        // The handler's future is pinned where it is made: moving it into a combinator that catches
-        // panics would copy it twice.
-        Box::pin(async move {
-            let mut handling = pin!(async move {
-                request.message.validate()?;
-                if !H::ANSWERS_REPEATS && request.metadata.inbox().is_some() {
-                    return Err(Failure::Failed(no_inbox(R::NAME)));
-                }
-                self.0.handle(request).await
-            });
-            std::future::poll_fn(move |context| {
-                match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context))) {
-                    Ok(poll) => poll,
-                    Err(panic) => Poll::Ready(Err(panicked(R::NAME, &*panic))),
-                }
-            })
-            .await
-        })
+        Box::pin(Guarded::new(R::NAME, async move {
+            check::<R, H>(&request)?;
+            self.0.handle(request).await
+        }))
+    }
+
+    fn call_owned(self: Arc<Self>, request: Envelope<R>) -> BoxFuture<'static, Answer<R>> {
+        Box::pin(Guarded::new(R::NAME, async move {
+            check::<R, H>(&request)?;
+            self.0.handle(request).await
+        }))
+    }
+
+    fn call_any(self: Arc<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer> {
+        Box::pin(Guarded::new(R::NAME, async move {
+            let (envelope, form) = request.open::<R>()?;
+            check::<R, H>(&envelope)?;
+            form.close::<R>(self.0.handle(envelope).await)
+        }))
     }
 }
 
@@ -49,9 +101,9 @@ fn no_inbox(name: &str) -> Error {
 }
 
 #[cold]
-fn panicked<E>(name: &str, panic: &(dyn Any + Send)) -> Failure<E> {
+pub(crate) fn panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let context = format!("the handler of `{name}` panicked: {}", text.unwrap_or("(no text)"));
-    Failure::Failed(Error::new(ErrorKind::Panicked, context))
+    Error::new(ErrorKind::Panicked, context)
 }

@@ -45,11 +45,11 @@ impl<R: Request, H: Handler<R>> IntoHandler<R, IsHandler> for H {
 trait Invoke<R: Request>: Send + Sync + 'static {
     const COMMITS: bool;
 
-    fn invoke(
-        &self,
-        request: R,
-        call: &Call,
-    ) -> impl Future<Output = Result<R::Output, Failure<R::Error>>> + Send;
+    type Error: Into<Failure<R::Error>>;
+    type Future: Future<Output = Result<R::Output, Self::Error>> + Send;
+
+    /// Binds the parameters, and begins. Not an async function: the future does not hold the call.
+    fn invoke(&self, request: R, call: &Call) -> Self::Future;
 }
 
 struct Function<F, Parameters, Ready> {
@@ -72,14 +72,16 @@ impl<R: Request, I: Invoke<R>> Handler<R> for FunctionHandler<I> {
     async fn handle(&self, request: Envelope<R>) -> Answer<R> {
         let Envelope { metadata, message } = request;
         if !I::COMMITS && metadata.inbox().is_none() {
-            let output = self.invoke.invoke(message, &Call::of::<R>(metadata)).await?;
+            let invoked = self.invoke.invoke(message, &Call::of::<R>(metadata));
+            let output = invoked.await.map_err(Into::into)?;
             return Ok(Reply { output, position: None });
         }
         let Some(store) = &self.store else {
             let context = format!("`{}` is to be applied once, and there is no store", R::NAME);
             return Err(Error::new(ErrorKind::Unsupported { part: "inbox" }, context).into());
         };
-        self.handle_and_commit(store, &metadata, message).await
+        // In a box of its own: the many states of a commit would make every call's box larger.
+        Box::pin(self.handle_and_commit(store, &metadata, message)).await
     }
 }
 
@@ -104,7 +106,7 @@ impl<I> FunctionHandler<I> {
         loop {
             let again = message.again();
             let call = Call::of::<R>(metadata.clone());
-            let output = match self.invoke.invoke(message, &call).await {
+            let output = match self.invoke.invoke(message, &call).await.map_err(Into::into) {
                 Ok(output) => output,
                 Err(Failure::Rejected(rejection)) => {
                     // A twin may have succeeded meanwhile, and its effect be the reason.
@@ -182,14 +184,13 @@ macro_rules! functions {
         {
             const COMMITS: bool = false $(|| $T::COMMITS)*;
 
+            type Error = X;
+            type Future = Fut;
+
             #[allow(unused_variables, reason = "a function of the request alone has no parameters")]
-            async fn invoke(
-                &self,
-                request: R,
-                call: &Call,
-            ) -> Result<R::Output, Failure<R::Error>> {
+            fn invoke(&self, request: R, call: &Call) -> Fut {
                 let ($($t,)*) = &self.ready;
-                (self.function)(request, $($T::bind($t, call),)*).await.map_err(Into::into)
+                (self.function)(request, $($T::bind($t, call),)*)
             }
         }
     )* };

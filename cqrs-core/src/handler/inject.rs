@@ -11,6 +11,7 @@ use crate::documents::Documents;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::entity::Entity;
 use crate::error::{Problem, Result};
+use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::request::Request;
 use crate::port::clock::{Clock, SystemClock};
@@ -115,13 +116,28 @@ impl fmt::Debug for Resources {
 #[derive(Debug)]
 pub struct Call {
     name: &'static str,
+    /// Whether it is an event that is handled; a request otherwise.
+    event: bool,
     metadata: Metadata,
     work: OnceLock<Work>,
 }
 
 impl Call {
     pub(crate) fn of<R: Request>(metadata: Metadata) -> Self {
-        Self { name: R::NAME, metadata, work: OnceLock::new() }
+        Self { name: R::NAME, event: false, metadata, work: OnceLock::new() }
+    }
+
+    /// `name`: the handler's. Several may handle one event.
+    pub(crate) fn of_event(name: &'static str, metadata: Metadata) -> Self {
+        Self { name, event: true, metadata, work: OnceLock::new() }
+    }
+
+    /// What the ids of everything are derived from that this call makes.
+    pub(crate) fn base_id(&self) -> MessageId {
+        match self.event {
+            false => self.metadata.base_id(self.name),
+            true => self.metadata.id().derived(self.name, 0),
+        }
     }
 
     /// Metadata of the request.
@@ -131,7 +147,8 @@ impl Call {
 
     pub(crate) fn work(&self, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> &Work {
         self.work.get_or_init(|| {
-            Work::of_call(store.clone(), clock.clone(), self.metadata.clone(), self.name)
+            let base = self.base_id();
+            Work::of_call(store.clone(), clock.clone(), self.metadata.clone(), base)
         })
     }
 

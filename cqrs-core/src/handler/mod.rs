@@ -1,9 +1,12 @@
 //! Handlers: typed async functions of a request, and how their parameters are found.
 
+pub(crate) mod any;
 mod erased;
+mod event;
 mod function;
 mod inject;
 mod registry;
+mod service;
 
 use std::future::Future;
 
@@ -11,9 +14,14 @@ use crate::error::{Failure, Result};
 use crate::message::envelope::{Envelope, Reply};
 use crate::message::request::Request;
 
+pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest};
+pub(crate) use erased::BoxFuture;
+pub(crate) use event::ErasedEventHandler;
+pub use event::{HandlerError, IntoEventHandler};
 pub use function::IntoHandler;
 pub use inject::{Call, Inject, Res, Resources};
 pub(crate) use registry::Registry;
+pub use service::{AppLayer, AppService, HandlerService, RequestLayer};
 
 /// What a handler of `R` returns. See [`Handler`] for an example.
 pub type Answer<R> = Result<Reply<<R as Request>::Output>, Failure<<R as Request>::Error>>;

@@ -1,20 +1,17 @@
 //! Handlers by the type of their request, and by its name.
 
-use std::any::{Any, TypeId};
+use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::app::{RawAnswer, RawRejection, RawReply};
-use crate::error::{Error, ErrorKind, Failure, Rejection};
-use crate::handler::erased::{BoxFuture, Erased, Guarded};
+use crate::handler::any::{AnyAnswer, AnyRequest};
+use crate::handler::erased::{BoxFuture, Erased, Plain};
+use crate::handler::service::{HandlerService, RequestLayer};
 use crate::handler::{Answer, Handler};
+use crate::manifest::RequestManifest;
 use crate::message::envelope::Envelope;
-use crate::message::metadata::Metadata;
 use crate::message::request::{Request, RequestKind, Visibility};
-use crate::message::wire::FieldError;
 
 #[derive(Default)]
 pub(crate) struct Registry {
@@ -23,10 +20,25 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn insert<R: Request>(&mut self, handler: impl Handler<R>) {
-        let entry = Arc::new(Entry { handler: Box::new(Guarded(handler)) });
+    pub(crate) fn insert<R: Request, H: Handler<R>>(&mut self, handler: H) {
+        let handler = Arc::new(Plain(handler));
+        self.put(Entry::<R> { handler, handled_by: type_name::<H>(), layers: Vec::new() });
+    }
+
+    fn put<R: Request>(&mut self, entry: Entry<R>) {
+        let entry = Arc::new(entry);
         self.named.insert(R::NAME, entry.clone());
         self.typed.insert(TypeId::of::<R>(), Box::new(entry));
+    }
+
+    /// Puts a layer around the handler of a request. `false`: it has none.
+    pub(crate) fn wrap<R: Request, L: RequestLayer<R>>(&mut self, layer: L) -> bool {
+        let Some(entry) = self.get::<R>() else { return false };
+        let inner = HandlerService::new(entry.handler.clone());
+        let layers = [&entry.layers[..], &[type_name::<L>()]].concat();
+        let handled_by = entry.handled_by;
+        self.put(Entry { handler: layer.wrap(inner).into_inner(), handled_by, layers });
+        true
     }
 
     pub(crate) fn get<R: Request>(&self) -> Option<&Arc<Entry<R>>> {
@@ -37,15 +49,19 @@ impl Registry {
         self.named.get(name)
     }
 
-    pub(crate) fn names(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.named.keys().copied().collect();
-        names.sort_unstable();
-        names
+    /// All of them, by name.
+    pub(crate) fn describe(&self) -> Vec<RequestManifest> {
+        let mut all: Vec<_> = self.named.values().map(|entry| entry.describe()).collect();
+        all.sort_unstable_by_key(|request| request.name);
+        all
     }
 }
 
 pub(crate) struct Entry<R: Request> {
-    handler: Box<dyn Erased<R>>,
+    handler: Arc<dyn Erased<R>>,
+    handled_by: &'static str,
+    /// From the inside out.
+    layers: Vec<&'static str>,
 }
 
 impl<R: Request> Entry<R> {
@@ -54,21 +70,24 @@ impl<R: Request> Entry<R> {
     }
 }
 
-/// A handler called by the name of its request, from bytes.
+/// A handler called by the name of its request.
 pub(crate) trait Named: Send + Sync {
+    fn name(&self) -> &'static str;
+
     fn kind(&self) -> RequestKind;
 
     fn visibility(&self) -> Visibility;
 
-    fn call_raw(
-        &self,
-        version: Option<u16>,
-        metadata: Metadata,
-        body: Bytes,
-    ) -> BoxFuture<'_, RawAnswer>;
+    fn describe(&self) -> RequestManifest;
+
+    fn call_any(&self, request: AnyRequest) -> BoxFuture<'static, AnyAnswer>;
 }
 
 impl<R: Request> Named for Entry<R> {
+    fn name(&self) -> &'static str {
+        R::NAME
+    }
+
     fn kind(&self) -> RequestKind {
         R::KIND
     }
@@ -77,64 +96,13 @@ impl<R: Request> Named for Entry<R> {
         R::VISIBILITY
     }
 
-    fn call_raw(
-        &self,
-        version: Option<u16>,
-        metadata: Metadata,
-        body: Bytes,
-    ) -> BoxFuture<'_, RawAnswer> {
-        Box::pin(async move {
-            let Some(wire) = R::wire() else {
-                let context = format!("no request {:?} can be called from outside", R::NAME);
-                return Err(Error::new(ErrorKind::UnknownName, context).into());
-            };
-            let version = version.unwrap_or(R::VERSION);
-            if version != R::VERSION {
-                let current = R::VERSION;
-                let context =
-                    format!("`{}` is at version {current}, not at version {version}", R::NAME);
-                return Err(decode_error::<R>(Some("version"), context).into());
-            }
-            let message = (wire.request.decode)(&body).map_err(|cause| {
-                let field = cause.downcast_ref::<FieldError>().and_then(FieldError::field);
-                let field = field.map(str::to_owned);
-                // It may quote the body, which comes from outside: escaped, and cut.
-                let reason = cause.to_string();
-                let reason: String = reason.escape_debug().take(300).collect();
-                let context = format!("the body is no `{}`: {reason}", R::NAME);
-                decode_error::<R>(field.as_deref(), context).with_source(cause)
-            })?;
-            match self.call(Envelope { metadata, message }).await {
-                Ok(reply) => {
-                    let body = (wire.output.encode)(&reply.output).map_err(|cause| {
-                        let context = format!("the answer of `{}`: {cause}", R::NAME);
-                        Error::new(ErrorKind::Internal, context).with_source(cause)
-                    })?;
-                    let content_type = wire.content_type;
-                    Ok(RawReply { position: reply.position, content_type, body })
-                }
-                Err(Failure::Failed(error)) => Err(Failure::Failed(error)),
-                Err(Failure::Rejected(rejection)) => {
-                    let body = (wire.rejection.encode)(&rejection).map_err(|cause| {
-                        let context = format!("the rejection of `{}`: {cause}", R::NAME);
-                        Error::new(ErrorKind::Internal, context).with_source(cause)
-                    })?;
-                    Err(Failure::Rejected(RawRejection {
-                        code: rejection.code(),
-                        field: rejection.field().map(str::to_owned),
-                        detail: rejection.to_string(),
-                        content_type: wire.content_type,
-                        body,
-                    }))
-                }
-            }
-        })
+    fn describe(&self) -> RequestManifest {
+        RequestManifest::of::<R>(self.handled_by, &self.layers)
     }
-}
 
-fn decode_error<R: Request>(field: Option<&str>, context: String) -> Error {
-    let field = field.map(str::to_owned);
-    Error::new(ErrorKind::Decode { message: R::NAME.to_owned(), field }, context)
+    fn call_any(&self, request: AnyRequest) -> BoxFuture<'static, AnyAnswer> {
+        self.handler.clone().call_any(request)
+    }
 }
 
 /// Type ids are hashes already.

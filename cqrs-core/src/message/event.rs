@@ -102,6 +102,12 @@ pub trait Event: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
         }
     }
 
+    /// JSON Schema of the body of one of the types, for the manifest; `None`: there is none. With the
+    /// feature `schema`, the function `event_schema` makes it.
+    fn schema(_event_type: &EventType) -> Option<serde_json::Value> {
+        None
+    }
+
     /// Marks to find this event by, across streams: `student:17`. They are what
     /// [`Guard::NoneMatching`](crate::Guard::NoneMatching) and [`Filter`](crate::Filter) look for.
     fn tags(&self) -> Vec<String> {

@@ -54,6 +54,11 @@ pub trait EventSet: Sized + Send + Sync + 'static {
     /// What is wrong with the types and their upcasters; reported when the app is built.
     fn problems() -> Vec<Problem>;
 
+    /// JSON Schema of the body of the type with this name, for the manifest; `None`: there is none.
+    fn schema(_event_type: &str) -> Option<serde_json::Value> {
+        None
+    }
+
     /// Decodes one of them, lifting older versions. `None`: not one of these types.
     ///
     /// # Errors
@@ -69,6 +74,10 @@ impl<E: Event> EventSet for E {
 
     fn problems() -> Vec<Problem> {
         upcast::problems(E::TYPES, E::UPCASTERS)
+    }
+
+    fn schema(event_type: &str) -> Option<serde_json::Value> {
+        E::schema(E::TYPES.iter().find(|t| t.name == event_type)?)
     }
 
     fn from_raw(raw: Raw<'_>) -> Option<Result<Self, BoxError>> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::BoxError;
 use crate::message::fingerprint::Fingerprinter;
 use crate::message::id::MessageId;
+use crate::message::local::{IdempotencyKey, Locals};
 use crate::message::timestamp::Timestamp;
 
 /// What is known about a message, beside what it says.
@@ -55,6 +56,9 @@ struct More {
     /// Never recorded: whose inbox the commit of this request marks.
     #[serde(skip)]
     inbox: Option<Box<str>>,
+    /// Never recorded, and no part of what the message says.
+    #[serde(skip)]
+    local: Locals,
 }
 
 impl Metadata {
@@ -121,9 +125,22 @@ impl Metadata {
         extensions.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// A value that travels with the message inside the process: see
+    /// [`with_local`](Self::with_local).
+    pub fn local<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.more.as_ref()?.local.get()
+    }
+
     /// Whose inbox the commit of this request marks, so that its repeat is answered from there.
     pub fn inbox(&self) -> Option<&str> {
         self.more.as_ref()?.inbox.as_deref()
+    }
+
+    /// Sets [`id`](Self::id).
+    #[must_use]
+    pub fn with_id(mut self, id: MessageId) -> Self {
+        self.id = OnceLock::from(id);
+        self
     }
 
     /// Sets [`correlation`](Self::correlation).
@@ -189,6 +206,23 @@ impl Metadata {
         self
     }
 
+    /// Adds a value for layers and handlers: who was authenticated with which roles, say. One of
+    /// each type. It is never recorded; what the handler sends on has it too.
+    ///
+    /// ```
+    /// use cqrs_core::Metadata;
+    ///
+    /// struct Roles(Vec<String>);
+    ///
+    /// let metadata = Metadata::default().with_local(Roles(vec!["tutor".into()]));
+    /// assert_eq!(metadata.local::<Roles>().unwrap().0, ["tutor"]);
+    /// ```
+    #[must_use]
+    pub fn with_local<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.more_mut().local.insert(value);
+        self
+    }
+
     /// Sets [`inbox`](Self::inbox): the command is applied once for this consumer and id, and its
     /// repeat answers as the first did. The command needs a [`wire`](crate::Request::wire) form.
     ///
@@ -239,6 +273,7 @@ impl Metadata {
         more.correlation_id.get_or_insert_with(|| cause.to_string().into());
         more.causation_id = Some(cause);
         more.inbox = None;
+        more.local.remove::<IdempotencyKey>();
         effect
     }
 
@@ -255,7 +290,9 @@ impl Metadata {
     #[must_use]
     pub(crate) fn for_events(&self) -> Self {
         let mut cause = self.effect(self.id());
-        cause.more_mut().deadline = None;
+        let more = cause.more_mut();
+        more.deadline = None;
+        more.local.clear();
         cause
     }
 
@@ -315,6 +352,7 @@ impl Metadata {
                 extensions,
                 tenant,
                 inbox: _,
+                local: _,
             } = more;
             for text in [correlation_id, traceparent, actor, partition_key, tenant] {
                 f.option(text.as_deref(), Fingerprinter::text);
@@ -402,6 +440,7 @@ mod tests {
                 extensions,
                 tenant: text(4),
                 inbox: None,
+                local: Locals::default(),
             };
             Metadata { id: OnceLock::from(uuid(id)), more: Some(Arc::new(more)) }
         }

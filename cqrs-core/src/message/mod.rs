@@ -6,6 +6,7 @@ pub(crate) mod event;
 pub(crate) mod event_set;
 pub(crate) mod fingerprint;
 pub(crate) mod id;
+pub(crate) mod local;
 pub(crate) mod metadata;
 pub(crate) mod payload;
 pub(crate) mod request;

@@ -1,10 +1,13 @@
 //! Requests: commands and queries, with their answers typed.
 
+use serde::Serialize;
+
 use crate::error::{Rejection, Result};
 use crate::message::wire::Wire;
 
 /// Whether a request changes something. See [`Request`] for an example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RequestKind {
     /// It may change state: its type also implements [`Command`].
     Command,
@@ -14,7 +17,8 @@ pub enum RequestKind {
 
 /// Who may call a request by its name. See [`Request::VISIBILITY`], and
 /// [`App::dispatch`](crate::App::dispatch) for an example of a call by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Visibility {
     /// Anybody who reaches the service.
     Public,

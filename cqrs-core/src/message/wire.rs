@@ -101,6 +101,20 @@ pub struct Wire<R: Request> {
     pub output: Codec<R::Output>,
     /// How it is refused.
     pub rejection: Codec<R::Error>,
+    /// JSON Schemas of the three, for the manifest. With the feature `schema`,
+    /// the method `with_schema` makes them.
+    pub schemas: Option<fn() -> Schemas>,
+}
+
+/// JSON Schemas of a request's wire form. See [`Manifest`](crate::Manifest).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Schemas {
+    /// Of the request.
+    pub request: serde_json::Value,
+    /// Of what it answers.
+    pub output: serde_json::Value,
+    /// Of how it is refused.
+    pub rejection: serde_json::Value,
 }
 
 impl<R> Wire<R>
@@ -116,6 +130,7 @@ where
             request: Codec::json(),
             output: Codec::json(),
             rejection: Codec::json(),
+            schemas: None,
         }
     }
 }

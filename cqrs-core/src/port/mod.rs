@@ -4,6 +4,7 @@ pub(crate) mod capabilities;
 pub(crate) mod check;
 pub(crate) mod clock;
 pub(crate) mod commit;
+pub(crate) mod delivery;
 mod digest;
 pub(crate) mod document;
 pub(crate) mod filter;

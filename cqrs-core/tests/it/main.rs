@@ -4,7 +4,10 @@
 mod app;
 mod bank;
 mod cache;
+mod events;
 mod fold;
+mod keys;
+mod layers;
 mod misuse;
 mod repeats;
 mod snapshots;

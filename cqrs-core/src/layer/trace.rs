@@ -1,0 +1,91 @@
+//! A span for every request, with its ids and its outcome.
+
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span};
+
+use crate::error::{Failure, Rejection};
+use crate::handler::{AnyAnswer, AnyRequest};
+use crate::layer::surround::{Inner, Surround, Surrounded, layer};
+use crate::message::request::RequestKind;
+
+/// Makes a `tracing` span around every request: `request` with the fields `name`, `kind`,
+/// `message_id`, `correlation_id`, `causation_id`, `tenant`, `actor`, `traceparent`, `outcome`
+/// (`answered`, `rejected`, `failed`), `code` (of the rejection), `position` and `error`. Never what
+/// the request or its answer says.
+///
+/// Failures of the machinery are events of level `ERROR`, or `WARN` where the caller may try again
+/// or is to blame; the rest is in the span.
+///
+/// See the [module](crate::layer) for an example.
+#[derive(Debug, Clone, Default)]
+pub struct Trace(());
+
+impl Trace {
+    /// Spans of level `INFO`.
+    pub fn new() -> Self {
+        Self(())
+    }
+}
+
+layer!(Trace);
+
+impl Surround for Trace {
+    async fn surround<S: Inner>(self, request: AnyRequest, inner: S) -> AnyAnswer {
+        let span = span(&request);
+        let answer = inner.run(request).instrument(span.clone()).await;
+        record(&span, &answer);
+        answer
+    }
+}
+
+fn span(request: &AnyRequest) -> Span {
+    let metadata = &request.metadata;
+    let kind = match request.kind() {
+        RequestKind::Command => "command",
+        RequestKind::Query => "query",
+    };
+    let span = tracing::info_span!(
+        "request",
+        name = request.name(),
+        kind,
+        message_id = Empty,
+        correlation_id = metadata.correlation(),
+        causation_id = metadata.causation().map(display),
+        tenant = metadata.tenant(),
+        actor = metadata.actor(),
+        traceparent = metadata.traceparent(),
+        outcome = Empty,
+        code = Empty,
+        position = Empty,
+        error = Empty,
+    );
+    // An id is made when it is asked for: not for a span that nobody looks at.
+    if !span.is_disabled() {
+        span.record("message_id", display(metadata.id()));
+    }
+    span
+}
+
+fn record(span: &Span, answer: &AnyAnswer) {
+    match answer {
+        Ok(reply) => {
+            span.record("outcome", "answered");
+            if let Some(position) = reply.position() {
+                span.record("position", position);
+            }
+        }
+        Err(Failure::Rejected(rejection)) => {
+            span.record("outcome", "rejected");
+            span.record("code", rejection.code());
+        }
+        Err(Failure::Failed(error)) => {
+            span.record("outcome", "failed");
+            span.record("error", display(error));
+            if error.is_retryable() || error.is_of_the_caller() {
+                tracing::warn!(parent: span, %error, "the request failed");
+            } else {
+                tracing::error!(parent: span, ?error, "the request failed");
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What an app is made of, as data: requests, events, handlers, layers.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::Rejection;
+use crate::message::event::EventType;
+use crate::message::event_set::EventSet;
+use crate::message::request::{Request, RequestKind, Visibility};
+use crate::message::wire::Schemas;
+
+/// What an app is made of: [`App::manifest`](crate::App::manifest). It serializes to JSON; everything
+/// in it is sorted by name.
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// # use cqrs_core::{App, Command, Never, Request, RequestKind};
+/// # struct Ping;
+/// # impl Request for Ping {
+/// #     const NAME: &'static str = "ping";
+/// #     const KIND: RequestKind = RequestKind::Command;
+/// #     type Output = ();
+/// #     type Error = Never;
+/// # }
+/// # impl Command for Ping {}
+/// # async fn ping(_: Ping) -> Result<(), Never> { Ok(()) }
+/// let app = App::builder().handler(ping).build().unwrap();
+/// let manifest = app.manifest();
+/// assert_eq!(manifest.requests[0].name, "ping");
+/// assert!(serde_json::to_string(&manifest).unwrap().contains(r#""kind":"command""#));
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Manifest {
+    /// Commands and queries that are handled.
+    pub requests: Vec<RequestManifest>,
+    /// Events that are written or read.
+    pub events: Vec<EventManifest>,
+    /// Handlers of events.
+    pub event_handlers: Vec<EventHandlerManifest>,
+    /// Layers around all requests, the outermost first.
+    pub layers: Vec<&'static str>,
+}
+
+/// A request, as [`Manifest`] shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RequestManifest {
+    /// [`Request::NAME`].
+    pub name: &'static str,
+    /// [`Request::KIND`].
+    pub kind: RequestKind,
+    /// [`Request::VERSION`].
+    pub version: u16,
+    /// [`Request::VISIBILITY`].
+    pub visibility: Visibility,
+    /// Media type of its wire form; `None`: it stays in the process.
+    pub content_type: Option<&'static str>,
+    /// Codes of the rejections that are known before they happen: [`Rejection::codes`].
+    pub rejections: &'static [&'static str],
+    /// JSON Schemas of its wire form, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schemas: Option<Schemas>,
+    /// Type of its handler.
+    pub handler: &'static str,
+    /// Layers around this request, the outermost first.
+    pub layers: Vec<&'static str>,
+}
+
+impl RequestManifest {
+    /// `layers`: from the inside out.
+    pub(crate) fn of<R: Request>(handler: &'static str, layers: &[&'static str]) -> Self {
+        let wire = R::wire();
+        Self {
+            name: R::NAME,
+            kind: R::KIND,
+            version: R::VERSION,
+            visibility: R::VISIBILITY,
+            content_type: wire.as_ref().map(|wire| wire.content_type),
+            rejections: R::Error::codes(),
+            schemas: wire.and_then(|wire| wire.schemas).map(|schemas| schemas()),
+            handler,
+            layers: layers.iter().rev().copied().collect(),
+        }
+    }
+}
+
+/// A type of event, as [`Manifest`] shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EventManifest {
+    /// [`EventType::name`].
+    pub name: &'static str,
+    /// [`EventType::version`]: that of what is written. Every earlier one is read.
+    pub version: u16,
+    /// JSON Schema of its body, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+}
+
+impl EventManifest {
+    pub(crate) fn all_of<S: EventSet>() -> impl Iterator<Item = Self> {
+        let manifest = |EventType { name, version, .. }| {
+            let schema = S::schema(name);
+            Self { name, version, schema }
+        };
+        S::types().into_iter().map(manifest)
+    }
+}
+
+/// A handler of events, as [`Manifest`] shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventHandlerManifest {
+    /// Its name.
+    pub name: &'static str,
+    /// Names of the types of events that it handles.
+    pub events: Vec<&'static str>,
+    /// Its type.
+    pub handler: &'static str,
+}
