@@ -362,7 +362,9 @@ impl Work {
     pub(crate) fn take(&self) -> Result<Commit> {
         let mut gathered = self.gathered()?;
         gathered.committed = true;
-        Ok(std::mem::take(&mut gathered.commit))
+        let mut commit = std::mem::take(&mut gathered.commit);
+        commit.leave_out_snapshots(&self.0.store.capabilities().limits);
+        Ok(commit)
     }
 
     pub(crate) async fn commit_marking(
@@ -371,6 +373,7 @@ impl Work {
     ) -> Result<Option<Committed>> {
         let mut commit = self.take()?;
         commit.inbox.extend(mark);
+        // Once more: the reply takes room, too.
         commit.leave_out_snapshots(&self.0.store.capabilities().limits);
         let Commit { guards, appends, documents, inbox, .. } = &commit;
         if guards.is_empty() && appends.is_empty() && documents.is_empty() && inbox.is_empty() {
