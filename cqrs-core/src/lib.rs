@@ -156,6 +156,8 @@
 mod app;
 mod at_hand;
 mod cache;
+#[doc(hidden)]
+pub mod check;
 mod discovery;
 mod documents;
 mod domain;

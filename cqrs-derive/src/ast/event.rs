@@ -1,0 +1,151 @@
+//! `#[event(..)]` at an enum's variants, or at a struct.
+
+use syn::{Attribute, Data, DeriveInput, Fields, Generics, Ident, LitInt, LitStr, Path, Token};
+
+use crate::ast::serde_name;
+use crate::attr::{Key, Keys, list, value};
+use crate::fault::Faults;
+use crate::valid::tag::{self, Tag, unraw};
+use crate::valid::upcast::{self, Upcast};
+use crate::valid::{name, shape};
+
+const KEYS: Keys = Keys {
+    attribute: "event",
+    keys: &[
+        Key::once("name", "name = \"learning.course_created\""),
+        Key::once("version", "version = 2"),
+        Key::once("upcast", "upcast(1 = path::of::function)"),
+        Key::repeated("tag", "tag = \"tutor:{tutor_id}\""),
+    ],
+};
+
+/// An event and all that its attributes say.
+pub(crate) struct Event<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) generics: &'a Generics,
+    pub(crate) types: Vec<Type<'a>>,
+}
+
+/// One type of event.
+pub(crate) struct Type<'a> {
+    /// The variant; `None`: the event is a struct.
+    pub(crate) variant: Option<&'a Ident>,
+    pub(crate) name: Option<LitStr>,
+    /// What serde calls it.
+    pub(crate) serde_name: String,
+    pub(crate) version: u16,
+    pub(crate) upcasts: Vec<Upcast>,
+    pub(crate) tags: Vec<Tag>,
+}
+
+impl<'a> Event<'a> {
+    /// Reads a type.
+    pub(crate) fn read(input: &'a DeriveInput, faults: &mut Faults) -> Self {
+        shape::not_generic(input, "an event", faults);
+        shape::not_union(input, "an event", faults);
+        let types = match &input.data {
+            Data::Struct(data) => {
+                shape::not_bare(&data.fields, faults);
+                let serde_name = unraw(&input.ident);
+                vec![Type::read(&input.attrs, &input.ident, &data.fields, serde_name, faults)]
+            }
+            Data::Enum(data) => {
+                for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("event")) {
+                    faults.at(attr, "each variant has an `#[event(..)]` of its own, the enum none");
+                }
+                if data.variants.is_empty() {
+                    faults.at(&input.ident, "an event has at least one variant");
+                }
+                let rules = serde_name::variants_renamed(&input.attrs, faults);
+                let variants = data.variants.iter().map(|variant| {
+                    let serde_name = serde_name::variant_name(variant, &rules, faults);
+                    let (attrs, ident) = (&variant.attrs, &variant.ident);
+                    let kind = Type::read(attrs, ident, &variant.fields, serde_name, faults);
+                    Type { variant: Some(ident), ..kind }
+                });
+                variants.collect()
+            }
+            Data::Union(_) => Vec::new(),
+        };
+        let event = Self { ident: &input.ident, generics: &input.generics, types };
+        event.check_distinct(faults);
+        event
+    }
+
+    fn check_distinct(&self, faults: &mut Faults) {
+        for (n, kind) in self.types.iter().enumerate() {
+            let earlier = &self.types[..n];
+            if let Some(name) = &kind.name
+                && earlier.iter().flat_map(|t| &t.name).any(|other| other.value() == name.value())
+            {
+                let message = format!("two variants are recorded as `{}`", name.value());
+                faults.at(name, message);
+            }
+            if let Some(variant) = kind.variant
+                && earlier.iter().any(|other| other.serde_name == kind.serde_name)
+            {
+                let message = format!("serde calls two variants `{}`", kind.serde_name);
+                faults.at(variant, message);
+            }
+        }
+    }
+}
+
+impl Type<'_> {
+    fn read(
+        attrs: &[Attribute],
+        ident: &Ident,
+        fields: &Fields,
+        serde_name: String,
+        faults: &mut Faults,
+    ) -> Self {
+        shape::recordable(fields, faults);
+        let (mut recorded, mut version, mut tags) = (None, None, Vec::new());
+        let (mut upcasts, mut named) = (Vec::new(), false);
+        // A fault in one of them would make the other look faulty.
+        let mut sound = true;
+        KEYS.read(attrs, faults, |key, input, faults| {
+            match key.to_string().as_str() {
+                "name" => {
+                    named = true;
+                    let literal = value(key, input)?;
+                    name::name(&literal, faults);
+                    recorded = Some(literal);
+                }
+                "version" => {
+                    sound = false;
+                    version = Some(value::<LitInt>(key, input)?);
+                    sound = true;
+                }
+                "upcast" => {
+                    sound = false;
+                    upcasts = list(key, input, read_upcasts)?;
+                    sound = true;
+                }
+                _ => tags.extend(tag::tag(&value(key, input)?, fields, faults)),
+            }
+            Ok(())
+        });
+        if !named {
+            let message = format!("`{ident}` has a name in the log: add `#[event({})]`", NAME);
+            faults.at(ident, message);
+        }
+        let version = match sound {
+            true => upcast::upcasters(ident, version.as_ref(), &mut upcasts, faults),
+            false => 1,
+        };
+        Self { variant: None, name: recorded, serde_name, version, upcasts, tags }
+    }
+}
+
+const NAME: &str = KEYS.keys[0].written;
+
+fn read_upcasts(input: syn::parse::ParseStream<'_>) -> syn::Result<Vec<Upcast>> {
+    let one = |input: syn::parse::ParseStream<'_>| {
+        let literal: LitInt = input.parse()?;
+        let from = literal.base10_parse()?;
+        input.parse::<Token![=]>()?;
+        Ok(Upcast { literal, from, lift: input.parse::<Path>()? })
+    };
+    Ok(input.parse_terminated(one, Token![,])?.into_iter().collect())
+}

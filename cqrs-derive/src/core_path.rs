@@ -1,0 +1,25 @@
+//! What the user's package calls `cqrs-core`.
+
+use proc_macro_crate::{FoundCrate, crate_name};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+
+/// The path of the crate, whatever name the package that uses the macro gave it.
+///
+/// A package that has it from elsewhere than from its manifest has it under its own name.
+pub(crate) fn core_path() -> TokenStream {
+    match crate_name("cqrs-core") {
+        Ok(FoundCrate::Name(name)) => {
+            let name = Ident::new(&name, Span::call_site());
+            quote!(::#name)
+        }
+        // `Itself`: an example in the docs of the crate, where `crate` is the example.
+        Ok(FoundCrate::Itself) | Err(_) => quote!(::cqrs_core),
+    }
+}
+
+/// The place of the user's token, with the names of the macro: errors point at the token, and lints
+/// know that a macro wrote the code.
+pub(crate) fn placed_at(token: Span) -> Span {
+    Span::call_site().located_at(token)
+}

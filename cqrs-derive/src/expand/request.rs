@@ -1,0 +1,74 @@
+//! `Request`, and `Command` or `Query`.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+
+use crate::ast::request::Request;
+use crate::core_path::{core_path, placed_at};
+use crate::expand::{check, given};
+
+/// Writes the implementations, and what the discovery finds.
+pub(crate) fn expand(request: &Request<'_>) -> TokenStream {
+    let core = core_path();
+    let Request { kind, ident, .. } = request;
+    let kind = Ident::new(kind.name(), placed_at(ident.span()));
+    let name = given(request.name.as_ref());
+    let (output, error) = answers(request, &core);
+    let version = (request.version != 1).then(|| {
+        let version = request.version;
+        quote!(const VERSION: u16 = #version;)
+    });
+    let visibility = request
+        .internal
+        .then(|| quote!(const VISIBILITY: #core::Visibility = #core::Visibility::Internal;));
+    let wire = (!request.local).then(|| wire(request, &core));
+    let validate = check::validate(request, &core);
+    let again = (!request.run_once).then(|| {
+        let copy = quote_spanned!(placed_at(ident.span())=> ::core::clone::Clone::clone(self));
+        quote! {
+            fn again(&self) -> ::core::option::Option<Self> {
+                ::core::option::Option::Some(#copy)
+            }
+        }
+    });
+    let discovered =
+        (!request.shared).then(|| quote!(#core::discovered!(|app| app.expects::<#ident>());));
+    quote! {
+        #[automatically_derived]
+        impl #core::Request for #ident {
+            const NAME: &'static str = #name;
+            const KIND: #core::RequestKind = #core::RequestKind::#kind;
+            #version
+            #visibility
+            type Output = #output;
+            type Error = #error;
+            #wire
+            #validate
+            #again
+        }
+
+        #[automatically_derived]
+        impl #core::#kind for #ident {}
+
+        #discovered
+    }
+}
+
+/// The types of the output and of the error.
+pub(crate) fn answers(request: &Request<'_>, core: &TokenStream) -> (TokenStream, TokenStream) {
+    let output = request.output.as_ref().map_or_else(|| quote!(()), ToTokens::to_token_stream);
+    let error = request.error.as_ref();
+    let error = error.map_or_else(|| quote!(#core::Never), ToTokens::to_token_stream);
+    (output, error)
+}
+
+fn wire(request: &Request<'_>, core: &TokenStream) -> TokenStream {
+    let schema = request.schema.then(|| quote!(.with_schema()));
+    // Where a type has no wire form the compiler names it, and points here.
+    let wire = quote_spanned!(placed_at(request.ident.span())=> #core::Wire::json());
+    quote! {
+        fn wire() -> ::core::option::Option<#core::Wire<Self>> {
+            ::core::option::Option::Some(#wire #schema)
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What the macros write, used as a service uses it.
+#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+
+mod aggregate;
+mod event;
+mod event_set;
+mod rejection;
+mod request;
