@@ -109,6 +109,9 @@
 //! [`Recorded::decode`]. [`Pages`] are a `Stream`: `next()` comes from
 //! [`futures_util::StreamExt`](https://docs.rs/futures-util).
 //!
+//! How an aggregate is stored is its own to say ([`Aggregate::storage`]): as its events, with
+//! snapshots of them, or as a document beside them. [`AppBuilder::cache`] keeps the hot ones in memory.
+//!
 //! A collection of entities is declared once at start-up, before the first write
 //! ([`Documents::declare`]).
 //!

@@ -111,8 +111,8 @@ pub enum At {
     /// As the store knew it at a time: the events recorded by then, by the store's clock.
     Recorded(Timestamp),
     /// As it was at a time: the events that had occurred by then, as their senders say
-    /// ([`Metadata::occurred_at`]), in the order of their versions. An event without such a time
-    /// occurred when it was recorded.
+    /// ([`Metadata::occurred_at`](crate::Metadata::occurred_at)), in the order of their versions. An
+    /// event without such a time occurred when it was recorded.
     Occurred(Timestamp),
 }
 

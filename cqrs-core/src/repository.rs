@@ -1,4 +1,4 @@
-//! Event-sourced aggregates of one kind: load, decide, commit, and again when another came first.
+//! Aggregates of one kind: load, decide, commit, and again when another came first.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -22,7 +22,7 @@ use crate::port::read::ReadStream;
 use crate::port::store::{Pages, Store};
 use crate::retry::ConflictRetry;
 
-/// The event-sourced aggregates of one kind in a store.
+/// The aggregates of one kind in a store, however they are [stored](crate::Storage).
 ///
 /// It is the handler of every command that `A` decides on (see
 /// [`AppBuilder::decides`](crate::AppBuilder::decides)), a parameter of function handlers, and of
@@ -148,12 +148,14 @@ impl<A: Aggregate> Repository<A> {
     ///
     /// # Errors
     /// [`Undecodable`](crate::ErrorKind::Undecodable) when one of its events cannot be read: with
-    /// stream, position and cause (P6). Or when the store cannot be read.
+    /// stream, position and cause (P6); of one that has a snapshot, one of those after it.
+    /// [`Decode`](crate::ErrorKind::Decode) when it is stored as a document that cannot be read. Or
+    /// when the store cannot be read.
     pub async fn load(&self, id: &A::Id) -> Result<Loaded<A>> {
         load::load(&self.store, load::stream_of::<A>(id, self.tenant.as_deref())).await
     }
 
-    /// An aggregate as it was.
+    /// An aggregate as it was, from its events.
     ///
     /// # Errors
     /// As [`load`](Self::load).

@@ -151,7 +151,8 @@ impl Work {
         &self.0.metadata
     }
 
-    /// An aggregate as it is now. What is recorded on it expects it to stay so until the commit.
+    /// An aggregate as it is now: read from the store, not from a
+    /// [cache](crate::AppBuilder::cache). What is recorded on it expects it to stay so until the commit.
     ///
     /// # Errors
     /// As [`Repository::load`](crate::Repository::load).

@@ -3,7 +3,8 @@
 use crate::domain::storage::Storage;
 use crate::message::event::Event;
 
-/// State that is made of its events, and decides on commands ([`Decide`](crate::Decide)).
+/// State that is made of its events, and decides on commands ([`Decide`](crate::Decide)). It may be
+/// stored with snapshots, or as a document ([`Storage`]).
 ///
 /// ```
 /// use cqrs_core::{Aggregate, Event, EventType};
