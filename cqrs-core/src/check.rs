@@ -7,9 +7,11 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppBuilder;
+use crate::domain::aggregate::Aggregate;
 use crate::domain::decide::Decide;
 use crate::error::{Failure, Rejection};
 use crate::handler::{HandlerError, Inject};
@@ -47,7 +49,7 @@ pub const fn query<Q: Query>() -> bool {
 }
 
 /// The first parameter of an event handler.
-pub const fn events<S: Events>() -> bool {
+pub const fn events<S: EventSet>() -> bool {
     true
 }
 
@@ -56,16 +58,42 @@ pub const fn parameter<T: Inject>() -> bool {
     true
 }
 
-/// A set of events.
+/// A type of a request's wire form.
+pub const fn travels<T: Travels>() -> bool {
+    true
+}
+
+/// What has a wire form.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an event",
-    label = "the first parameter of an event handler is what it handles, by value",
-    note = "derive `Event` for it, or `EventSet` for an enum of several events"
+    message = "`{Self}` has no wire form",
+    label = "derive `Serialize` and `Deserialize` for it",
+    note = "a request that stays in the process says `local`, and needs no wire form"
 )]
-pub trait Events {}
+pub trait Travels {}
 
 #[diagnostic::do_not_recommend]
-impl<S: EventSet> Events for S {}
+impl<T: Serialize + DeserializeOwned> Travels for T {}
+
+/// A request that can run again.
+pub const fn copied<T: Copied>() -> bool {
+    true
+}
+
+/// What can be copied.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be copied, to run again after a conflict",
+    label = "derive `Clone` for it",
+    note = "a request that need not run again says `run_once`"
+)]
+pub trait Copied {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone> Copied for T {}
+
+/// What an event is, beside what it says of itself.
+pub trait Recordable: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Recordable for T {}
 
 /// What a handler of `R` returns.
 pub const fn answer<R: Request, A: Answers<R>>() -> bool {
@@ -199,17 +227,17 @@ impl<F: Future + Send> Sent<F> for Check<true> {}
 
 /// Says what to write where an aggregate has no method `on`. An inherent method is taken before
 /// this one, which can never be called.
-pub trait NeedsOn {
+pub trait NeedsOn: Aggregate {
     /// Never called.
-    fn on<E>(&mut self, event: &E)
+    fn on(&mut self, event: &Self::Event)
     where
-        Self: TakesIn<E>;
+        Self: TakesIn<Self::Event>;
 }
 
-impl<A> NeedsOn for A {
-    fn on<E>(&mut self, _: &E)
+impl<A: Aggregate> NeedsOn for A {
+    fn on(&mut self, _: &Self::Event)
     where
-        Self: TakesIn<E>,
+        Self: TakesIn<Self::Event>,
     {
     }
 }

@@ -36,6 +36,8 @@ impl Key {
 pub(crate) struct Keys {
     /// Name of the attribute.
     pub(crate) attribute: &'static str,
+    /// How it is written, for people.
+    pub(crate) written: &'static str,
     /// What may stand in it.
     pub(crate) keys: &'static [Key],
 }
@@ -43,13 +45,15 @@ pub(crate) struct Keys {
 impl Keys {
     /// Reads all attributes of this name. `value` reads what follows a key; what it cannot parse is
     /// a fault of that key, and reading goes on with the next one.
+    ///
+    /// False: an attribute is no list of keys, so that nothing is known to be missing.
     pub(crate) fn read(
         &self,
         attrs: &[Attribute],
         faults: &mut Faults,
         mut value: impl FnMut(&Ident, ParseStream<'_>, &mut Faults) -> syn::Result<()>,
-    ) {
-        let mut seen = Vec::new();
+    ) -> bool {
+        let (mut seen, mut readable) = (Vec::new(), true);
         for attr in attrs.iter().filter(|attr| attr.path().is_ident(self.attribute)) {
             match &attr.meta {
                 Meta::Path(_) => {}
@@ -63,11 +67,12 @@ impl Keys {
                     }
                 }
                 Meta::NameValue(_) => {
-                    let name = self.attribute;
-                    faults.at(attr, format!("the keys stand in brackets: `#[{name}(..)]`"));
+                    readable = false;
+                    faults.at(attr, format!("write `{}`", self.written));
                 }
             }
         }
+        readable
     }
 
     /// Reads the arguments of an attribute macro.
@@ -110,15 +115,18 @@ impl Keys {
         value: &mut impl FnMut(&Ident, ParseStream<'_>, &mut Faults) -> syn::Result<()>,
     ) {
         let Ok(ident) = input.call(Ident::parse_any) else {
-            faults.push(input.error(format!("a key is expected here: {}", self.known())));
+            let message = match self.keys {
+                [] => format!("`{}` has no keys", self.written),
+                _ => format!("a key of `{}` is expected here: {}", self.written, self.known()),
+            };
+            faults.push(input.error(message));
             return skip(input);
         };
         let Some(key) = self.keys.iter().find(|key| ident == key.name) else {
-            let message = format!(
-                "`#[{}(..)]` has no key `{ident}`, it has {}",
-                self.attribute,
-                self.known()
-            );
+            let message = match self.keys {
+                [] => format!("`{}` has no keys", self.written),
+                _ => format!("`{}` has no key `{ident}`, it has {}", self.written, self.known()),
+            };
             faults.at(ident, message);
             return skip(input);
         };
@@ -140,7 +148,7 @@ impl Keys {
 
     fn known(&self) -> String {
         match self.keys {
-            [] => "none".to_owned(),
+            [] => String::new(),
             [one] => format!("`{}`", one.name),
             [first @ .., last] => {
                 let first: Vec<_> = first.iter().map(|key| format!("`{}`", key.name)).collect();
@@ -191,6 +199,11 @@ pub(crate) fn list<T>(
     }
     let content;
     parenthesized!(content in input);
-    let read = read(&content)?;
-    if content.is_empty() { Ok(read) } else { Err(content.error("more than is expected")) }
+    let read = match read(&content) {
+        Ok(_) if !content.is_empty() => Err(content.error("more than is expected")),
+        read => read,
+    };
+    // What is left would be a fault of its own.
+    let _ = content.parse::<TokenStream>();
+    read
 }

@@ -19,7 +19,8 @@ pub(crate) fn request(request: &Request<'_>) -> TokenStream {
     let core = core_path();
     let kind = Ident::new(request.kind.name(), request.ident.span());
     let (output, error) = answers(request, &core);
-    let owned = owned(request.generics);
+    let bound = quote!(::core::marker::Send + ::core::marker::Sync + 'static);
+    let owned = bounded(request.generics, &bound);
     let head = |of: TokenStream| head(&owned, &of, request.ident);
     let (request, marker) = (head(quote!(#core::Request)), head(quote!(#core::#kind)));
     quote! {
@@ -36,7 +37,8 @@ pub(crate) fn request(request: &Request<'_>) -> TokenStream {
 /// An event without types.
 pub(crate) fn event(event: &Event<'_>) -> TokenStream {
     let core = core_path();
-    let head = head(&owned(event.generics), &quote!(#core::Event), event.ident);
+    let generics = bounded(event.generics, &quote!(#core::check::Recordable));
+    let head = head(&generics, &quote!(#core::Event), event.ident);
     quote! {
         #head {
             const TYPES: &'static [#core::EventType] = &[];
@@ -48,7 +50,8 @@ pub(crate) fn event(event: &Event<'_>) -> TokenStream {
 /// A set without events.
 pub(crate) fn event_set(set: &EventSet<'_>) -> TokenStream {
     let core = core_path();
-    let head = head(&owned(set.generics), &quote!(#core::EventSet), set.ident);
+    let bound = quote!(::core::marker::Send + ::core::marker::Sync + 'static);
+    let head = head(&bounded(set.generics, &bound), &quote!(#core::EventSet), set.ident);
     quote! {
         #head {
             fn types() -> ::std::vec::Vec<#core::EventType> { ::core::unimplemented!() }
@@ -76,7 +79,10 @@ pub(crate) fn rejection(rejection: &Rejection<'_>) -> TokenStream {
 /// An aggregate that takes in nothing.
 pub(crate) fn aggregate(aggregate: &Aggregate<'_>) -> TokenStream {
     let core = core_path();
-    let head = head(&owned(aggregate.generics), &quote!(#core::Aggregate), aggregate.ident);
+    let bound =
+        quote!(::core::default::Default + ::core::marker::Send + ::core::marker::Sync + 'static);
+    let generics = bounded(aggregate.generics, &bound);
+    let head = head(&generics, &quote!(#core::Aggregate), aggregate.ident);
     let or =
         |key: Option<&syn::Type>, stub: TokenStream| key.map_or(stub, ToTokens::to_token_stream);
     let id = or(aggregate.id.as_ref(), quote!(::std::string::String));
@@ -91,12 +97,11 @@ pub(crate) fn aggregate(aggregate: &Aggregate<'_>) -> TokenStream {
     }
 }
 
-/// The parameters of a type that should have none, as owned as the traits ask for.
-fn owned(generics: &Generics) -> Generics {
+/// The parameters of a type that should have none, with what the trait asks of the type.
+fn bounded(generics: &Generics, bound: &TokenStream) -> Generics {
     let mut generics = generics.clone();
     if !generics.params.is_empty() {
-        let bound = parse_quote!(Self: ::core::marker::Send + ::core::marker::Sync + 'static);
-        generics.make_where_clause().predicates.push(bound);
+        generics.make_where_clause().predicates.push(parse_quote!(Self: #bound));
     }
     generics
 }

@@ -45,6 +45,10 @@ use crate::message::event::Event;
 /// account.apply(&AccountEvent::Deposited { amount: 5 });
 /// assert_eq!(account.balance, 5);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an aggregate",
+    note = "derive `Aggregate` for it, or implement `Aggregate`"
+)]
 pub trait Aggregate: Default + Send + Sync + 'static {
     /// Category of its streams: stable, at most 256 bytes.
     const CATEGORY: &'static str;

@@ -47,6 +47,7 @@ pub trait RequestLayer<R: Request>: Send + 'static {
     fn wrap(self, inner: HandlerService<R>) -> HandlerService<R>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<R, L, S> RequestLayer<R> for L
 where
     R: Request,
@@ -168,6 +169,7 @@ pub trait AppLayer: Send + 'static {
     fn wrap(self, inner: AppService) -> AppService;
 }
 
+#[diagnostic::do_not_recommend]
 impl<L, S> AppLayer for L
 where
     L: Layer<AppService, Service = S> + Send + 'static,

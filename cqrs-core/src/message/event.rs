@@ -67,6 +67,10 @@ impl EventType {
 /// let back = AccountEvent::decode(&AccountEvent::TYPES[0], body.as_ref()).unwrap();
 /// assert_eq!(back, AccountEvent::Opened { owner: "Ada".into() });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    note = "derive `Event` for it, or implement `Event`"
+)]
 pub trait Event: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Every type that this enum or struct is, for filters, manifests and the checks at build.
     const TYPES: &'static [EventType];

@@ -47,6 +47,10 @@ pub struct Raw<'a> {
 /// }
 /// assert_eq!(Input::types().len(), 2);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither an event nor a set of events",
+    note = "derive `Event` for it, or `EventSet` for an enum of several events"
+)]
 pub trait EventSet: Sized + Send + Sync + 'static {
     /// All the types.
     fn types() -> Vec<EventType>;
@@ -67,6 +71,7 @@ pub trait EventSet: Sized + Send + Sync + 'static {
     fn from_raw(raw: Raw<'_>) -> Option<Result<Self, BoxError>>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: Event> EventSet for E {
     fn types() -> Vec<EventType> {
         E::TYPES.to_vec()

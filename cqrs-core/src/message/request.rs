@@ -53,6 +53,10 @@ pub enum Visibility {
 /// let nobody = Rename { account: "a".into(), owner: String::new() };
 /// assert!(nobody.validate().is_err());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a request",
+    note = "derive `Command` or `Query` for it, or implement `Request` and one of them"
+)]
 pub trait Request: Sized + Send + Sync + 'static {
     /// Its name, unique in the app and stable: `learning.publish_course`.
     const NAME: &'static str;
@@ -99,7 +103,7 @@ pub trait Request: Sized + Send + Sync + 'static {
 /// [`Request`] for an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a command",
-    note = "implement `Request` with `KIND = RequestKind::Command`, and `Command`"
+    note = "derive `Command` for it, or implement `Request` with `KIND = RequestKind::Command`, and `Command`"
 )]
 pub trait Command: Request {}
 
@@ -107,6 +111,6 @@ pub trait Command: Request {}
 /// [`Handler`](crate::Handler) for an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a query",
-    note = "implement `Request` with `KIND = RequestKind::Query`, and `Query`"
+    note = "derive `Query` for it, or implement `Request` with `KIND = RequestKind::Query`, and `Query`"
 )]
 pub trait Query: Request {}

@@ -1,5 +1,7 @@
 //! `#[aggregate(..)]`.
 
+use proc_macro2::TokenStream;
+use syn::parse::Parse;
 use syn::{DeriveInput, Expr, Generics, Ident, LitStr, Path, Type};
 
 use crate::attr::{Key, Keys, list, value};
@@ -8,6 +10,7 @@ use crate::valid::{name, shape};
 
 const KEYS: Keys = Keys {
     attribute: "aggregate",
+    written: "#[aggregate(..)]",
     keys: &[
         Key::once("category", "category = \"course\""),
         Key::once("id", "id = Type"),
@@ -20,6 +23,7 @@ const KEYS: Keys = Keys {
 /// The keys of `snapshot(..)`.
 const SNAPSHOT: Keys = Keys {
     attribute: "snapshot",
+    written: "snapshot(..)",
     keys: &[Key::once("every", "every = 100"), Key::once("version", "version = 2")],
 };
 
@@ -53,7 +57,7 @@ impl<'a> Aggregate<'a> {
             version: None,
         };
         let mut given = Vec::new();
-        KEYS.read(&input.attrs, faults, |key, input, faults| {
+        let readable = KEYS.read(&input.attrs, faults, |key, input, faults| {
             given.push(key.to_string());
             match key.to_string().as_str() {
                 "category" => {
@@ -79,9 +83,9 @@ impl<'a> Aggregate<'a> {
             .filter(|key| !given.iter().any(|given| given == key.name))
             .map(|key| key.written)
             .collect();
-        if !missing.is_empty() {
+        if readable && !missing.is_empty() {
             let message =
-                format!("an aggregate says more: add `#[aggregate({})]`", missing.join(", "));
+                format!("say what this aggregate is: add `#[aggregate({})]`", missing.join(", "));
             faults.at(&input.ident, message);
         }
         aggregate
@@ -107,7 +111,7 @@ fn read_snapshot(
     input: syn::parse::ParseStream<'_>,
     faults: &mut Faults,
 ) -> syn::Result<(Option<Expr>, Option<Expr>)> {
-    let tokens = list(key, input, |input| input.parse())?;
+    let tokens = list(key, input, TokenStream::parse)?;
     let (mut every, mut version) = (None, None);
     let before = faults.count();
     SNAPSHOT.read_arguments(tokens, faults, |key, input, _| {

@@ -34,6 +34,7 @@ pub(crate) struct Check {
 
 const KEYS: Keys = Keys {
     attribute: "check",
+    written: "#[check(..)]",
     keys: &[
         Key::once("chars", "chars = 1..=200"),
         Key::once("items", "items = ..=10"),

@@ -11,6 +11,7 @@ use crate::valid::{name, shape};
 
 const KEYS: Keys = Keys {
     attribute: "event",
+    written: "#[event(..)]",
     keys: &[
         Key::once("name", "name = \"learning.course_created\""),
         Key::once("version", "version = 2"),
@@ -104,7 +105,7 @@ impl Type<'_> {
         let (mut upcasts, mut named) = (Vec::new(), false);
         // A fault in one of them would make the other look faulty.
         let mut sound = true;
-        KEYS.read(attrs, faults, |key, input, faults| {
+        let readable = KEYS.read(attrs, faults, |key, input, faults| {
             match key.to_string().as_str() {
                 "name" => {
                     named = true;
@@ -126,8 +127,8 @@ impl Type<'_> {
             }
             Ok(())
         });
-        if !named {
-            let message = format!("`{ident}` has a name in the log: add `#[event({})]`", NAME);
+        if readable && !named {
+            let message = format!("`{ident}` has a name in the log: add `#[event({NAME})]`");
             faults.at(ident, message);
         }
         let version = match sound {

@@ -20,12 +20,13 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn attribute(self) -> &'static str {
-        match self {
-            Self::Command => "command_handler",
-            Self::Query => "query_handler",
-            Self::Event => "event_handler",
-        }
+    fn keys(self) -> Keys {
+        let (attribute, written, keys) = match self {
+            Self::Command => ("command_handler", "#[command_handler]", &[] as _),
+            Self::Query => ("query_handler", "#[query_handler]", &[] as _),
+            Self::Event => ("event_handler", "#[event_handler(..)]", NAME),
+        };
+        Keys { attribute, written, keys }
     }
 
     /// What its first parameter is called in a sentence.
@@ -82,7 +83,7 @@ pub(crate) fn read(
                 Role::Command => "an async function, or at an `impl Decide<C> for A`",
                 Role::Query | Role::Event => "an async function",
             };
-            faults.near(other, format!("`#[{}]` stands at {place}", role.attribute()));
+            faults.near(other, format!("`{}` stands at {place}", role.keys().written));
             return None;
         }
     };
@@ -91,10 +92,8 @@ pub(crate) fn read(
 }
 
 fn read_name(role: Role, arguments: TokenStream, faults: &mut Faults) -> Option<LitStr> {
-    let keys = if role == Role::Event { NAME } else { &[] };
     let (mut literal, mut named) = (None, false);
-    let keys = Keys { attribute: role.attribute(), keys };
-    keys.read_arguments(arguments, faults, |key, input, faults| {
+    role.keys().read_arguments(arguments, faults, |key, input, faults| {
         named = true;
         let text = value(key, input)?;
         name::name(&text, faults);

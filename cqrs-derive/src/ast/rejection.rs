@@ -8,6 +8,7 @@ use crate::valid::{name, shape};
 
 const KEYS: Keys = Keys {
     attribute: "rejection",
+    written: "#[rejection(..)]",
     keys: &[
         Key::once("code", "code = \"learning.course_not_published\""),
         Key::once("field", "field = \"price_cents\""),
@@ -57,6 +58,7 @@ impl<'a> Rejection<'a> {
             Data::Union(_) => Vec::new(),
         };
         let rejection = Self { ident: &input.ident, generics: &input.generics, cases };
+        rejection.check_transparent(faults);
         let mut seen = Vec::new();
         for code in rejection.cases.iter().filter_map(Case::code) {
             if seen.contains(&code.value()) {
@@ -66,6 +68,20 @@ impl<'a> Rejection<'a> {
             seen.push(code.value());
         }
         rejection
+    }
+
+    /// The list of all codes is made once for all parameters, so it cannot depend on them.
+    fn check_transparent(&self, faults: &mut Faults) {
+        let inner = self.cases.iter().find_map(|case| match &case.says {
+            Says::Inner { ty, .. } => Some(ty),
+            Says::Itself { .. } => None,
+        });
+        if let Some(ty) = inner
+            && self.cases.len() > 1
+            && !self.generics.params.is_empty()
+        {
+            faults.at(ty, "a type with parameters has no transparent variants beside others");
+        }
     }
 }
 
@@ -78,7 +94,7 @@ impl<'a> Case<'a> {
         faults: &mut Faults,
     ) -> Self {
         let (mut code, mut field, mut transparent, mut coded) = (None, None, None, false);
-        KEYS.read(attrs, faults, |key, input, faults| {
+        let readable = KEYS.read(attrs, faults, |key, input, faults| {
             match key.to_string().as_str() {
                 "code" => {
                     coded = true;
@@ -98,7 +114,7 @@ impl<'a> Case<'a> {
             Ok(())
         });
         let Some(transparent) = transparent else {
-            if !coded {
+            if readable && !coded {
                 let written = KEYS.keys[0].written;
                 let message = format!("`{ident}` has a code: add `#[rejection({written})]`");
                 faults.at(ident, message);

@@ -31,11 +31,12 @@ impl Kind {
         }
     }
 
-    fn attribute(self) -> &'static str {
-        match self {
-            Self::Command => "command",
-            Self::Query => "query",
-        }
+    fn keys(self) -> Keys {
+        let (attribute, written) = match self {
+            Self::Command => ("command", "#[command(..)]"),
+            Self::Query => ("query", "#[query(..)]"),
+        };
+        Keys { attribute, written, keys: KEYS }
     }
 }
 
@@ -93,8 +94,8 @@ impl<'a> Request<'a> {
         };
         let mut schema = None;
         let mut named = false;
-        let keys = Keys { attribute: kind.attribute(), keys: KEYS };
-        keys.read(&input.attrs, faults, |key, input, faults| {
+        let keys = kind.keys();
+        let readable = keys.read(&input.attrs, faults, |key, input, faults| {
             match key.to_string().as_str() {
                 "name" => {
                     named = true;
@@ -122,8 +123,8 @@ impl<'a> Request<'a> {
                 faults.at(key, "a local request has no wire form, so it has no schema");
             }
         }
-        if !named {
-            let (attribute, key) = (kind.attribute(), KEYS[0].written);
+        if readable && !named {
+            let (attribute, key) = (keys.attribute, KEYS[0].written);
             let message = format!("{} has a name: add `#[{attribute}({key})]`", kind.word());
             faults.at(&input.ident, message);
         }

@@ -25,18 +25,23 @@ pub(crate) fn expand(event: &Event<'_>) -> TokenStream {
     let upcasters = upcasters(types, &core);
     let event_type = event_type(types);
     let tags = tags(types);
+    // A constant of its own: `Self::TYPES` would repeat every fault of the type's other traits.
     quote! {
-        #[automatically_derived]
-        impl #core::Event for #ident {
-            const TYPES: &'static [#core::EventType] = &[#(#list),*];
-            #upcasters
+        const _: () = {
+            const __TYPES: &[#core::EventType] = &[#(#list),*];
 
-            fn event_type(&self) -> &'static #core::EventType {
-                #event_type
+            #[automatically_derived]
+            impl #core::Event for #ident {
+                const TYPES: &'static [#core::EventType] = __TYPES;
+                #upcasters
+
+                fn event_type(&self) -> &'static #core::EventType {
+                    #event_type
+                }
+
+                #tags
             }
-
-            #tags
-        }
+        };
     }
 }
 
@@ -59,11 +64,11 @@ fn upcasters(types: &[Type<'_>], core: &TokenStream) -> Option<TokenStream> {
 fn event_type(types: &[Type<'_>]) -> TokenStream {
     let arms = types.iter().enumerate().filter_map(|(n, kind)| {
         let (variant, n) = (kind.variant?, Index::from(n));
-        Some(quote!(Self::#variant { .. } => &Self::TYPES[#n]))
+        Some(quote!(Self::#variant { .. } => &__TYPES[#n]))
     });
     let arms: Vec<_> = arms.collect();
     match arms.is_empty() {
-        true => quote!(&Self::TYPES[0]),
+        true => quote!(&__TYPES[0]),
         false => quote!(match self { #(#arms),* }),
     }
 }

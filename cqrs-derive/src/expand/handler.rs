@@ -10,7 +10,7 @@ use crate::core_path::{core_path, placed_at};
 use crate::fault::Faults;
 
 /// The item as it is, and what announces it.
-pub(crate) fn expand(role: Role, arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(role: Role, arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let parsed: Item = match syn::parse2(item.clone()) {
         Ok(parsed) => parsed,
         Err(error) => {

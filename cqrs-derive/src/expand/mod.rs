@@ -10,7 +10,7 @@ pub(crate) mod request;
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::DeriveInput;
+use syn::{Data, DeriveInput};
 
 use crate::ast;
 use crate::fallback;
@@ -27,7 +27,7 @@ pub(crate) fn request(kind: ast::request::Kind, input: &DeriveInput) -> TokenStr
 pub(crate) fn event(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let event = ast::event::Event::read(input, &mut faults);
-    written(faults, || event::expand(&event), || fallback::event(&event))
+    written(faults, || event::expand(&event), || unless_union(input, fallback::event(&event)))
 }
 
 /// `#[derive(EventSet)]`.
@@ -41,14 +41,22 @@ pub(crate) fn event_set(input: &DeriveInput) -> TokenStream {
 pub(crate) fn rejection(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let rejection = ast::rejection::Rejection::read(input, &mut faults);
-    written(faults, || rejection::expand(&rejection), || fallback::rejection(&rejection))
+    written(
+        faults,
+        || rejection::expand(&rejection),
+        || unless_union(input, fallback::rejection(&rejection)),
+    )
 }
 
 /// `#[derive(Aggregate)]`.
 pub(crate) fn aggregate(input: &DeriveInput) -> TokenStream {
     let mut faults = Faults::default();
     let aggregate = ast::aggregate::Aggregate::read(input, &mut faults);
-    written(faults, || aggregate::expand(&aggregate), || fallback::aggregate(&aggregate))
+    written(
+        faults,
+        || aggregate::expand(&aggregate),
+        || unless_union(input, fallback::aggregate(&aggregate)),
+    )
 }
 
 /// The implementation; or the faults, with a stub so that no second error follows.
@@ -62,6 +70,14 @@ fn written(
     }
     let (faults, stub) = (faults.into_tokens(), stub());
     quote!(#faults #stub)
+}
+
+/// The stub, but for a union: it is not what else the trait asks for, such as an error.
+fn unless_union(input: &DeriveInput, stub: TokenStream) -> TokenStream {
+    match input.data {
+        Data::Union(_) => TokenStream::new(),
+        Data::Struct(_) | Data::Enum(_) => stub,
+    }
 }
 
 /// A key that is there, or the faults would say so.

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 
 use crate::ast::request::Request;
 use crate::core_path::{core_path, placed_at};
@@ -23,14 +24,7 @@ pub(crate) fn expand(request: &Request<'_>) -> TokenStream {
         .then(|| quote!(const VISIBILITY: #core::Visibility = #core::Visibility::Internal;));
     let wire = (!request.local).then(|| wire(request, &core));
     let validate = check::validate(request, &core);
-    let again = (!request.run_once).then(|| {
-        let copy = quote_spanned!(placed_at(ident.span())=> ::core::clone::Clone::clone(self));
-        quote! {
-            fn again(&self) -> ::core::option::Option<Self> {
-                ::core::option::Option::Some(#copy)
-            }
-        }
-    });
+    let again = (!request.run_once).then(|| again(request, &core));
     let discovered =
         (!request.shared).then(|| quote!(#core::discovered!(|app| app.expects::<#ident>());));
     quote! {
@@ -62,13 +56,38 @@ pub(crate) fn answers(request: &Request<'_>, core: &TokenStream) -> (TokenStream
     (output, error)
 }
 
+/// Where a type has no wire form, that is the one fault: the check says it, at the type.
 fn wire(request: &Request<'_>, core: &TokenStream) -> TokenStream {
+    let ident = request.ident;
     let schema = request.schema.then(|| quote!(.with_schema()));
-    // Where a type has no wire form the compiler names it, and points here.
-    let wire = quote_spanned!(placed_at(request.ident.span())=> #core::Wire::json());
+    let (output, error) = answers(request, core);
+    let held = [quote!(#ident), output, error].map(|ty| check(core, "travels", &ty));
     quote! {
         fn wire() -> ::core::option::Option<#core::Wire<Self>> {
-            ::core::option::Option::Some(#wire #schema)
+            const __HELD: bool = #(#held)&*;
+            ::core::option::Option::Some(
+                <#core::check::Checked<#core::Wire<#ident>, { __HELD }>>::json() #schema
+            )
         }
     }
+}
+
+fn again(request: &Request<'_>, core: &TokenStream) -> TokenStream {
+    let ident = request.ident;
+    let held = check(core, "copied", ident);
+    quote! {
+        fn again(&self) -> ::core::option::Option<Self> {
+            const __HELD: bool = #held;
+            ::core::option::Option::Some(
+                <#core::check::Checked<#ident, { __HELD }> as ::core::clone::Clone>::clone(self)
+            )
+        }
+    }
+}
+
+/// A call of one of the checks, at the user's type.
+fn check(core: &TokenStream, name: &str, ty: impl ToTokens) -> TokenStream {
+    let at = placed_at(ty.span());
+    let name = Ident::new(name, at);
+    quote_spanned!(at=> #core::check::#name::<#ty>())
 }

@@ -20,7 +20,7 @@ pub(crate) struct Upcast {
 pub(crate) fn upcasters(
     item: &Ident,
     version: Option<&LitInt>,
-    upcasts: &mut Vec<Upcast>,
+    upcasts: &mut [Upcast],
     faults: &mut Faults,
 ) -> u16 {
     let current = version.map_or(1, |version| name::version(version, faults));

@@ -1,4 +1,7 @@
-use cqrs_core::{Failure, Never, Res, Work};
+//! A handler that holds what may not move between threads.
+
+use std::rc::Rc;
+
 use cqrs_derive::{Command, Rejection, command_handler};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +16,7 @@ struct No;
 
 #[command_handler]
 async fn ping(_: Ping) -> Result<(), No> {
-    let shared = std::rc::Rc::new(1);
+    let shared = Rc::new(1);
     tokio::task::yield_now().await;
     drop(shared);
     Ok(())

@@ -1,4 +1,5 @@
-use cqrs_core::{Failure, Never, Res, Work};
+//! A handler that returns an error of another type.
+
 use cqrs_derive::{Command, Rejection, command_handler};
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-use cqrs_core::{Failure, Never, Res, Work};
+//! A resource that is asked for without `Res`.
+
 use cqrs_derive::{Command, Rejection, command_handler};
 use serde::{Deserialize, Serialize};
 

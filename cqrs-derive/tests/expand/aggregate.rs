@@ -1,0 +1,14 @@
+#[automatically_derived]
+impl ::cqrs_core::Aggregate for Course {
+    const CATEGORY: &'static str = "course";
+    type Id = Uuid;
+    type Event = CourseEvent;
+    fn apply(&mut self, event: &Self::Event) {
+        #[allow(unused_imports, reason = "it says what to write where `on` is missing")]
+        use ::cqrs_core::check::NeedsOn as _;
+        Self::on(self, event)
+    }
+    fn storage() -> ::cqrs_core::Storage<Self> {
+        ::cqrs_core::Storage::snapshots(100)
+    }
+}

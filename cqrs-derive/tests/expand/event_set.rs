@@ -1,0 +1,37 @@
+#[automatically_derived]
+impl ::cqrs_core::EventSet for Input {
+    fn types() -> ::std::vec::Vec<::cqrs_core::EventType> {
+        [
+            <CourseEvent as ::cqrs_core::EventSet>::types(),
+            <EnrollmentEvent as ::cqrs_core::EventSet>::types(),
+        ]
+            .concat()
+    }
+    fn problems() -> ::std::vec::Vec<::cqrs_core::Problem> {
+        [
+            <CourseEvent as ::cqrs_core::EventSet>::problems(),
+            <EnrollmentEvent as ::cqrs_core::EventSet>::problems(),
+        ]
+            .concat()
+    }
+    fn schema(event_type: &str) -> ::core::option::Option<::cqrs_core::check::Value> {
+        ::core::option::Option::None
+            .or_else(|| <CourseEvent as ::cqrs_core::EventSet>::schema(event_type))
+            .or_else(|| <EnrollmentEvent as ::cqrs_core::EventSet>::schema(event_type))
+    }
+    fn from_raw(
+        raw: ::cqrs_core::Raw<'_>,
+    ) -> ::core::option::Option<::core::result::Result<Self, ::cqrs_core::BoxError>> {
+        if let ::core::option::Option::Some(event) = <CourseEvent as ::cqrs_core::EventSet>::from_raw(
+            raw,
+        ) {
+            return ::core::option::Option::Some(event.map(Self::Course));
+        }
+        if let ::core::option::Option::Some(event) = <EnrollmentEvent as ::cqrs_core::EventSet>::from_raw(
+            raw,
+        ) {
+            return ::core::option::Option::Some(event.map(Self::Enrollment));
+        }
+        ::core::option::Option::None
+    }
+}
