@@ -33,7 +33,7 @@ impl Discovered {
 /// Announces what an app finds with [`AppBuilder::discover`](crate::AppBuilder::discover). It stands
 /// beside the handler that it announces; the macros of `cqrs-derive` write it.
 ///
-/// ```
+/// ```standalone_crate
 /// use cqrs_core::{App, Command, Never, Request, RequestKind};
 ///
 /// struct Ping;

@@ -53,6 +53,7 @@ fn a_small_query() {
 #[test]
 fn an_event() {
     let item = quote! {
+        #[event(schema)]
         enum CourseEvent {
             #[event(name = "learning.course_created", version = 2, upcast(1 = lift_v1))]
             #[event(tag = "tutor:{tutor_id}")]

@@ -20,11 +20,32 @@ const KEYS: Keys = Keys {
     ],
 };
 
+/// At an enum itself.
+const ENUM_KEYS: Keys = Keys {
+    attribute: "event",
+    written: "#[event(schema)]",
+    keys: &[Key::once("schema", "schema")],
+};
+
+/// At a struct, which is both the event and its type.
+const STRUCT_KEYS: Keys = Keys {
+    keys: &[
+        Key::once("name", "name = \"learning.course_created\""),
+        Key::once("version", "version = 2"),
+        Key::once("upcast", "upcast(1 = path::of::function)"),
+        Key::repeated("tag", "tag = \"tutor:{tutor_id}\""),
+        Key::once("schema", "schema"),
+    ],
+    ..KEYS
+};
+
 /// An event and all that its attributes say.
 pub(crate) struct Event<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
     pub(crate) types: Vec<Type<'a>>,
+    /// Whether the manifest shows JSON Schemas of the bodies.
+    pub(crate) schema: bool,
 }
 
 /// One type of event.
@@ -44,16 +65,20 @@ impl<'a> Event<'a> {
     pub(crate) fn read(input: &'a DeriveInput, faults: &mut Faults) -> Self {
         shape::not_generic(input, "an event", faults);
         shape::not_union(input, "an event", faults);
+        let mut schema = false;
         let types = match &input.data {
             Data::Struct(data) => {
                 shape::not_bare(&data.fields, faults);
                 let serde_name = unraw(&input.ident);
-                vec![Type::read(&input.attrs, &input.ident, &data.fields, serde_name, faults)]
+                let (attrs, ident) = (&input.attrs, &input.ident);
+                let read = (STRUCT_KEYS, &mut schema);
+                vec![Type::read(read, attrs, ident, &data.fields, serde_name, faults)]
             }
             Data::Enum(data) => {
-                for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("event")) {
-                    faults.at(attr, "each variant has an `#[event(..)]` of its own, the enum none");
-                }
+                ENUM_KEYS.read(&input.attrs, faults, |_, _, _| {
+                    schema = true;
+                    Ok(())
+                });
                 if data.variants.is_empty() {
                     faults.at(&input.ident, "an event has at least one variant");
                 }
@@ -61,14 +86,15 @@ impl<'a> Event<'a> {
                 let variants = data.variants.iter().map(|variant| {
                     let serde_name = serde_name::variant_name(variant, &rules, faults);
                     let (attrs, ident) = (&variant.attrs, &variant.ident);
-                    let kind = Type::read(attrs, ident, &variant.fields, serde_name, faults);
+                    let read = (KEYS, &mut false);
+                    let kind = Type::read(read, attrs, ident, &variant.fields, serde_name, faults);
                     Type { variant: Some(ident), ..kind }
                 });
                 variants.collect()
             }
             Data::Union(_) => Vec::new(),
         };
-        let event = Self { ident: &input.ident, generics: &input.generics, types };
+        let event = Self { ident: &input.ident, generics: &input.generics, types, schema };
         event.check_distinct(faults);
         event
     }
@@ -94,6 +120,7 @@ impl<'a> Event<'a> {
 
 impl Type<'_> {
     fn read(
+        (keys, schema): (Keys, &mut bool),
         attrs: &[Attribute],
         ident: &Ident,
         fields: &Fields,
@@ -105,7 +132,7 @@ impl Type<'_> {
         let (mut upcasts, mut named) = (Vec::new(), false);
         // A fault in one of them would make the other look faulty.
         let mut sound = true;
-        let readable = KEYS.read(attrs, faults, |key, input, faults| {
+        let readable = keys.read(attrs, faults, |key, input, faults| {
             match key.to_string().as_str() {
                 "name" => {
                     named = true;
@@ -123,6 +150,7 @@ impl Type<'_> {
                     upcasts = list(key, input, read_upcasts)?;
                     sound = true;
                 }
+                "schema" => *schema = true,
                 _ => tags.extend(tag::tag(&value(key, input)?, fields, faults)),
             }
             Ok(())

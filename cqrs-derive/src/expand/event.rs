@@ -25,6 +25,13 @@ pub(crate) fn expand(event: &Event<'_>) -> TokenStream {
     let upcasters = upcasters(types, &core);
     let event_type = event_type(types);
     let tags = tags(types);
+    let schema = event.schema.then(|| {
+        quote! {
+            fn schema(event_type: &#core::EventType) -> ::core::option::Option<#core::check::Value> {
+                #core::event_schema::<Self>(event_type)
+            }
+        }
+    });
     // A constant of its own: `Self::TYPES` would repeat every fault of the type's other traits.
     quote! {
         const _: () = {
@@ -40,6 +47,8 @@ pub(crate) fn expand(event: &Event<'_>) -> TokenStream {
                 }
 
                 #tags
+
+                #schema
             }
         };
     }

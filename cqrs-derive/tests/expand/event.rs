@@ -28,5 +28,10 @@ const _: () = {
                 _ => ::std::vec::Vec::new(),
             }
         }
+        fn schema(
+            event_type: &::cqrs_core::EventType,
+        ) -> ::core::option::Option<::cqrs_core::check::Value> {
+            ::cqrs_core::event_schema::<Self>(event_type)
+        }
     }
 };

@@ -6,3 +6,4 @@ mod event;
 mod event_set;
 mod rejection;
 mod request;
+mod schema;
