@@ -160,6 +160,8 @@ mod discovery;
 mod documents;
 mod domain;
 mod error;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod handler;
 pub mod layer;
 mod load;
