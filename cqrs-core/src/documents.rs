@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::domain::entity::Entity;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::message::payload::Json;
 use crate::port::Version;
 use crate::port::document::{Document, DocumentKey, FieldValue, FindDocuments};
@@ -185,13 +185,19 @@ fn decode<T: Entity>(document: Document) -> Result<Versioned<T>> {
     let Document { id, version, body } = document;
     match body.decode() {
         Ok(value) => Ok(Versioned { value, id, version }),
-        Err(cause) => {
-            let kind = ErrorKind::Decode { message: T::COLLECTION.to_owned(), field: None };
-            let context =
-                format!("{}/{id} at version {version} cannot be read: {cause}", T::COLLECTION);
-            Err(Error::new(kind, context).with_source(cause))
-        }
+        Err(cause) => Err(unreadable(T::COLLECTION, &id, version, cause)),
     }
+}
+
+pub(crate) fn written_twice(key: &DocumentKey) -> Error {
+    let context = format!("the document {key} is written twice in one unit of work");
+    Error::invalid_field("documents", context)
+}
+
+pub(crate) fn unreadable(collection: &str, id: &str, version: Version, cause: BoxError) -> Error {
+    let kind = ErrorKind::Decode { message: collection.to_owned(), field: None };
+    let context = format!("{collection}/{id} at version {version} cannot be read: {cause}");
+    Error::new(kind, context).with_source(cause)
 }
 
 impl<T> Clone for Documents<T> {

@@ -109,6 +109,9 @@
 //! [`Recorded::decode`]. [`Pages`] are a `Stream`: `next()` comes from
 //! [`futures_util::StreamExt`](https://docs.rs/futures-util).
 //!
+//! How an aggregate is stored is its own to say ([`Aggregate::storage`]): as its events, with
+//! snapshots of them, or as a document beside them. [`AppBuilder::cache`] keeps the hot ones in memory.
+//!
 //! A collection of entities is declared once at start-up, before the first write
 //! ([`Documents::declare`]).
 //!
@@ -154,6 +157,8 @@
 //! A future of [`App::send`] or [`Store::commit`] that is dropped may still take effect.
 
 mod app;
+mod at_hand;
+mod cache;
 #[doc(hidden)]
 pub mod check;
 mod discovery;
@@ -170,6 +175,7 @@ pub mod memory;
 mod message;
 mod once;
 mod port;
+mod record;
 mod repository;
 mod retry;
 #[cfg(feature = "schema")]
@@ -183,6 +189,7 @@ pub use domain::aggregate::{Aggregate, AggregateId};
 pub use domain::context::Context;
 pub use domain::decide::{Decide, Decision};
 pub use domain::entity::Entity;
+pub use domain::storage::Storage;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
     Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
@@ -216,6 +223,7 @@ pub use port::document::{
 pub use port::filter::Filter;
 pub use port::page::{Page, Recorded};
 pub use port::read::{PageSize, ReadLog, ReadStream};
+pub use port::snapshot::{SnapshotRef, SnapshotWrite};
 pub use port::store::{Head, InboxEntry, LogId, Pages, Store};
 pub use port::stream_id::StreamId;
 pub use port::{Position, Version};

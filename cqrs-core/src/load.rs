@@ -1,17 +1,19 @@
-//! Folding streams into aggregates, and events into what a store records.
+//! Folding streams into aggregates, all events or those after a snapshot; and reading those that are
+//! stored as documents.
 
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use futures_util::future::try_join;
 
+use crate::documents;
 use crate::domain::aggregate::{Aggregate, AggregateId};
+use crate::domain::storage::{Form, Kind, Snapshots, Whole};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::event::Event;
-use crate::message::metadata::Metadata;
 use crate::message::timestamp::Timestamp;
 use crate::port::Version;
-use crate::port::commit::{Expected, NewEvent};
-use crate::port::page::Recorded;
+use crate::port::commit::Expected;
+use crate::port::page::{Page, Recorded};
 use crate::port::read::ReadStream;
 use crate::port::store::Store;
 use crate::port::stream_id::StreamId;
@@ -24,6 +26,11 @@ pub struct Loaded<A> {
     pub(crate) state: A,
     pub(crate) version: Version,
     pub(crate) stream: StreamId,
+    /// Version of its newest snapshot that is known of; 0: of none.
+    pub(crate) snapshot: Version,
+    /// Version of its document; 0: there is none, or it is not stored as one.
+    pub(crate) document: Version,
+    pub(crate) exists: bool,
     /// Not the state of now: nothing may be recorded on it.
     pub(crate) past: bool,
 }
@@ -44,9 +51,9 @@ impl<A> Loaded<A> {
         self.version
     }
 
-    /// Whether it has events.
+    /// Whether it has events. One that is stored as a document: whether that is there.
     pub fn exists(&self) -> bool {
-        self.version > 0
+        self.exists
     }
 
     /// The name of its stream.
@@ -56,6 +63,35 @@ impl<A> Loaded<A> {
 
     pub(crate) fn expected(&self) -> Expected {
         Expected::Exactly(self.version)
+    }
+}
+
+impl<A: Aggregate> Loaded<A> {
+    pub(crate) fn nothing(stream: StreamId) -> Self {
+        let state = A::default();
+        Self { state, version: 0, stream, snapshot: 0, document: 0, exists: false, past: false }
+    }
+
+    /// What was taken in is committed. Whether it is known where the aggregate stands now: the
+    /// versions of a document go on after a deletion, and nobody has asked from where.
+    pub(crate) fn arrive(&mut self) -> bool {
+        match A::storage().0 {
+            Kind::Document(_) if self.document > 0 && self.exists => {
+                self.document += 1;
+                true
+            }
+            Kind::Document(_) => false,
+            Kind::Events | Kind::Snapshots(_) => true,
+        }
+    }
+
+    /// Takes in events that follow.
+    pub(crate) fn take_in(&mut self, events: &[A::Event]) {
+        for event in events {
+            self.state.apply(event);
+            self.version += 1;
+            self.exists = true;
+        }
     }
 }
 
@@ -75,8 +111,8 @@ pub enum At {
     /// As the store knew it at a time: the events recorded by then, by the store's clock.
     Recorded(Timestamp),
     /// As it was at a time: the events that had occurred by then, as their senders say
-    /// ([`Metadata::occurred_at`]), in the order of their versions. An event without such a time
-    /// occurred when it was recorded.
+    /// ([`Metadata::occurred_at`](crate::Metadata::occurred_at)), in the order of their versions. An
+    /// event without such a time occurred when it was recorded.
     Occurred(Timestamp),
 }
 
@@ -90,16 +126,21 @@ pub(crate) async fn load<A: Aggregate>(
     store: &Arc<dyn Store>,
     stream: StreamId,
 ) -> Result<Loaded<A>> {
-    let mut loaded = Loaded { state: A::default(), version: 0, stream, past: false };
-    catch_up(store, &mut loaded).await?;
-    Ok(loaded)
+    match A::storage().0 {
+        Kind::Document(whole) => load_document(store, stream, &whole).await,
+        Kind::Events | Kind::Snapshots(_) => load_until(store, stream, Version::MAX).await,
+    }
 }
 
-/// Takes in the events that came since.
+/// Takes in what came since.
 pub(crate) async fn catch_up<A: Aggregate>(
     store: &Arc<dyn Store>,
     loaded: &mut Loaded<A>,
 ) -> Result<()> {
+    if let Kind::Document(whole) = A::storage().0 {
+        *loaded = load_document(store, loaded.stream.clone(), &whole).await?;
+        return Ok(());
+    }
     let read = ReadStream::of(loaded.stream.clone()).from(loaded.version + 1);
     fold(store, read, loaded, |_| Ok(true)).await
 }
@@ -109,13 +150,14 @@ pub(crate) async fn load_at<A: Aggregate>(
     stream: StreamId,
     at: At,
 ) -> Result<Loaded<A>> {
-    let mut loaded = Loaded { state: A::default(), version: 0, stream: stream.clone(), past: true };
+    let mut loaded = Loaded::nothing(stream.clone());
     let read = ReadStream::of(stream);
     match at {
-        At::Version(version) => fold(store, read.to(version), &mut loaded, |_| Ok(true)).await?,
+        At::Version(version) => loaded = load_until(store, read.stream, version).await?,
         At::Recorded(time) => {
             fold(store, read.recorded_until(time), &mut loaded, |_| Ok(true)).await?;
         }
+        // Which events a snapshot holds is known by their versions, and not by when they occurred.
         At::Occurred(time) => {
             let had_occurred = |event: &Recorded<'_>| {
                 let occurred = event.metadata()?.occurred_at();
@@ -124,12 +166,85 @@ pub(crate) async fn load_at<A: Aggregate>(
             fold(store, read, &mut loaded, had_occurred).await?;
         }
     }
+    loaded.past = true;
+    Ok(loaded)
+}
+
+/// Document and stream are read at once. They may come from two moments; whoever writes expects both
+/// as they were read, and finds out.
+async fn load_document<A: Aggregate>(
+    store: &Arc<dyn Store>,
+    stream: StreamId,
+    whole: &Whole<A>,
+) -> Result<Loaded<A>> {
+    let key = whole.key(&stream);
+    let last = ReadStream::of(stream.clone()).backwards().page(1);
+    let version = async {
+        let page = store.read_stream(last).next().await.transpose()?;
+        Ok(page.and_then(|page| page.iter().next().map(|event| event.version)).unwrap_or(0))
+    };
+    let (document, version) = try_join(store.document(&key), version).await?;
+    let mut loaded = Loaded { version, ..Loaded::nothing(stream) };
+    if let Some(document) = document {
+        let state = (whole.form.decode)(document.body.as_str());
+        loaded.state = state.map_err(|cause| {
+            documents::unreadable(&key.collection, &key.id, document.version, cause)
+        })?;
+        (loaded.document, loaded.exists) = (document.version, true);
+    }
+    Ok(loaded)
+}
+
+/// The snapshots of `A`, where it has some and the store keeps them.
+pub(crate) fn snapshots_in<A: Aggregate>(store: &dyn Store) -> Option<Snapshots<A>> {
+    match A::storage().0 {
+        Kind::Snapshots(snapshots) if store.capabilities().snapshots.is_yes() => Some(snapshots),
+        _ => None,
+    }
+}
+
+async fn load_until<A: Aggregate>(
+    store: &Arc<dyn Store>,
+    stream: StreamId,
+    version: Version,
+) -> Result<Loaded<A>> {
+    let read = ReadStream::of(stream.clone()).to(version);
+    let mut loaded = Loaded::nothing(stream);
+    if let Some(snapshots) = snapshots_in::<A>(&**store) {
+        let read = read.clone().with_snapshot(snapshots.schema());
+        if fold_after_snapshot(store, read, &mut loaded, &snapshots.form).await? {
+            return Ok(loaded);
+        }
+    }
+    fold(store, read, &mut loaded, |_| Ok(true)).await?;
     Ok(loaded)
 }
 
 /// Events of a page while an aggregate is loaded: small enough that a store reads the next one while
 /// this one is decoded, large enough that few need a second.
 const PAGE: u32 = 256;
+
+/// `false`: the snapshot cannot be read. Nothing is lost: all events are there.
+async fn fold_after_snapshot<A: Aggregate>(
+    store: &Arc<dyn Store>,
+    read: ReadStream,
+    loaded: &mut Loaded<A>,
+    form: &Form<A>,
+) -> Result<bool> {
+    let mut pages = store.read_stream(read.page(PAGE));
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        if let Some(kept) = page.snapshot() {
+            let Ok(state) = (form.decode)(kept.body) else { return Ok(false) };
+            loaded.state = state;
+            (loaded.version, loaded.snapshot) = (kept.version, kept.version);
+            loaded.exists = true;
+        }
+        let mut last = loaded.version;
+        fold_page(&page, loaded, &mut last, |_| Ok(true))?;
+    }
+    Ok(true)
+}
 
 async fn fold<A: Aggregate>(
     store: &Arc<dyn Store>,
@@ -140,55 +255,40 @@ async fn fold<A: Aggregate>(
     let mut last = loaded.version;
     let mut pages = store.read_stream(read.page(PAGE));
     while let Some(page) = pages.next().await {
-        for event in page?.iter() {
-            // A stream with a hole would give a state that never was.
-            if event.version != last + 1 {
-                let context = format!(
-                    "the stream {} goes from version {last} to {}: events are missing",
-                    loaded.stream, event.version
-                );
-                return Err(Error::new(ErrorKind::Internal, context));
-            }
-            last = event.version;
-            if !wanted(&event)? {
-                continue;
-            }
-            loaded.version = event.version;
-            match event.decode::<A::Event>()? {
-                Some(decoded) => loaded.state.apply(&decoded.data),
-                None if event.is_erased() => {}
-                None => {
-                    let cause = format!("`{}` has no such event", A::CATEGORY).into();
-                    return Err(event.undecodable("its type", cause));
-                }
-            }
-        }
+        fold_page(&page?, loaded, &mut last, &wanted)?;
     }
     Ok(())
 }
 
-pub(crate) fn encode<E: Event>(event: &E, metadata: Metadata) -> Result<NewEvent> {
-    let event_type = event.event_type();
-    let payload = event.encode().map_err(|cause| {
-        let context = format!("`{}` cannot be encoded: {cause}", event_type.name);
-        Error::new(ErrorKind::Internal, context).with_source(cause)
-    })?;
-    // What is recorded stays for ever: an event that cannot be read again would take its stream
-    // with it.
-    let unreadable = match E::decode(event_type, payload.as_ref()) {
-        Ok(back) if back.event_type() == event_type => None,
-        Ok(back) => Some(format!("it would be read as `{}`", back.event_type().name)),
-        Err(cause) => Some(cause.to_string()),
-    };
-    if let Some(reason) = unreadable {
-        let context = format!("`{}` could not be read again: {reason}", event_type.name);
-        return Err(Error::new(ErrorKind::Internal, context));
+/// After an error, state and version still fit together.
+fn fold_page<A: Aggregate>(
+    page: &Page,
+    loaded: &mut Loaded<A>,
+    last: &mut Version,
+    wanted: impl Fn(&Recorded<'_>) -> Result<bool>,
+) -> Result<()> {
+    for event in page.iter() {
+        // A stream with a hole would give a state that never was.
+        if event.version != *last + 1 {
+            let context = format!(
+                "the stream {} goes from version {last} to {}: events are missing",
+                loaded.stream, event.version
+            );
+            return Err(Error::new(ErrorKind::Internal, context));
+        }
+        *last = event.version;
+        if !wanted(&event)? {
+            continue;
+        }
+        match event.decode::<A::Event>()? {
+            Some(decoded) => loaded.state.apply(&decoded.data),
+            None if event.is_erased() => {}
+            None => {
+                let cause = format!("`{}` has no such event", A::CATEGORY).into();
+                return Err(event.undecodable("its type", cause));
+            }
+        }
+        (loaded.version, loaded.exists) = (event.version, true);
     }
-    Ok(NewEvent {
-        metadata,
-        event_type: event_type.name.into(),
-        schema_version: event_type.version,
-        tags: event.tags(),
-        payload,
-    })
+    Ok(())
 }

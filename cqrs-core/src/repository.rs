@@ -1,9 +1,11 @@
-//! Event-sourced aggregates of one kind: load, decide, commit, and again when another came first.
+//! Aggregates of one kind: load, decide, commit, and again when another came first.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::at_hand::AtHand;
+use crate::cache::{Cache, Hot};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::context::Context;
 use crate::domain::decide::{Decide, Decision};
@@ -11,17 +13,16 @@ use crate::error::{Error, Failure, Result};
 use crate::handler::{Answer, Handler};
 use crate::load::{self, At, Loaded};
 use crate::message::envelope::{Envelope, Reply};
-use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::request::Command;
 use crate::once::{self, Once};
 use crate::port::clock::{Clock, SystemClock};
-use crate::port::commit::{Append, Commit, CommitId, Committed};
+use crate::port::commit::{Commit, CommitId, Committed};
 use crate::port::read::ReadStream;
 use crate::port::store::{Pages, Store};
 use crate::retry::ConflictRetry;
 
-/// The event-sourced aggregates of one kind in a store.
+/// The aggregates of one kind in a store, however they are [stored](crate::Storage).
 ///
 /// It is the handler of every command that `A` decides on (see
 /// [`AppBuilder::decides`](crate::AppBuilder::decides)), a parameter of function handlers, and of
@@ -81,6 +82,7 @@ pub struct Repository<A> {
     clock: Arc<dyn Clock>,
     retry: ConflictRetry,
     tenant: Option<Box<str>>,
+    cache: Option<Cache>,
     aggregate: PhantomData<fn() -> A>,
 }
 
@@ -92,6 +94,7 @@ impl<A: Aggregate> Repository<A> {
             clock: Arc::new(SystemClock),
             retry: ConflictRetry::default(),
             tenant: None,
+            cache: None,
             aggregate: PhantomData,
         }
     }
@@ -117,16 +120,42 @@ impl<A: Aggregate> Repository<A> {
         self
     }
 
+    /// Keeps the states of so many aggregates in memory for the commands that come next: the ones
+    /// that are in use, for this repository and its clones. Their number is what bounds the memory.
+    ///
+    /// A command on one of them is a single call of the store, its commit. What is kept is never
+    /// trusted: the commit expects the version at which it is, and when another one came first, the
+    /// new events are read and the decision is made anew. A rejection, and a decision that nothing
+    /// happens, are answered after a look for new events.
+    ///
+    /// Commands on one aggregate take turns, so that within a process none of them conflicts; one
+    /// that has waited for a second goes on without. The wait needs a Tokio runtime with time.
+    ///
+    /// [`load`](Self::load) and [`Work`](crate::Work) read the store, which tells what is there
+    /// without a command. When events are erased, or a log is restored to an older state, under a
+    /// running process, what it keeps is from before: start it anew.
+    #[must_use]
+    pub fn cached(self, aggregates: usize) -> Self {
+        self.cached_in(Some(Cache::of(aggregates)))
+    }
+
+    pub(crate) fn cached_in(mut self, cache: Option<Cache>) -> Self {
+        self.cache = cache;
+        self
+    }
+
     /// An aggregate as it is now. One that does not exist has the default state and version 0.
     ///
     /// # Errors
     /// [`Undecodable`](crate::ErrorKind::Undecodable) when one of its events cannot be read: with
-    /// stream, position and cause (P6). Or when the store cannot be read.
+    /// stream, position and cause (P6); of one that has a snapshot, one of those after it.
+    /// [`Decode`](crate::ErrorKind::Decode) when it is stored as a document that cannot be read. Or
+    /// when the store cannot be read.
     pub async fn load(&self, id: &A::Id) -> Result<Loaded<A>> {
         load::load(&self.store, load::stream_of::<A>(id, self.tenant.as_deref())).await
     }
 
-    /// An aggregate as it was.
+    /// An aggregate as it was, from its events.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -169,44 +198,82 @@ impl<A: Aggregate> Repository<A> {
         A: Decide<C>,
     {
         let once = Once::of(command, metadata)?;
-        let base = metadata.base_id(C::NAME);
         let stream = load::stream_of::<A>(&A::target(command), self.tenant_of(metadata)?);
-        let mut loaded = load::load::<A>(&self.store, stream).await?;
+        let mut hot = match &self.cache {
+            Some(cache) => cache.seat::<A>(&stream).await,
+            None => None,
+        };
+        let mut at_hand = match hot.as_mut().and_then(Hot::take) {
+            Some(loaded) => AtHand::kept(loaded),
+            None => AtHand::read(&self.store, stream).await?,
+        };
+        let answer = self.decide_on(&mut at_hand, command, metadata, once.as_ref()).await;
+        if let (Some(hot), Some(loaded)) = (hot, at_hand.into_kept()) {
+            hot.put(loaded);
+        }
+        answer
+    }
+
+    async fn decide_on<C: Command>(
+        &self,
+        at_hand: &mut AtHand<A>,
+        command: &C,
+        metadata: &Metadata,
+        once: Option<&Once<C>>,
+    ) -> Answer<C>
+    where
+        A: Decide<C>,
+    {
+        let base = metadata.base_id(C::NAME);
         let mut failed = 0;
         loop {
             let decided = {
+                let loaded = at_hand.loaded();
                 let context = Context::new(self.clock.now(), metadata, loaded.version);
-                loaded.state.decide(command, &context.based_on(base, 0))
+                let context = context.existing(loaded.exists).based_on(base, 0);
+                loaded.state.decide(command, &context)
             };
+            // No commit is going to find out that the state was an old one.
+            let is_final = decided.as_ref().map_or(true, |decision| decision.events.is_empty());
+            if is_final && at_hand.renew(&self.store).await? {
+                continue;
+            }
             let Decision { events, output } = match decided {
                 Ok(decision) => decision,
                 Err(rejection) => {
-                    return once::rejected(once.as_ref(), &*self.store, metadata, rejection).await;
+                    return once::rejected(once, &*self.store, metadata, rejection).await;
                 }
             };
             if events.is_empty() && once.is_none() {
                 return Ok(Reply { output, position: None });
             }
-            let inbox = once.as_ref().map(|once| once.mark(metadata, &output)).transpose()?;
-            let commit = Commit {
+            let inbox = once.map(|once| once.mark(metadata, &output)).transpose()?;
+            let (appends, recorded) = at_hand.append(&events, metadata, base)?;
+            let mut commit = Commit {
                 id: CommitId(base.derived("commit", 0)),
-                appends: append(&loaded, &events, metadata, base)?,
+                appends,
                 inbox: inbox.into_iter().collect(),
                 ..Commit::default()
             };
-            match (self.store.commit(commit).await, &once) {
+            at_hand.go_ahead(&mut commit, &recorded, &*self.store)?;
+            match (self.store.commit(commit).await, once) {
                 (Ok(Committed::Before { position, reply }), Some(once)) => {
                     return Ok(once.answer(position, reply.as_deref())?);
                 }
                 (Ok(committed), _) => {
+                    if matches!(committed, Committed::Now { .. }) {
+                        at_hand.arrive(&recorded);
+                    }
                     return Ok(Reply { output, position: Some(committed.position()) });
                 }
                 (Err(error), _) => {
-                    failed += 1;
-                    if !self.retry.again(&error, failed).await {
+                    // An old state that was kept is no attempt.
+                    let was_old = !at_hand.is_current() && error.is_conflict();
+                    failed += u32::from(!was_old);
+                    if !was_old && !self.retry.again(&error, failed).await {
                         return Err(Failure::Failed(error));
                     }
-                    load::catch_up(&self.store, &mut loaded).await?;
+                    at_hand.fall_back(&self.store, &error).await?;
                 }
             }
         }
@@ -221,21 +288,6 @@ impl<A: Aggregate> Repository<A> {
             (ours, theirs) => Ok(theirs.or(ours)),
         }
     }
-}
-
-fn append<A: Aggregate>(
-    loaded: &Loaded<A>,
-    events: &[A::Event],
-    metadata: &Metadata,
-    base: MessageId,
-) -> Result<Vec<Append>> {
-    if events.is_empty() {
-        return Ok(Vec::new());
-    }
-    let cause = metadata.for_events();
-    let encode = |(event, n)| load::encode(event, cause.sibling(base.derived("event", n)));
-    let events = events.iter().zip(0..).map(encode).collect::<Result<_>>()?;
-    Ok(vec![Append { stream: loaded.stream.clone(), expected: loaded.expected(), events }])
 }
 
 impl<A, C> Handler<C> for Repository<A>
@@ -257,6 +309,7 @@ impl<A> Clone for Repository<A> {
             clock: self.clock.clone(),
             retry: self.retry,
             tenant: self.tenant.clone(),
+            cache: self.cache.clone(),
             aggregate: PhantomData,
         }
     }

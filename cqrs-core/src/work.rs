@@ -8,6 +8,7 @@ use crate::domain::aggregate::Aggregate;
 use crate::domain::context::Context;
 use crate::domain::decide::Decide;
 use crate::domain::entity::Entity;
+use crate::domain::storage::Kind;
 use crate::error::{Error, ErrorKind, Failure, Result};
 use crate::load::{self, Loaded};
 use crate::message::id::MessageId;
@@ -22,6 +23,7 @@ use crate::port::filter::Filter;
 use crate::port::store::Store;
 use crate::port::stream_id::StreamId;
 use crate::port::{Position, Version};
+use crate::record;
 
 /// What one command does, gathered: loads aggregates and documents, notes what follows, and writes
 /// it in one commit, all or nothing.
@@ -149,7 +151,8 @@ impl Work {
         &self.0.metadata
     }
 
-    /// An aggregate as it is now. What is recorded on it expects it to stay so until the commit.
+    /// An aggregate as it is now: read from the store, not from a
+    /// [cache](crate::AppBuilder::cache). What is recorded on it expects it to stay so until the commit.
     ///
     /// # Errors
     /// As [`Repository::load`](crate::Repository::load).
@@ -173,7 +176,7 @@ impl Work {
     {
         let made = self.gathered()?.made;
         let context = Context::new(self.0.clock.now(), &self.0.metadata, loaded.version);
-        let context = context.based_on(self.0.base, made);
+        let context = context.existing(loaded.exists).based_on(self.0.base, made);
         let decision = loaded.state.decide(command, &context).map_err(Failure::Rejected)?;
         self.gathered()?.made = context.made();
         self.record(loaded, decision.events)?;
@@ -197,31 +200,35 @@ impl Work {
         let mut gathered = self.gathered()?;
         let cause = self.0.metadata.for_events();
         let mut new = Vec::with_capacity(decided.len());
+        let mut recorded = Vec::with_capacity(decided.len());
         for (event, n) in decided.iter().zip(gathered.events..) {
-            new.push(load::encode(event, cause.sibling(self.0.base.derived("event", n)))?);
+            let metadata = cause.sibling(self.0.base.derived("event", n));
+            let (event, back) = record::encode(event, metadata)?;
+            new.push(event);
+            recorded.push(back);
         }
         if new.is_empty() {
             return Ok(());
         }
-        let count = new.len() as u32;
-        let appends = &mut gathered.commit.appends;
-        match appends.iter_mut().find(|append| append.stream == loaded.stream) {
-            Some(append) => {
-                if !follows(append, loaded) {
-                    return Err(loaded_twice(&loaded.stream));
-                }
-                append.events.extend(new);
-            }
-            None => appends.push(Append {
-                stream: loaded.stream.clone(),
-                expected: loaded.expected(),
-                events: new,
-            }),
+        let Gathered { commit, events, .. } = &mut *gathered;
+        let before = commit.appends.iter().position(|append| append.stream == loaded.stream);
+        if before.is_some_and(|before| !follows(&commit.appends[before], loaded)) {
+            return Err(loaded_twice(&loaded.stream));
         }
-        gathered.events += count;
-        for event in &decided {
-            loaded.state.apply(event);
-            loaded.version += 1;
+        let expected = loaded.expected();
+        loaded.take_in(&recorded);
+        // First: when the state cannot be stored, its events are not gathered either.
+        record::put_beside(commit, loaded, before.is_some(), &*self.0.store)?;
+        *events += new.len() as u32;
+        match before {
+            Some(before) => commit.appends[before].events.extend(new),
+            None => {
+                commit.appends.push(Append {
+                    stream: loaded.stream.clone(),
+                    expected,
+                    events: new,
+                });
+            }
         }
         Ok(())
     }
@@ -231,7 +238,7 @@ impl Work {
     ///
     /// # Errors
     /// As [`record`](Self::record).
-    pub fn guard<A>(&self, loaded: &Loaded<A>) -> Result<()> {
+    pub fn guard<A: Aggregate>(&self, loaded: &Loaded<A>) -> Result<()> {
         of_now(loaded)?;
         let mut gathered = self.gathered()?;
         match gathered.commit.appends.iter().find(|append| append.stream == loaded.stream) {
@@ -240,6 +247,10 @@ impl Work {
             Some(_) => Err(loaded_twice(&loaded.stream)),
             None => {
                 let stream = loaded.stream.clone();
+                if let Kind::Document(whole) = A::storage().0 {
+                    let (key, expected) = (whole.key(&stream), Expected::Exactly(loaded.document));
+                    gathered.commit.guards.push(Guard::Document { key, expected });
+                }
                 gathered.commit.guards.push(Guard::Stream { stream, expected: loaded.expected() });
                 Ok(())
             }
@@ -327,8 +338,7 @@ impl Work {
         let key = documents::key::<T>(self.0.metadata.tenant(), id);
         let mut gathered = self.gathered()?;
         if gathered.commit.documents.iter().any(|write| write.key == key) {
-            let context = format!("the document {key} is written twice in one unit of work");
-            return Err(Error::invalid_field("documents", context));
+            return Err(documents::written_twice(&key));
         }
         gathered.commit.documents.push(DocumentWrite { key, expected, body });
         Ok(())
@@ -353,7 +363,9 @@ impl Work {
     pub(crate) fn take(&self) -> Result<Commit> {
         let mut gathered = self.gathered()?;
         gathered.committed = true;
-        Ok(std::mem::take(&mut gathered.commit))
+        let mut commit = std::mem::take(&mut gathered.commit);
+        commit.leave_out_snapshots(&self.0.store.capabilities().limits);
+        Ok(commit)
     }
 
     pub(crate) async fn commit_marking(
@@ -362,6 +374,8 @@ impl Work {
     ) -> Result<Option<Committed>> {
         let mut commit = self.take()?;
         commit.inbox.extend(mark);
+        // Once more: the reply takes room, too.
+        commit.leave_out_snapshots(&self.0.store.capabilities().limits);
         let Commit { guards, appends, documents, inbox, .. } = &commit;
         if guards.is_empty() && appends.is_empty() && documents.is_empty() && inbox.is_empty() {
             return Ok(None);

@@ -9,8 +9,9 @@ use cqrs_core::{
 
 /// A test of one decision: what happened before, at which time, under which ids.
 ///
-/// Every event passes through its recorded form, so that a codec or an upcaster that loses
-/// something fails here too; and each decision is made twice, so that one which does not follow
+/// Every event passes through its recorded form, and the state through the one in which it is
+/// stored ([`Aggregate::storage`]), so that a codec or an upcaster that loses something fails here
+/// too; and each decision is made twice, so that one which does not follow
 /// from its inputs alone is found out.
 ///
 /// ```
@@ -143,6 +144,13 @@ impl<A: Aggregate> Scenario<A> {
             None => panic!("`{}` has no event `{event_type}`", A::CATEGORY),
         }
         self.version += 1;
+        match A::storage().restored(&self.aggregate) {
+            Ok(Some(state)) => self.aggregate = state,
+            Ok(None) => {}
+            Err(error) => {
+                panic!("a `{}` does not come back from its storage: {error}", A::CATEGORY)
+            }
+        }
         self
     }
 

@@ -1,7 +1,7 @@
 //! The SQLite store: one file, no server.
 //!
 //! A [`Store`](cqrs_core::Store) for services on one machine, and the default to start with. It
-//! keeps events, documents, inbox and checkpoints in one file that `sqlite3` opens.
+//! keeps events, documents, snapshots, inbox and checkpoints in one file that `sqlite3` opens.
 //!
 //! # Smallest program
 //!
@@ -33,8 +33,8 @@
 //! - Positions are given in the order of commits and never twice, also when rows were deleted.
 //! - What is written can be read with plain SQL:
 //!   `sqlite3 orders.db 'SELECT position, stream, version, type, id, recorded_at, data FROM events'`.
-//!   The views `events`, `commits` and `inbox` show ids and times as texts; the tables beneath them
-//!   are `event_rows`, `commit_rows` and `inbox_rows`.
+//!   The views `events`, `commits`, `inbox` and `snapshots` show ids and times as texts; the tables
+//!   beneath them are `event_rows`, `commit_rows`, `inbox_rows` and `snapshot_rows`.
 //!
 //! # What can go wrong
 //!

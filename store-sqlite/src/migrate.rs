@@ -8,7 +8,10 @@ use crate::error::Trouble;
 use crate::statements::Sql;
 
 /// What makes version `n + 1` out of version `n`. A published entry never changes.
-const MIGRATIONS: &[&str] = &[include_str!("sql/migrations/0001_tables.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sql/migrations/0001_tables.sql"),
+    include_str!("sql/migrations/0002_snapshots.sql"),
+];
 
 /// Marks a file as one of this store: `CQRS` in ASCII.
 const APPLICATION_ID: i32 = 0x4351_5253;

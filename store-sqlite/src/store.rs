@@ -167,6 +167,7 @@ impl SqliteStore {
             timers: Support::No(later),
             outgoing: Support::No(later),
             parked: Support::No(later),
+            snapshots: Support::Yes,
             limits: settings.limits,
         };
         let thread = tokio::sync::Mutex::new(Some(thread));

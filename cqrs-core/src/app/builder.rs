@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::app::requests::Requests;
 use crate::app::{App, EventHandlers, Inner};
+use crate::cache::Cache;
 use crate::discovery::Discovered;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::decide::Decide;
@@ -101,6 +102,13 @@ impl AppBuilder {
     /// Where decisions take the time from. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.resources.clock = Arc::new(clock);
+        self
+    }
+
+    /// Keeps the states of so many aggregates in memory, of all kinds together, for the commands that
+    /// come next. Default: none. See [`Repository::cached`](crate::Repository::cached).
+    pub fn cache(mut self, aggregates: usize) -> Self {
+        self.resources.cache = Some(Cache::of(aggregates));
         self
     }
 

@@ -1,8 +1,10 @@
 //! Aggregates: state that is the fold of its events.
 
+use crate::domain::storage::Storage;
 use crate::message::event::Event;
 
-/// State that is made of its events, and decides on commands ([`Decide`](crate::Decide)).
+/// State that is made of its events, and decides on commands ([`Decide`](crate::Decide)). It may be
+/// stored with snapshots, or as a document ([`Storage`]).
 ///
 /// ```
 /// use cqrs_core::{Aggregate, Event, EventType};
@@ -59,6 +61,11 @@ pub trait Aggregate: Default + Send + Sync + 'static {
 
     /// Takes in an event. Events are facts: this neither checks nor fails.
     fn apply(&mut self, event: &Self::Event);
+
+    /// How it is stored: as its events, unless it says otherwise. See [`Storage`] for an example.
+    fn storage() -> Storage<Self> {
+        Storage::events()
+    }
 }
 
 /// What tells aggregates of one kind apart. Texts, UUIDs and whole numbers are ids.

@@ -29,6 +29,7 @@ pub struct Context<'a> {
     now: Timestamp,
     metadata: &'a Metadata,
     version: Version,
+    exists: bool,
     /// What new ids are derived from; `None`: the id of the command.
     base: Option<MessageId>,
     /// `Cell`: a context is not `Sync` on purpose, it never crosses an await.
@@ -39,7 +40,13 @@ impl<'a> Context<'a> {
     /// A context for a command with this metadata, decided on at this time by an aggregate at this
     /// version.
     pub fn new(now: Timestamp, metadata: &'a Metadata, version: Version) -> Self {
-        Self { now, metadata, version, base: None, made: Cell::new(0) }
+        Self { now, metadata, version, exists: version > 0, base: None, made: Cell::new(0) }
+    }
+
+    /// The same for an aggregate of which it is known whether it exists.
+    pub(crate) fn existing(mut self, exists: bool) -> Self {
+        self.exists = exists;
+        self
     }
 
     /// The same, with ids derived from `base`, after `made` of them were made elsewhere.
@@ -68,9 +75,10 @@ impl<'a> Context<'a> {
         self.version
     }
 
-    /// Whether the aggregate has events: a default state cannot say so itself.
+    /// Whether the aggregate has events: a default state cannot say so itself. Of one that is stored as
+    /// a document: whether that is there.
     pub fn exists(&self) -> bool {
-        self.version > 0
+        self.exists
     }
 
     /// An id that nobody has yet, derived from the command's: a retry makes the same.

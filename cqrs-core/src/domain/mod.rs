@@ -4,3 +4,6 @@ pub(crate) mod aggregate;
 pub(crate) mod context;
 pub(crate) mod decide;
 pub(crate) mod entity;
+mod sample;
+mod shape;
+pub(crate) mod storage;

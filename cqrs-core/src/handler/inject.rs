@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::app::Handle;
+use crate::cache::Cache;
 use crate::documents::Documents;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::entity::Entity;
@@ -62,6 +63,7 @@ pub struct Resources {
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retry: ConflictRetry,
+    pub(crate) cache: Option<Cache>,
     pub(crate) app: Handle,
 }
 
@@ -72,6 +74,7 @@ impl Resources {
             store: None,
             clock: Arc::new(SystemClock),
             retry: ConflictRetry::default(),
+            cache: None,
             app: Handle::default(),
         }
     }
@@ -98,7 +101,8 @@ impl Resources {
         handler: &'static str,
     ) -> Result<Repository<A>, Problem> {
         let repository = Repository::new(self.store(handler)?);
-        Ok(repository.clock(self.clock.clone()).retry(self.retry))
+        let repository = repository.clock(self.clock.clone()).retry(self.retry);
+        Ok(repository.cached_in(self.cache.clone()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The reference store: every rule of the port in plain Rust, for tests and for trying things out.
 
 mod documents;
+mod snapshots;
 mod state;
 
 use std::fmt;
@@ -54,6 +55,7 @@ impl MemoryStore {
                 timers: Support::No(later),
                 outgoing: Support::No(later),
                 parked: Support::No(later),
+                snapshots: Support::Yes,
                 limits: Limits::default(),
             },
             commit_ids_kept: Duration::from_secs(7 * 24 * 60 * 60),
@@ -104,7 +106,8 @@ impl Store for MemoryStore {
             let store = store.clone();
             async move {
                 let (page, rest) = store.state().stream_page(read?);
-                (!page.is_empty()).then_some((Ok(page), rest))
+                let says = !page.is_empty() || page.snapshot().is_some();
+                says.then_some((Ok(page), rest))
             }
         });
         pages.boxed()

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::error::{Conflict, Error, Result};
 use crate::memory::documents::Documents;
+use crate::memory::snapshots::Snapshots;
 use crate::message::fingerprint::Fingerprint;
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) inbox: HashMap<(String, MessageId), InboxEntry>,
     pub(super) checkpoints: HashMap<(String, u32), Position>,
     pub(super) documents: Documents,
+    snapshots: Snapshots,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,7 @@ impl Default for State {
             inbox: HashMap::new(),
             checkpoints: HashMap::new(),
             documents: Documents::default(),
+            snapshots: Snapshots::default(),
         }
     }
 }
@@ -90,6 +93,7 @@ impl State {
             guards,
             appends,
             documents,
+            snapshots,
             checkpoint,
             inbox,
             timers: _,
@@ -117,6 +121,7 @@ impl State {
             }
         }
         self.documents.apply(plan, documents);
+        self.snapshots.apply(snapshots);
         let position = self.head().position;
         self.forget_commits(forget_before);
         self.commits.insert(id, Done { fingerprint, position, at: now });
@@ -273,6 +278,14 @@ impl State {
     /// One page of a stream, and what is left to read.
     pub(super) fn stream_page(&self, mut read: ReadStream) -> (Page, Option<ReadStream>) {
         let mut page = Page::default();
+        if let Some(schema) = read.wanted_snapshot() {
+            let versions = read.from.max(1)..=read.to;
+            if let Some((version, body)) = self.snapshots.get(&read.stream, schema, versions) {
+                page.begin_with(version, body.as_str());
+                read.from = version + 1;
+            }
+        }
+        read.snapshot = None;
         let indices = self.streams.get(&read.stream).map_or(&[][..], Vec::as_slice);
         let from = (read.from.max(1) - 1).min(indices.len() as u64) as usize;
         let to = read.to.min(indices.len() as u64) as usize;

@@ -43,6 +43,8 @@ pub struct Capabilities {
     pub outgoing: Support,
     /// [`Commit::settled`](crate::Commit::settled) and [`Commit::parked`](crate::Commit::parked).
     pub parked: Support,
+    /// [`Commit::snapshots`](crate::Commit::snapshots).
+    pub snapshots: Support,
     /// The sizes it takes.
     pub limits: Limits,
 }
@@ -56,7 +58,8 @@ pub struct Capabilities {
 /// See [`Capabilities`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of an event's or a document's body, or of a stored reply. Default: 4 MiB.
+    /// Bytes of the body of an event, a document or a snapshot, or of a stored reply.
+    /// Default: 4 MiB.
     pub payload: usize,
     /// Bytes of all metadata of an event. Default: 16 KiB.
     pub headers: usize,
@@ -67,7 +70,7 @@ pub struct Limits {
     pub name: usize,
     /// Tags of an event. Default: 32.
     pub tags: usize,
-    /// Events, documents, guards and marks of a commit, together. Default: 10,000.
+    /// Events, documents, snapshots, guards and marks of a commit, together. Default: 10,000.
     pub parts: usize,
     /// Bytes of all bodies of a commit, together. Default: 64 MiB.
     pub commit: usize,

@@ -13,6 +13,7 @@ use crate::port::commit::{
 };
 use crate::port::document::{Collection, DocumentKey};
 use crate::port::filter::Filter;
+use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;
 
 impl Commit {
@@ -28,6 +29,7 @@ impl Commit {
             guards,
             appends,
             documents,
+            snapshots,
             checkpoint,
             inbox,
             timers,
@@ -37,30 +39,14 @@ impl Commit {
         } = self;
         let fenced = checkpoint.as_ref().is_some_and(|c| c.fence.is_some());
         offers("leases", capabilities.leases, !fences.is_empty() || fenced)?;
+        offers("snapshots", capabilities.snapshots, !snapshots.is_empty())?;
         offers("timers", capabilities.timers, !timers.is_empty())?;
         offers("outgoing", capabilities.outgoing, !outgoing.is_empty())?;
         offers("parked", capabilities.parked, !settled.is_empty() || !parked.is_empty())?;
 
         let limits = &capabilities.limits;
-        let events = appends.iter().map(|a| a.events.len()).sum::<usize>();
-        let parts = [
-            guards.len(),
-            appends.len(),
-            events,
-            documents.len(),
-            inbox.len(),
-            fences.len(),
-            timers.len(),
-            outgoing.len(),
-            settled.len(),
-            parked.len(),
-        ];
-        within(|| "the commit's parts".to_owned(), parts.iter().sum(), limits.parts)?;
-        let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
-        let bodies = bodies.chain(documents.iter().flat_map(|d| &d.body).map(crate::Json::len));
-        let bodies = bodies.chain(inbox.iter().flat_map(|m| &m.reply).map(bytes::Bytes::len));
-        let bodies = bodies.chain(outgoing.iter().map(|o| o.body.len()));
-        within(|| "the commit's bodies".to_owned(), bodies.sum(), limits.commit)?;
+        within(|| "the commit's parts".to_owned(), self.parts(), limits.parts)?;
+        within(|| "the commit's bodies".to_owned(), self.bodies(), limits.commit)?;
 
         for append in appends {
             check_append(append, limits)?;
@@ -73,6 +59,11 @@ impl Commit {
         }
         distinct(documents.iter().map(|d| &d.key), |key| {
             Error::invalid_field("documents", format!("{key} is written twice in one commit"))
+        })?;
+        snapshots.iter().try_for_each(|write| check_snapshot(write, appends, limits))?;
+        distinct(snapshots.iter().map(SnapshotWrite::stream), |stream| {
+            let context = format!("two snapshots of {stream} in one commit");
+            Error::invalid_field("snapshots", context)
         })?;
         for guard in guards {
             match guard {
@@ -118,6 +109,41 @@ impl Commit {
             within(|| "the cause of a parked message".to_owned(), cause, limits.headers)?;
         }
         Ok(())
+    }
+}
+
+impl Commit {
+    /// Leaves out the snapshots for which a store has no room: they never make a commit fail.
+    pub(crate) fn leave_out_snapshots(&mut self, limits: &Limits) {
+        if self.snapshots.is_empty() {
+            return;
+        }
+        self.snapshots.retain(|write| write.size() <= limits.payload);
+        while !self.snapshots.is_empty()
+            && (self.parts() > limits.parts || self.bodies() > limits.commit)
+        {
+            self.snapshots.pop();
+        }
+    }
+
+    /// How many parts it has that a store must look at.
+    fn parts(&self) -> usize {
+        let Self { guards, appends, documents, snapshots, inbox, .. } = self;
+        let Self { fences, timers, outgoing, settled, parked, .. } = self;
+        let events = appends.iter().map(|append| append.events.len()).sum::<usize>();
+        let read = guards.len() + fences.len();
+        let written = appends.len() + events + documents.len() + snapshots.len() + inbox.len();
+        read + written + timers.len() + outgoing.len() + settled.len() + parked.len()
+    }
+
+    /// Bytes of all its bodies.
+    fn bodies(&self) -> usize {
+        let Self { appends, documents, snapshots, inbox, outgoing, .. } = self;
+        let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
+        let bodies = bodies.chain(documents.iter().flat_map(|d| &d.body).map(crate::Json::len));
+        let bodies = bodies.chain(snapshots.iter().map(SnapshotWrite::size));
+        let bodies = bodies.chain(inbox.iter().flat_map(|m| &m.reply).map(bytes::Bytes::len));
+        bodies.chain(outgoing.iter().map(|o| o.body.len())).sum()
     }
 }
 
@@ -287,6 +313,32 @@ fn check_document(write: &DocumentWrite, limits: &Limits) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// A snapshot is of a version that the stream has once the commit is applied.
+fn check_snapshot(write: &SnapshotWrite, appends: &[Append], limits: &Limits) -> Result<()> {
+    let (stream, at) = match write {
+        SnapshotWrite::Keep { stream, version, .. } => (stream, *version),
+        SnapshotWrite::Forget { stream } => return check_stream(stream, limits),
+    };
+    let append = appends.iter().find(|append| append.stream == *stream);
+    let before = append.and_then(|append| match append.expected {
+        Expected::NoStream => Some(0),
+        Expected::Exactly(version) => Some(version),
+        Expected::Any | Expected::Exists => None,
+    });
+    let made = before.zip(append).is_some_and(|(before, append)| {
+        // Counted from 1, so that no sum overflows.
+        at.checked_sub(before).is_some_and(|n| n >= 1 && n <= append.events.len() as u64)
+    });
+    if !made {
+        let context = format!(
+            "the snapshot of {stream} is at version {at}, which no append of its commit is known \
+             to make"
+        );
+        return Err(Error::invalid_field("snapshots", context));
+    }
+    within(|| format!("the snapshot of {stream}"), write.size(), limits.payload)
 }
 
 fn distinct<T: Eq + Hash + Copy>(

@@ -11,6 +11,7 @@ use crate::message::payload::{Json, Payload};
 use crate::message::timestamp::Timestamp;
 use crate::port::document::DocumentKey;
 use crate::port::filter::Filter;
+use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;
 use crate::port::{Position, Version};
 
@@ -52,6 +53,9 @@ pub struct Commit {
     pub appends: Vec<Append>,
     /// Documents to write or delete.
     pub documents: Vec<DocumentWrite>,
+    /// Snapshots of the streams appended to; or to forget. Derived data: no part of what makes a
+    /// repeat the same commit.
+    pub snapshots: Vec<SnapshotWrite>,
     /// How far a subscription got.
     pub checkpoint: Option<CheckpointWrite>,
     /// Messages that are handled by this commit.

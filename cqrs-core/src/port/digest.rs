@@ -9,6 +9,7 @@ use crate::port::commit::{
 };
 use crate::port::document::DocumentKey;
 use crate::port::filter::Filter;
+use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;
 
 impl Commit {
@@ -20,6 +21,7 @@ impl Commit {
             guards,
             appends,
             documents,
+            snapshots,
             checkpoint,
             inbox,
             timers,
@@ -70,6 +72,7 @@ impl Commit {
             f.option(not_before.as_ref(), add_time);
         });
         f.each(settled, add_settled);
+        add_snapshots(&mut f, snapshots);
         f.each(parked, |f, write| {
             let ParkedWrite { subscription, partition, key, position, cause, attempts } = write;
             f.text(subscription);
@@ -80,6 +83,17 @@ impl Commit {
             f.number(u64::from(*attempts));
         });
         f.finish()
+    }
+}
+
+/// What is to be forgotten was asked for, and counts. A snapshot that is kept says nothing that the
+/// events do not say; and when the aggregate's cadence or the shape of its state was changed between
+/// a commit and its repeat, the repeat is still one.
+fn add_snapshots(f: &mut Fingerprinter, snapshots: &[SnapshotWrite]) {
+    for write in snapshots {
+        if let SnapshotWrite::Forget { stream } = write {
+            add_stream(f, stream);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod document;
 pub(crate) mod filter;
 pub(crate) mod page;
 pub(crate) mod read;
+pub(crate) mod snapshot;
 pub(crate) mod store;
 pub(crate) mod stream_id;
 

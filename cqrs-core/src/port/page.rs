@@ -6,6 +6,7 @@ use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::payload::PayloadRef;
 use crate::message::timestamp::Timestamp;
+use crate::port::snapshot::SnapshotRef;
 use crate::port::stream_id::StreamId;
 use crate::port::{Position, Version};
 
@@ -43,6 +44,7 @@ pub struct Page {
     bytes: Vec<u8>,
     rows: Vec<Row>,
     through: Position,
+    snapshot: Option<(Version, Box<str>)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -196,6 +198,7 @@ impl Page {
             bytes: Vec::new(),
             rows: Vec::with_capacity(events),
             through: 0,
+            snapshot: None,
         }
     }
 
@@ -251,6 +254,18 @@ impl Page {
     /// when the filter let nothing more through.
     pub const fn through(&self) -> Position {
         self.through
+    }
+
+    /// Begins the page with a snapshot: for adapters. Its events are those after it.
+    pub fn begin_with(&mut self, version: Version, body: impl Into<Box<str>>) {
+        self.snapshot = Some((version, body.into()));
+    }
+
+    /// The snapshot before the events of the first page, where one was asked for
+    /// ([`ReadStream::with_snapshot`](crate::ReadStream::with_snapshot)) and is there. See
+    /// [`SnapshotWrite`](crate::SnapshotWrite) for an example.
+    pub fn snapshot(&self) -> Option<SnapshotRef<'_>> {
+        self.snapshot.as_ref().map(|(version, body)| SnapshotRef { version: *version, body })
     }
 
     /// Number of events.

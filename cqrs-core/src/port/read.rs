@@ -1,5 +1,6 @@
 //! What to read: a stretch of one stream, or of the log.
 
+use crate::message::fingerprint::Fingerprint;
 use crate::message::timestamp::Timestamp;
 use crate::port::filter::Filter;
 use crate::port::store::LogId;
@@ -51,6 +52,12 @@ pub struct ReadStream {
     pub recorded_until: Option<Timestamp>,
     /// From the highest version down.
     pub backwards: bool,
+    /// Instead of the events up to it, the newest snapshot of this schema whose version is from
+    /// `from` to `to`, where there is one: on the first page ([`Page::snapshot`]). A reading backwards
+    /// or of what was recorded by a time has none, and a store that keeps none gives the events.
+    ///
+    /// [`Page::snapshot`]: crate::Page::snapshot
+    pub snapshot: Option<Fingerprint>,
     /// Size of the pages.
     pub page: PageSize,
 }
@@ -64,6 +71,7 @@ impl ReadStream {
             to: Version::MAX,
             recorded_until: None,
             backwards: false,
+            snapshot: None,
             page: PageSize::default(),
         }
     }
@@ -94,6 +102,19 @@ impl ReadStream {
     pub fn backwards(mut self) -> Self {
         self.backwards = true;
         self
+    }
+
+    /// From the newest snapshot of this schema on, where there is one. See
+    /// [`SnapshotWrite`](crate::SnapshotWrite) for an example.
+    #[must_use]
+    pub fn with_snapshot(mut self, schema: Fingerprint) -> Self {
+        self.snapshot = Some(schema);
+        self
+    }
+
+    /// The schema of the snapshot that this reading may begin with: for adapters.
+    pub fn wanted_snapshot(&self) -> Option<Fingerprint> {
+        self.snapshot.filter(|_| !self.backwards && self.recorded_until.is_none())
     }
 
     /// At most this many events a page.

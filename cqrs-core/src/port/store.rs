@@ -53,6 +53,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Reads a stretch of one stream, by the page, in the order of versions. A stream that does not
     /// exist has no pages.
+    ///
+    /// With [`ReadStream::with_snapshot`] the first page may begin with a [snapshot](Page::snapshot),
+    /// and its events, maybe none, go on after it. One that lies beyond the end of the stream is
+    /// never given.
     fn read_stream(&self, read: ReadStream) -> Pages;
 
     /// Reads a stretch of the log, by the page, in the order of positions, up to the head.

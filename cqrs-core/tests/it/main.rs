@@ -3,9 +3,14 @@
 
 mod app;
 mod bank;
+mod cache;
 mod events;
 mod fold;
 mod keys;
 mod layers;
 mod misuse;
 mod repeats;
+mod snapshots;
+mod stored;
+mod tally;
+mod watched;

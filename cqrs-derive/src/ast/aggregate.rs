@@ -24,7 +24,7 @@ const KEYS: Keys = Keys {
 const SNAPSHOT: Keys = Keys {
     attribute: "snapshot",
     written: "snapshot(..)",
-    keys: &[Key::once("every", "every = 100")],
+    keys: &[Key::once("every", "every = 100"), Key::once("version", "version = 2")],
 };
 
 /// An aggregate and all that its attributes say.
@@ -37,6 +37,8 @@ pub(crate) struct Aggregate<'a> {
     pub(crate) apply: Option<Path>,
     /// Events from one snapshot to the next.
     pub(crate) every: Option<Expr>,
+    /// Version of what the snapshots say.
+    pub(crate) version: Option<Expr>,
 }
 
 impl<'a> Aggregate<'a> {
@@ -52,6 +54,7 @@ impl<'a> Aggregate<'a> {
             event: None,
             apply: None,
             every: None,
+            version: None,
         };
         let mut given = Vec::new();
         let readable = KEYS.read(&input.attrs, faults, |key, input, faults| {
@@ -69,7 +72,9 @@ impl<'a> Aggregate<'a> {
                     check_apply(&path, faults);
                     aggregate.apply = Some(path);
                 }
-                _ => aggregate.every = read_snapshot(key, input, faults)?,
+                _ => {
+                    (aggregate.every, aggregate.version) = read_snapshot(key, input, faults)?;
+                }
             }
             Ok(())
         });
@@ -105,15 +110,19 @@ fn read_snapshot(
     key: &Ident,
     input: syn::parse::ParseStream<'_>,
     faults: &mut Faults,
-) -> syn::Result<Option<Expr>> {
-    let (tokens, mut every) = (list(key, input, TokenStream::parse)?, None);
+) -> syn::Result<(Option<Expr>, Option<Expr>)> {
+    let tokens = list(key, input, TokenStream::parse)?;
+    let (mut every, mut version) = (None, None);
     let before = faults.count();
     SNAPSHOT.read_arguments(tokens, faults, |key, input, _| {
-        every = Some(value(key, input)?);
+        match key.to_string().as_str() {
+            "every" => every = Some(value(key, input)?),
+            _ => version = Some(value(key, input)?),
+        }
         Ok(())
     });
     if every.is_none() && before == faults.count() {
         faults.at(key, "write `snapshot(every = 100)`");
     }
-    Ok(every)
+    Ok((every, version))
 }

@@ -11,7 +11,7 @@ use crate::expand::given;
 /// Writes the implementation.
 pub(crate) fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
     let core = core_path();
-    let Aggregate { ident, category, id, event, apply, every, .. } = aggregate;
+    let Aggregate { ident, category, id, event, apply, every, version, .. } = aggregate;
     let (category, id) = (given(category.as_ref()), given(id.as_ref()));
     let event = given(event.as_ref());
     let (note, apply) = match apply {
@@ -28,10 +28,11 @@ pub(crate) fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
             quote_spanned!(placed_at(ident.span())=> Self::on(self, event)),
         ),
     };
-    let snapshots = every.as_ref().map(|every| {
+    let storage = every.as_ref().map(|every| {
+        let version = version.as_ref().map(|version| quote!(.version(#version)));
         quote! {
-            fn snapshots() -> ::core::option::Option<#core::Snapshots<Self>> {
-                ::core::option::Option::Some(#core::Snapshots::every(#every))
+            fn storage() -> #core::Storage<Self> {
+                #core::Storage::snapshots(#every) #version
             }
         }
     });
@@ -47,7 +48,7 @@ pub(crate) fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
                 #apply
             }
 
-            #snapshots
+            #storage
         }
     }
 }

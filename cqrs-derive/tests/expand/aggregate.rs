@@ -8,7 +8,7 @@ impl ::cqrs_core::Aggregate for Course {
         use ::cqrs_core::check::NeedsOn as _;
         Self::on(self, event)
     }
-    fn snapshots() -> ::core::option::Option<::cqrs_core::Snapshots<Self>> {
-        ::core::option::Option::Some(::cqrs_core::Snapshots::every(100))
+    fn storage() -> ::cqrs_core::Storage<Self> {
+        ::cqrs_core::Storage::snapshots(100)
     }
 }

@@ -47,3 +47,23 @@ fn events_are_taken_in_by_the_function_that_is_named() {
     let (other, category) = applied::<Other>();
     assert_eq!((other.0, category), (30, "other_counter"));
 }
+
+#[derive(Debug, Default, Serialize, Deserialize, Aggregate)]
+#[aggregate(category = "snapped", id = String, event = Counted, snapshot(every = 100, version = 2))]
+struct Snapped {
+    sum: u64,
+}
+
+impl Snapped {
+    fn on(&mut self, event: &Counted) {
+        self.sum += event.by;
+    }
+}
+
+#[test]
+fn snapshots_are_asked_for_with_their_version() {
+    let storage = format!("{:?}", Snapped::storage());
+    assert!(storage.contains("every: 100") && storage.contains("version: 2"), "{storage}");
+    assert_eq!(Snapped::storage().restored(&Snapped { sum: 7 }).unwrap().unwrap().sum, 7);
+    assert!(Counter::storage().restored(&Counter(7)).unwrap().is_none());
+}

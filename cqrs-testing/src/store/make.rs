@@ -125,3 +125,13 @@ pub(crate) fn assert_invalid(error: &Error, field: &str, why: &str) {
 pub(crate) fn assert_reused(error: &Error, id: MessageId, why: &str) {
     assert_eq!(error.kind(), &ErrorKind::IdReused { id: id.to_string() }, "{why}: {error:?}");
 }
+
+/// Asserts that an error names what is one over a limit.
+#[track_caller]
+pub(crate) fn assert_too_large(kind: &ErrorKind, at: usize, named: &str) {
+    let ErrorKind::TooLarge { what, size, limit } = kind else {
+        panic!("{named} of {} over the limit {at} must be TooLarge, not {kind:?}", at + 1);
+    };
+    assert_eq!((*size, *limit), (at + 1, at), "the sizes in the error for {named}: {kind:?}");
+    assert!(what.contains(named), "the error must name {named}: {kind:?}");
+}

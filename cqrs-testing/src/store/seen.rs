@@ -35,6 +35,8 @@ pub(crate) enum Body {
 pub(crate) struct SeenPage {
     pub(crate) events: Vec<Seen>,
     pub(crate) through: Position,
+    /// Its version and its body.
+    pub(crate) snapshot: Option<(Version, Value)>,
 }
 
 impl Seen {
@@ -60,10 +62,7 @@ impl Seen {
 impl Body {
     fn of(payload: PayloadRef<'_>) -> Self {
         match payload {
-            PayloadRef::Json(text) => match serde_json::from_str(text) {
-                Ok(value) => Self::Json(value),
-                Err(error) => panic!("the store gave JSON that is none: {error}: {text}"),
-            },
+            PayloadRef::Json(text) => Self::Json(parsed(text)),
             PayloadRef::Binary { content_type, bytes } => {
                 Self::Binary { content_type: content_type.to_owned(), bytes: bytes.to_vec() }
             }
@@ -80,8 +79,15 @@ impl From<&Payload> for Body {
 
 impl SeenPage {
     pub(crate) fn of(page: &Page) -> Self {
-        Self { events: page.iter().map(|e| Seen::of(&e)).collect(), through: page.through() }
+        let snapshot = page.snapshot().map(|kept| (kept.version, parsed(kept.body)));
+        let events = page.iter().map(|e| Seen::of(&e)).collect();
+        Self { events, through: page.through(), snapshot }
     }
+}
+
+fn parsed(text: &str) -> Value {
+    let value = serde_json::from_str(text);
+    value.unwrap_or_else(|error| panic!("the store gave JSON that is none: {error}: {text}"))
 }
 
 /// The positions, for messages that stay short.

@@ -5,6 +5,7 @@ mod base;
 mod documents;
 mod names;
 mod reads;
+mod snapshots;
 mod writes;
 
 use std::panic;
@@ -169,6 +170,25 @@ faults! {
         => "read_stream::a_stream_is_read_as_it_was_recorded_by_then",
     an_invented_page_is_caught: reads::InventsAPage
         => "read_stream::a_missing_stream_has_no_pages",
+
+    dropped_snapshots_are_caught: snapshots::DropsSnapshots
+        => "snapshots::a_reading_begins_with_the_snapshot_and_goes_on_after_it",
+    snapshots_of_any_schema_are_caught: snapshots::GivesAnySchema
+        => "snapshots::a_snapshot_of_another_schema_is_not_given",
+    a_snapshot_that_stays_is_caught: snapshots::KeepsTheFirstSnapshot
+        => "snapshots::a_newer_snapshot_replaces_the_older",
+    repeated_events_of_a_snapshot_are_caught: snapshots::RepeatsWhatIsInTheSnapshot
+        => "snapshots::a_snapshot_of_the_last_version_comes_alone",
+    a_snapshot_of_the_future_is_caught: snapshots::GivesSnapshotsOfTheFuture
+        => "snapshots::a_snapshot_outside_the_wanted_versions_is_not_given",
+    snapshots_that_make_another_commit_are_caught: snapshots::ComparesSnapshots
+        => "snapshots::a_repeat_with_another_snapshot_is_the_repeat",
+    a_snapshot_of_a_refused_commit_is_caught: snapshots::KeepsSnapshotsBesideTheCommit
+        => "snapshots::a_refused_commit_leaves_no_snapshot",
+    mixed_up_tenants_of_snapshots_are_caught: snapshots::KeepsSnapshotsBesideTheCommit
+        => "snapshots::snapshots_of_tenants_and_categories_are_apart",
+    a_snapshot_that_is_not_forgotten_is_caught: snapshots::ForgetsNoSnapshot
+        => "snapshots::forgotten_snapshots_are_gone_for_every_schema",
 }
 
 /// The store in memory is not durable: this looks at the cases that it never runs.

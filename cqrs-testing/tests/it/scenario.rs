@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use cqrs_core::{
     Aggregate, Command, Context, Decide, Decision, Event, EventType, MessageId, Metadata,
-    Rejection, Request, RequestKind, Timestamp, Upcaster,
+    Rejection, Request, RequestKind, Storage, Timestamp, Upcaster,
 };
 use cqrs_testing::scenario::Scenario;
 use serde::{Deserialize, Serialize};
@@ -182,4 +182,33 @@ fn a_decision_that_is_not_pure_fails() {
 #[should_panic(expected = "cannot be read")]
 fn a_recorded_event_that_cannot_be_read_fails() {
     let _ = Scenario::<Show>::given_nothing().and_recorded_json("theatre.reserved", 2, "{}");
+}
+
+/// Forgets in a snapshot what it decides by.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Forgetful {
+    #[serde(skip)]
+    reserved: u32,
+}
+
+impl Aggregate for Forgetful {
+    const CATEGORY: &'static str = "forgetful";
+    type Id = String;
+    type Event = Reserved;
+
+    fn apply(&mut self, event: &Reserved) {
+        self.reserved += event.seats;
+    }
+
+    fn storage() -> Storage<Self> {
+        Storage::snapshots(100)
+    }
+}
+
+#[test]
+fn a_state_is_what_comes_back_from_its_snapshot() {
+    let body = r#"{"seats":7,"at":"2000-01-01T00:00:00Z","ticket":"00000000-0000-0000-0000-000000000000"}"#;
+    let show =
+        Scenario::<Forgetful>::given_nothing().and_recorded_json("theatre.reserved", 2, body);
+    assert_eq!(show.state().reserved, 0, "what a snapshot leaves out is not there");
 }

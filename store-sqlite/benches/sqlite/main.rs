@@ -1,8 +1,9 @@
 //! Measures the store against programs written by hand over the same tables, in turns, and prints
 //! the ratios of the medians.
 //!
-//! `SCALE` (default 1) sizes it; an argument (`commits`, `log`, `load`) runs a part of it.
+//! `SCALE` (default 1) sizes it; an argument (`commits`, `commands`, `log`, `load`) runs a part of it.
 
+mod commands;
 mod commits;
 mod domain;
 mod floor;
@@ -27,6 +28,9 @@ fn main() -> Outcome<()> {
     if wanted("commits") {
         runtime.block_on(commits::measure(sized(40_000.0)))?;
     }
+    if wanted("commands") {
+        runtime.block_on(commands::measure())?;
+    }
     if wanted("log") || wanted("load") {
         let events = sized(1_000_000.0);
         runtime.block_on(reading::measure(events, wanted("log"), wanted("load")))?;
@@ -43,7 +47,16 @@ struct Rates {
 
 impl Rates {
     /// Prints the medians, and ours as a part of the floor, with the range over the rounds.
-    fn report(mut self, what: &str, bar: Option<f64>) {
+    fn report(self, what: &str, bar: Option<f64>) {
+        self.print(what, "by hand", bar);
+    }
+
+    /// The same against something else of ours.
+    fn compare(self, what: &str, against: &str) {
+        self.print(what, against, None);
+    }
+
+    fn print(mut self, what: &str, against: &str, bar: Option<f64>) {
         let ratios = self.ours.iter().zip(&self.floor).map(|(ours, floor)| ours / floor);
         let (low, high) =
             ratios.fold((f64::MAX, 0.0), |(low, high), r| (f64::min(low, r), f64::max(high, r)));
@@ -57,7 +70,7 @@ impl Rates {
             format!("  bar {bar:.2}: {}", if ratio >= bar { "met" } else { "MISSED" })
         });
         println!(
-            "{what:<46} by hand {floor:>9.0}/s  ours {ours:>9.0}/s  ratio {ratio:.2} \
+            "{what:<46} {against} {floor:>9.0}/s  ours {ours:>9.0}/s  ratio {ratio:.2} \
              ({low:.2} to {high:.2}){bar}"
         );
     }

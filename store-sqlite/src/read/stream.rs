@@ -1,7 +1,7 @@
 //! One page of a stream.
 
-use cqrs_core::{ReadStream, Timestamp};
-use rusqlite::Connection;
+use cqrs_core::{Page, ReadStream, Timestamp};
+use rusqlite::{Connection, params};
 
 use super::ahead::Step;
 use super::{Room, empty_page, is_full};
@@ -24,11 +24,12 @@ impl StreamReading {
     /// Reads a page. One statement is one snapshot: no transaction is needed.
     pub(crate) fn page(conn: &Connection, mut reading: Self) -> Result<Step<Self>, Trouble> {
         let Self { read, room } = &mut reading;
+        let mut page = empty_page(*room);
+        begin_with_snapshot(conn, read, &mut page)?;
         let sql = match read.backwards {
             true => Sql::ReadStreamBackwards,
             false => Sql::ReadStreamForwards,
         };
-        let bound = |version: u64| i64::try_from(version).unwrap_or(i64::MAX);
         let stream = &read.stream;
         let mut statement = conn.prepare_cached(sql.text())?;
         let mut rows = statement.query((
@@ -39,7 +40,6 @@ impl StreamReading {
             bound(read.to),
             read.recorded_until.map_or(i64::MAX, Timestamp::as_micros),
         ))?;
-        let mut page = empty_page(*room);
         let mut more = None;
         while let Some(row) = rows.next()? {
             more = event(row, Some(stream), |event| {
@@ -62,8 +62,43 @@ impl StreamReading {
                 false => read.from = version,
             }
         }
-        Ok(((!page.is_empty()).then_some(page), more.map(|_| reading)))
+        let says = !page.is_empty() || page.snapshot().is_some();
+        Ok((says.then_some(page), more.map(|_| reading)))
     }
+}
+
+fn bound(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+/// Puts the snapshot that is wanted at the beginning of the first page, and lets the reading go on
+/// after it. It is a statement of its own, and needs no transaction around both: whatever is
+/// committed in between comes after the snapshot.
+fn begin_with_snapshot(
+    conn: &Connection,
+    read: &mut ReadStream,
+    page: &mut Page,
+) -> Result<(), Trouble> {
+    let Some(schema) = read.wanted_snapshot() else { return Ok(()) };
+    read.snapshot = None;
+    let stream = &read.stream;
+    let mut statement = conn.prepare_cached(Sql::Snapshot.text())?;
+    let mut rows = statement.query(params![
+        tenant(stream.tenant.as_deref()),
+        &*stream.category,
+        &*stream.id,
+        schema.as_bytes(),
+        bound(read.from.max(1)),
+        bound(read.to),
+    ])?;
+    let Some(row) = rows.next()? else { return Ok(()) };
+    let version = row.get::<_, i64>(0)? as u64;
+    // Somebody may have edited it; there are always the events.
+    if let Ok(body) = row.get_ref(1)?.as_str() {
+        page.begin_with(version, body);
+        read.from = version + 1;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

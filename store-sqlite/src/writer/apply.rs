@@ -53,6 +53,7 @@ impl Transaction<'_, '_> {
             guards,
             appends,
             documents,
+            snapshots,
             checkpoint,
             inbox,
             timers: _,
@@ -92,6 +93,7 @@ impl Transaction<'_, '_> {
             }
             self.write_documents(documents, &fields)?;
         }
+        self.write_snapshots(snapshots)?;
         let position = self.head as i64;
         for InboxMark { consumer, message, fingerprint, reply } in inbox {
             let message = message.uuid();

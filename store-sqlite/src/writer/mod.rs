@@ -7,6 +7,7 @@ mod documents;
 mod group;
 mod pace;
 mod patience;
+mod snapshots;
 mod sweep;
 
 use std::collections::HashMap;
@@ -15,8 +16,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cqrs_core::{
-    Clock, Collection, Commit, Committed, Error, ErrorKind, Fingerprint, Json, Result, StreamId,
-    Version,
+    Clock, Collection, Commit, Committed, Error, ErrorKind, Fingerprint, Json, Result,
+    SnapshotWrite, StreamId, Version,
 };
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -68,7 +69,8 @@ impl Pending {
         let (answer, verdict) = oneshot::channel();
         let bodies = commit.appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
         let documents = commit.documents.iter().flat_map(|d| &d.body).map(Json::len);
-        let bytes = bodies.chain(documents).sum();
+        let snapshots = commit.snapshots.iter().map(SnapshotWrite::size);
+        let bytes = bodies.chain(documents).chain(snapshots).sum();
         let fingerprint = commit.fingerprint();
         let answer = Some(answer);
         let pending = Self { commit, fingerprint, bytes, since: Instant::now(), answer };

@@ -8,3 +8,4 @@ mod crash;
 mod opening;
 mod reading;
 mod sharing;
+mod snapshots;

@@ -49,7 +49,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let before = std::fs::read(&path).unwrap();
     let error = SqliteStore::open(&path).await.unwrap_err();
-    assert_eq!(*error.kind(), ErrorKind::SchemaTooNew { found: 999, known: 1 });
+    assert_eq!(*error.kind(), ErrorKind::SchemaTooNew { found: 999, known: 2 });
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 

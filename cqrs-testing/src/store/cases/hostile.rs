@@ -2,7 +2,7 @@
 
 use cqrs_core::{
     DocumentKey, DocumentWrite, Error, ErrorKind, Expected, Filter, Guard, MessageId, NewEvent,
-    Payload, ReadLog, ReadStream,
+    Payload, ReadLog, ReadStream, SnapshotWrite,
 };
 use futures_util::StreamExt;
 use serde_json::json;
@@ -234,6 +234,10 @@ fn everywhere(name: &str) -> Vec<(&'static str, Commit)> {
     let guard = |guard| Commit { guards: vec![guard], ..grows(&account("1"), 1) };
     let content = Payload::Binary { content_type: name.to_owned().into(), bytes: b"x"[..].into() };
     let marked = vec![mark(name, MessageId::fresh(), None)];
+    let forgets = |stream| Commit {
+        snapshots: vec![SnapshotWrite::Forget { stream }],
+        ..grows(&account("1"), 1)
+    };
     vec![
         ("tenant", grows(&account("1").with_tenant(name), 1)),
         ("category", grows(&StreamId::new(name.to_owned(), "1"), 1)),
@@ -246,6 +250,8 @@ fn everywhere(name: &str) -> Vec<(&'static str, Commit)> {
         ("document", document(key(name))),
         ("stream", guard(Guard::Stream { stream: account(name), expected: Expected::Any })),
         ("document", guard(Guard::Document { key: key(name), expected: Expected::Any })),
+        ("stream", forgets(account(name))),
+        ("tenant", forgets(account("1").with_tenant(name))),
         ("consumer", Commit { inbox: marked, ..grows(&account("1"), 1) }),
         ("subscription", Commit { checkpoint: Some(moves(name, 0, 0)), ..Commit::default() }),
     ]

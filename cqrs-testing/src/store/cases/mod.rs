@@ -21,6 +21,7 @@ mod read_log;
 mod read_stream;
 mod repeats;
 mod round_trip;
+mod snapshots;
 mod tenants;
 mod unique;
 mod unsupported;
@@ -34,8 +35,8 @@ mod prelude {
     pub(super) use crate::store::case::cases;
     pub(super) use crate::store::make::{
         TUTOR, account, append, appends, assert_conflict, assert_document_at, assert_invalid,
-        assert_reused, assert_stream_at, body, deletes, event, events, grows, key, mark, moves,
-        put, puts, tagged, writes,
+        assert_reused, assert_stream_at, assert_too_large, body, deletes, event, events, grows,
+        key, mark, moves, put, puts, tagged, writes,
     };
     pub(super) use crate::store::probe::Probe;
     pub(super) use crate::store::seen::{Body, ids, positions, versions};
@@ -62,6 +63,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         checkpoints::CASES,
         read_stream::CASES,
         read_log::CASES,
+        snapshots::CASES,
         filters::CASES,
         polling::CASES,
         race::CASES,

@@ -69,10 +69,14 @@ fn assert_pages(pages: &[SeenPage], after: Position, head: Position, why: &str) 
 
 async fn an_empty_log_has_one_empty_page(t: Probe) {
     let pages = t.log_pages(ReadLog::after(0)).await;
-    assert_eq!(pages, [SeenPage { events: vec![], through: 0 }], "an empty log");
+    assert_eq!(pages, [SeenPage { events: vec![], through: 0, snapshot: None }], "an empty log");
     let filter = Filter { types: vec!["bank.opened".into()], ..Filter::default() };
     let pages = t.log_pages(ReadLog::after(0).filter(filter)).await;
-    assert_eq!(pages, [SeenPage { events: vec![], through: 0 }], "an empty log, filtered");
+    assert_eq!(
+        pages,
+        [SeenPage { events: vec![], through: 0, snapshot: None }],
+        "an empty log, filtered"
+    );
 }
 
 async fn the_log_is_read_from_the_start(t: Probe) {
@@ -97,7 +101,11 @@ async fn the_log_is_read_from_any_position(t: Probe) {
 async fn read_from_the_head_has_one_empty_page(t: Probe) {
     let head = log_of(&t, 5).await[4];
     let pages = t.log_pages(ReadLog::after(head)).await;
-    assert_eq!(pages, [SeenPage { events: vec![], through: head }], "after the head");
+    assert_eq!(
+        pages,
+        [SeenPage { events: vec![], through: head, snapshot: None }],
+        "after the head"
+    );
 }
 
 async fn pages_smaller_than_the_log_hold_all_of_it(t: Probe) {

@@ -2,7 +2,7 @@
 
 use cqrs_core::{
     Capabilities, CheckpointWrite, ErrorKind, Fence, MessageId, Metadata, Outgoing, OutgoingKind,
-    ParkedWrite, Payload, Settled, Support, TimerWrite, Timestamp,
+    ParkedWrite, Payload, Settled, SnapshotWrite, Support, TimerWrite, Timestamp,
 };
 use serde_json::json;
 
@@ -15,6 +15,7 @@ cases! { "unsupported":
     an_outgoing_message_is_refused_where_there_are_none if no_outgoing,
     a_parked_message_is_refused_where_there_are_none if no_parked,
     what_is_settled_is_refused_where_nothing_is_parked if no_parked,
+    a_snapshot_is_refused_where_there_are_none if no_snapshots,
 }
 
 /// The other way round: for what the store does not offer.
@@ -39,6 +40,10 @@ fn no_outgoing(offered: &Capabilities) -> Support {
 
 fn no_parked(offered: &Capabilities) -> Support {
     unless(offered.parked)
+}
+
+fn no_snapshots(offered: &Capabilities) -> Support {
+    unless(offered.snapshots)
 }
 
 /// Adds a part to a commit that is otherwise good.
@@ -100,4 +105,9 @@ async fn a_parked_message_is_refused_where_there_are_none(t: Probe) {
 async fn what_is_settled_is_refused_where_nothing_is_parked(t: Probe) {
     let settled = Settled::Outgoing(MessageId::fresh());
     refuses(&t, "parked", |commit| commit.settled.push(settled)).await;
+}
+
+async fn a_snapshot_is_refused_where_there_are_none(t: Probe) {
+    let forget = SnapshotWrite::Forget { stream: account("1") };
+    refuses(&t, "snapshots", |commit| commit.snapshots.push(forget)).await;
 }

@@ -1,0 +1,323 @@
+//! How an aggregate is stored: as its events, with snapshots of them, or as a document beside them.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{LazyLock, PoisonError, RwLock};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::domain::aggregate::Aggregate;
+use crate::domain::entity::Entity;
+use crate::domain::shape;
+use crate::error::BoxError;
+use crate::message::event::Event;
+use crate::message::fingerprint::{Fingerprint, Fingerprinter};
+use crate::message::payload::Json;
+use crate::port::document::DocumentKey;
+use crate::port::stream_id::StreamId;
+
+/// How an aggregate is stored: what [`Aggregate::storage`] says. Its events are recorded whatever it
+/// says.
+///
+/// ```
+/// use cqrs_core::{Aggregate, Storage};
+/// # use cqrs_core::{Event, EventType};
+/// use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, Serialize, Deserialize)]
+/// # struct Deposited { amount: u64 }
+/// # impl Event for Deposited {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("bank.deposited", "Deposited")];
+/// #     fn event_type(&self) -> &'static EventType { &Self::TYPES[0] }
+/// # }
+///
+/// #[derive(Debug, Default, Serialize, Deserialize)]
+/// struct Account { balance: u64 }
+///
+/// impl Aggregate for Account {
+///     const CATEGORY: &'static str = "account";
+///     type Id = String;
+///     type Event = Deposited;
+///     fn apply(&mut self, event: &Deposited) { self.balance += event.amount; }
+///     fn storage() -> Storage<Self> { Storage::snapshots(100) }
+/// }
+///
+/// let back = Account::storage().restored(&Account { balance: 5 }).unwrap().unwrap();
+/// assert_eq!(back.balance, 5);
+/// ```
+pub struct Storage<A>(pub(crate) Kind<A>);
+
+pub(crate) enum Kind<A> {
+    Events,
+    Snapshots(Snapshots<A>),
+    Document(Whole<A>),
+}
+
+/// How a state is written, and read again.
+pub(crate) struct Form<A> {
+    pub(crate) encode: fn(&A) -> Result<Json, BoxError>,
+    pub(crate) decode: fn(&str) -> Result<A, BoxError>,
+}
+
+pub(crate) struct Snapshots<A> {
+    pub(crate) every: u64,
+    pub(crate) form: Form<A>,
+    version: u32,
+    add_shape: fn(&mut Fingerprinter),
+}
+
+/// A state that is stored as a document.
+pub(crate) struct Whole<A> {
+    pub(crate) form: Form<A>,
+    pub(crate) id: fn(&A) -> String,
+    pub(crate) is_deleted: fn(&A) -> bool,
+    collection: &'static str,
+}
+
+impl<A> Whole<A> {
+    /// Its document has the id of its stream.
+    pub(crate) fn key(&self, stream: &StreamId) -> DocumentKey {
+        DocumentKey {
+            tenant: stream.tenant.clone(),
+            ..DocumentKey::new(self.collection, &*stream.id)
+        }
+    }
+}
+
+impl<A: Aggregate> Storage<A> {
+    /// As its events: a load folds all of them. The default.
+    pub const fn events() -> Self {
+        Self(Kind::Events)
+    }
+
+    /// As its events, with a snapshot of the state whenever so many came since the last one (at least
+    /// one): a load folds those that came after it.
+    ///
+    /// A snapshot is written in the commit of the events that make it due, and read in the reading of
+    /// the events. It is derived data: one that is missing or cannot be decoded is made anew from the
+    /// events, and it never makes a commit fail. One that is larger than the store takes is left out.
+    ///
+    /// The state must come back from its JSON as it was: what `#[serde(skip)]` leaves out, a load
+    /// with a snapshot does not have. A scenario of `cqrs-testing` sends the state through it, so
+    /// that a test finds out.
+    ///
+    /// # Which snapshots are read
+    /// Those with the same *schema*, a digest of
+    /// - the category, and the [version](Self::version) that is given here,
+    /// - the names and versions of the events ([`Event::TYPES`](crate::Event::TYPES)),
+    /// - the shape of the state as its `Deserialize` tells it: names of types, fields and variants,
+    ///   and kinds of values, all the way down,
+    /// - the shape of the default state as it is serialized: names of fields and kinds of values.
+    ///
+    /// When one of them changes, the snapshots from before are ignored, the states are folded from
+    /// all events once more, and the next command on an aggregate writes a new one. Two versions of a
+    /// program that run side by side have snapshots of their own.
+    ///
+    /// Not covered is what no type tells: **when only `apply` changes**, or an
+    /// [`Upcaster`](crate::Upcaster), or what a field means, raise the [version](Self::version). The
+    /// same goes for the inner shape of what serde reads without saying what it expects: behind
+    /// `flatten`, `untagged` and `tag`, and in a `Deserialize` written by hand.
+    ///
+    /// # What a snapshot hides
+    /// The events before it are not read. One among them that this code cannot decode is noticed when
+    /// the state is folded anew, not before; one after it fails every load (P6).
+    ///
+    /// A snapshot holds what its events held. Who erases something from events must have their
+    /// snapshots [forgotten](crate::SnapshotWrite::Forget) in the same commit.
+    pub fn snapshots(every: u64) -> Self
+    where
+        A: Serialize + DeserializeOwned,
+    {
+        Self(Kind::Snapshots(Snapshots {
+            every: every.max(1),
+            form: Form::json(),
+            version: 1,
+            add_shape: add_shape::<A>,
+        }))
+    }
+
+    /// As a document: commands decide on what the document says, and the new one is written in one
+    /// commit with the events. It is found by its fields with [`Documents`](crate::Documents), its
+    /// collection is declared there, and its events are for those who follow the log.
+    ///
+    /// The state after a decision is the document with the decided events applied. It must have the id
+    /// that the stream has ([`Entity::id`] is [`AggregateId::key`](crate::AggregateId::key)), from the
+    /// first event on.
+    ///
+    /// A commit expects both the document and the stream as they were read, so that neither is changed
+    /// without the other by two commands at once. A value that another document holds in a unique
+    /// field is a conflict, which is met with one more decision. Who writes the document otherwise,
+    /// with [`Work::save`](crate::Work::save), leaves no event, and the next command begins with it.
+    ///
+    /// The document counts, not the events: one that is not there is one that does not
+    /// [exist](crate::Context::exists), though its stream may have events from before it was deleted.
+    /// A document that cannot be decoded is an error; it is not made anew. A state of the past
+    /// ([`Repository::load_at`](crate::Repository::load_at)) is folded from the events, and is as
+    /// complete as they are.
+    ///
+    /// ```
+    /// use cqrs_core::{Aggregate, Entity, Storage};
+    /// # use cqrs_core::{Event, EventType};
+    /// use serde::{Deserialize, Serialize};
+    /// # #[derive(Debug, Clone, Serialize, Deserialize)]
+    /// # enum TutorEvent { Registered { id: String, city: String }, Moved { city: String } }
+    /// # impl Event for TutorEvent {
+    /// #     const TYPES: &'static [EventType] = &[
+    /// #         EventType::new("tutor.registered", "Registered"),
+    /// #         EventType::new("tutor.moved", "Moved"),
+    /// #     ];
+    /// #     fn event_type(&self) -> &'static EventType {
+    /// #         match self { Self::Registered { .. } => &Self::TYPES[0], Self::Moved { .. } => &Self::TYPES[1] }
+    /// #     }
+    /// # }
+    ///
+    /// #[derive(Debug, Default, Serialize, Deserialize)]
+    /// struct Tutor { id: String, city: String }
+    ///
+    /// impl Entity for Tutor {
+    ///     const COLLECTION: &'static str = "tutor";
+    ///     const INDEXED: &'static [&'static str] = &["city"];
+    ///     fn id(&self) -> String { self.id.clone() }
+    /// }
+    ///
+    /// impl Aggregate for Tutor {
+    ///     const CATEGORY: &'static str = "tutor";
+    ///     type Id = String;
+    ///     type Event = TutorEvent;
+    ///     fn apply(&mut self, event: &TutorEvent) {
+    ///         match event {
+    ///             TutorEvent::Registered { id, city } => (self.id, self.city) = (id.clone(), city.clone()),
+    ///             TutorEvent::Moved { city } => self.city = city.clone(),
+    ///         }
+    ///     }
+    ///     fn storage() -> Storage<Self> { Storage::document() }
+    /// }
+    /// ```
+    pub fn document() -> Self
+    where
+        A: Entity,
+    {
+        Self(Kind::Document(Whole {
+            form: Form::json(),
+            id: Entity::id,
+            is_deleted: |_| false,
+            collection: A::COLLECTION,
+        }))
+    }
+
+    /// Deletes the document in the commit of the events after which this holds. For an aggregate that
+    /// is stored otherwise it says nothing.
+    ///
+    /// `Storage::document().deleted_if(|account: &Account| account.closed)`
+    #[must_use]
+    pub const fn deleted_if(mut self, is_deleted: fn(&A) -> bool) -> Self {
+        if let Kind::Document(whole) = &mut self.0 {
+            whole.is_deleted = is_deleted;
+        }
+        self
+    }
+
+    /// Another version of what the snapshots say, from 1: those of other versions are ignored. To be
+    /// raised when the meaning of the state changes and its shape does not. For an aggregate without
+    /// snapshots it says nothing.
+    #[must_use]
+    pub const fn version(mut self, version: u32) -> Self {
+        if let Kind::Snapshots(snapshots) = &mut self.0 {
+            snapshots.version = version;
+        }
+        self
+    }
+
+    /// The state as it comes back from where it is stored: for tests. `None`: it is always folded
+    /// from its events. See [`Storage`] for an example.
+    ///
+    /// # Errors
+    /// When the state cannot be encoded, or not be decoded again.
+    pub fn restored(&self, state: &A) -> Result<Option<A>, BoxError> {
+        let form = match &self.0 {
+            Kind::Events => return Ok(None),
+            Kind::Snapshots(snapshots) => &snapshots.form,
+            Kind::Document(whole) => &whole.form,
+        };
+        (form.decode)((form.encode)(state)?.as_str()).map(Some)
+    }
+}
+
+impl<A: Serialize + DeserializeOwned> Form<A> {
+    fn json() -> Self {
+        Self { encode: |state| Json::encode(state), decode: |body| Ok(serde_json::from_str(body)?) }
+    }
+}
+
+/// The schemas that were asked for, by aggregate and version: looking at a type takes longer than
+/// loading an aggregate.
+static SCHEMAS: LazyLock<RwLock<HashMap<(TypeId, u32), Fingerprint>>> =
+    LazyLock::new(RwLock::default);
+
+impl<A: Aggregate> Snapshots<A> {
+    /// What the snapshots are made of. See [`Storage::snapshots`].
+    pub(crate) fn schema(&self) -> Fingerprint {
+        let key = (TypeId::of::<A>(), self.version);
+        if let Some(schema) = SCHEMAS.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return *schema;
+        }
+        let mut f = Fingerprinter::new();
+        f.text("state as JSON");
+        f.text(A::CATEGORY);
+        f.number(u64::from(self.version));
+        f.each(A::Event::TYPES, |f, event_type| {
+            f.text(event_type.name);
+            f.number(u64::from(event_type.version));
+        });
+        (self.add_shape)(&mut f);
+        let schema = f.finish();
+        SCHEMAS.write().unwrap_or_else(PoisonError::into_inner).insert(key, schema);
+        schema
+    }
+}
+
+/// How the state is read, and what the default one looks like: that sees what `flatten` and tags
+/// hide.
+fn add_shape<A: Aggregate + Serialize + DeserializeOwned>(f: &mut Fingerprinter) {
+    shape::add::<A>(f);
+    f.option(serde_json::to_value(A::default()).ok().as_ref(), add_outline);
+}
+
+/// The kinds of values, and the names in objects. A list may be of any length.
+fn add_outline(f: &mut Fingerprinter, value: &Value) {
+    match value {
+        Value::Null => f.number(0),
+        Value::Bool(_) => f.number(1),
+        Value::Number(_) => f.number(2),
+        Value::String(_) => f.number(3),
+        Value::Array(_) => f.number(4),
+        Value::Object(fields) => {
+            f.number(5);
+            let mut names: Vec<_> = fields.keys().collect();
+            names.sort_unstable();
+            f.number(names.len() as u64);
+            for name in names {
+                f.text(name);
+                add_outline(f, &fields[name]);
+            }
+        }
+    }
+}
+
+impl<A> fmt::Debug for Storage<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Events => f.write_str("Events"),
+            Kind::Snapshots(Snapshots { every, version, .. }) => f
+                .debug_struct("Snapshots")
+                .field("every", every)
+                .field("version", version)
+                .finish_non_exhaustive(),
+            Kind::Document(Whole { collection, .. }) => {
+                f.debug_struct("Document").field("collection", collection).finish_non_exhaustive()
+            }
+        }
+    }
+}

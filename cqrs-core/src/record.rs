@@ -1,0 +1,119 @@
+//! What a decision becomes: events in the form in which they are recorded, and what goes beside them
+//! into their commit.
+
+use crate::documents;
+use crate::domain::aggregate::Aggregate;
+use crate::domain::storage::{Kind, Whole};
+use crate::error::{Error, ErrorKind, Result};
+use crate::load::{self, Loaded};
+use crate::message::event::Event;
+use crate::message::metadata::Metadata;
+use crate::port::commit::{Commit, DocumentWrite, Expected, NewEvent};
+use crate::port::snapshot::SnapshotWrite;
+use crate::port::store::Store;
+
+/// The event to record, and the same event as a later load will see it: what a state takes in, so
+/// that it is the same whether it was kept, snapshot or folded anew.
+pub(crate) fn encode<E: Event>(event: &E, metadata: Metadata) -> Result<(NewEvent, E)> {
+    let event_type = event.event_type();
+    let payload = event.encode().map_err(|cause| {
+        let context = format!("`{}` cannot be encoded: {cause}", event_type.name);
+        Error::new(ErrorKind::Internal, context).with_source(cause)
+    })?;
+    // What is recorded stays for ever: an event that cannot be read again would take its stream
+    // with it.
+    let reason = match E::decode(event_type, payload.as_ref()) {
+        Ok(back) if back.event_type() == event_type => {
+            let new = NewEvent {
+                metadata,
+                event_type: event_type.name.into(),
+                schema_version: event_type.version,
+                tags: event.tags(),
+                payload,
+            };
+            return Ok((new, back));
+        }
+        Ok(back) => format!("it would be read as `{}`", back.event_type().name),
+        Err(cause) => cause.to_string(),
+    };
+    let context = format!("`{}` could not be read again: {reason}", event_type.name);
+    Err(Error::new(ErrorKind::Internal, context))
+}
+
+/// Whether the state after so many more events goes into their commit.
+pub(crate) fn is_wanted<A: Aggregate>(
+    loaded: &Loaded<A>,
+    events: usize,
+    store: &dyn Store,
+) -> bool {
+    if let Kind::Document(_) = A::storage().0 {
+        return true;
+    }
+    load::snapshots_in::<A>(store).is_some_and(|snapshots| {
+        loaded.version + events as u64 >= loaded.snapshot.saturating_add(snapshots.every)
+    })
+}
+
+/// Puts the state at hand into the commit of the events that led to it, where it is wanted. `again`:
+/// what was put there before of this aggregate is replaced.
+pub(crate) fn put_beside<A: Aggregate>(
+    commit: &mut Commit,
+    loaded: &mut Loaded<A>,
+    again: bool,
+    store: &dyn Store,
+) -> Result<()> {
+    if let Kind::Document(whole) = A::storage().0 {
+        return put_document(commit, loaded, again, &whole);
+    }
+    if !is_wanted(loaded, 0, store) {
+        return Ok(());
+    }
+    let Some(snapshots) = load::snapshots_in::<A>(store) else { return Ok(()) };
+    // A state that cannot be encoded has no snapshots: no reason to refuse its events.
+    let Ok(body) = (snapshots.form.encode)(&loaded.state) else { return Ok(()) };
+    commit.snapshots.retain(|write| *write.stream() != loaded.stream);
+    commit.snapshots.push(SnapshotWrite::Keep {
+        stream: loaded.stream.clone(),
+        schema: snapshots.schema(),
+        version: loaded.version,
+        body,
+    });
+    loaded.snapshot = loaded.version;
+    Ok(())
+}
+
+fn put_document<A: Aggregate>(
+    commit: &mut Commit,
+    loaded: &mut Loaded<A>,
+    again: bool,
+    whole: &Whole<A>,
+) -> Result<()> {
+    let (key, state) = (whole.key(&loaded.stream), &loaded.state);
+    let before = commit.documents.iter().position(|write| write.key == key);
+    match before {
+        Some(before) if again => {
+            commit.documents.remove(before);
+        }
+        Some(_) => return Err(documents::written_twice(&key)),
+        None => {}
+    }
+    loaded.exists = !(whole.is_deleted)(state);
+    let expected = Expected::Exactly(loaded.document);
+    if !loaded.exists {
+        // One that comes and goes in one commit was never there.
+        let deletion = (loaded.document > 0).then(|| DocumentWrite::delete(key, expected));
+        commit.documents.extend(deletion);
+        return Ok(());
+    }
+    let id = (whole.id)(state);
+    if id != key.id {
+        let context = format!("the state of {key} has the id {id:?}: it must be the stream's");
+        return Err(Error::invalid_field("id", context));
+    }
+    let body = (whole.form.encode)(state).map_err(|cause| {
+        let context = format!("the state of {key} cannot be encoded: {cause}");
+        Error::new(ErrorKind::Internal, context).with_source(cause)
+    })?;
+    commit.documents.push(DocumentWrite::put(key, expected, body));
+    Ok(())
+}

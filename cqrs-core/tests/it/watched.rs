@@ -1,0 +1,133 @@
+//! A store that counts what is asked of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use cqrs_core::memory::MemoryStore;
+use cqrs_core::{
+    Capabilities, Collection, Commit, Committed, Document, DocumentKey, FindDocuments, Head,
+    InboxEntry, MessageId, Page, Pages, Position, ReadLog, ReadStream, Result, SnapshotWrite,
+    Store,
+};
+use futures_util::StreamExt;
+
+/// The store in memory, watched. Its clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watched {
+    pub(crate) store: MemoryStore,
+    calls: Arc<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    commits: AtomicUsize,
+    snapshots: AtomicUsize,
+    streams: AtomicUsize,
+    events: Arc<AtomicUsize>,
+    documents: AtomicUsize,
+    kept: Mutex<Vec<SnapshotWrite>>,
+}
+
+/// What was asked since the last look.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(crate) struct Seen {
+    /// Commits that were tried.
+    pub(crate) commits: usize,
+    /// Snapshots in them.
+    pub(crate) snapshots: usize,
+    /// Readings of streams.
+    pub(crate) streams: usize,
+    /// Events that came of them.
+    pub(crate) events: usize,
+    /// Documents that were asked for.
+    pub(crate) documents: usize,
+}
+
+impl Watched {
+    pub(crate) fn of(store: &MemoryStore) -> Self {
+        Self { store: store.clone(), calls: Arc::default() }
+    }
+
+    pub(crate) fn shared(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+
+    /// All snapshots that were to be written.
+    pub(crate) fn kept(&self) -> Vec<SnapshotWrite> {
+        self.calls.kept.lock().unwrap().clone()
+    }
+
+    /// What was asked since the last look.
+    pub(crate) fn seen(&self) -> Seen {
+        let Calls { commits, snapshots, streams, events, documents, kept: _ } = &*self.calls;
+        let take = |count: &AtomicUsize| count.swap(0, Ordering::SeqCst);
+        Seen {
+            commits: take(commits),
+            snapshots: take(snapshots),
+            streams: take(streams),
+            events: take(events),
+            documents: take(documents),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    fn capabilities(&self) -> &Capabilities {
+        self.store.capabilities()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.calls.commits.fetch_add(1, Ordering::SeqCst);
+        self.calls.snapshots.fetch_add(commit.snapshots.len(), Ordering::SeqCst);
+        self.calls.kept.lock().unwrap().extend(commit.snapshots.iter().cloned());
+        // Others get a turn, as they do while a store writes to a disk.
+        tokio::task::yield_now().await;
+        self.store.commit(commit).await
+    }
+
+    fn read_stream(&self, read: ReadStream) -> Pages {
+        self.calls.streams.fetch_add(1, Ordering::SeqCst);
+        let events = self.calls.events.clone();
+        let pages = self.store.read_stream(read).then(move |page| {
+            let events = events.clone();
+            async move {
+                tokio::task::yield_now().await;
+                events.fetch_add(page.as_ref().map_or(0, Page::len), Ordering::SeqCst);
+                page
+            }
+        });
+        pages.boxed()
+    }
+
+    fn read_log(&self, read: ReadLog) -> Pages {
+        self.store.read_log(read)
+    }
+
+    async fn head(&self) -> Result<Head> {
+        self.store.head().await
+    }
+
+    async fn declare(&self, collection: Collection) -> Result<()> {
+        self.store.declare(collection).await
+    }
+
+    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
+        self.calls.documents.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.store.document(key).await
+    }
+
+    async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {
+        self.store.find_documents(find).await
+    }
+
+    async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {
+        self.store.inbox(consumer, message).await
+    }
+
+    async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
+        self.store.checkpoint(subscription, partition).await
+    }
+}
