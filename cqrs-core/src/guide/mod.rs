@@ -1,7 +1,8 @@
 //! The guide: one page for each concept, and every example runs as a test.
 //!
 //! Start with [`first_service`]: from an empty package to an aggregate with two commands, a query
-//! and a test. The other pages can be read in any order; this one goes from the inside out.
+//! and a test. Who comes from NestJS starts with [`from_nestjs_cqrs`]. The other pages can be read
+//! in any order; this one goes from the inside out.
 //!
 //! | page | what it is about |
 //! |---|---|
@@ -20,6 +21,7 @@
 //! | [`log`] | reading the log |
 //! | [`errors`] | the two kinds of no, and what to do about each |
 //! | [`testing`] | scenarios, apps in memory, the store suite |
+//! | [`from_nestjs_cqrs`] | for those who know NestJS CQRS |
 //!
 //! The derives and attributes come from the crate `cqrs-derive`. They write the `impl`s that the
 //! docs of each trait show by hand. An example that says `use theatre::…` uses the domain of
@@ -41,6 +43,8 @@ pub mod events {}
 #[doc = include_str!("library.rs")]
 /// ```
 pub mod first_service {}
+#[doc = include_str!("from_nestjs_cqrs.md")]
+pub mod from_nestjs_cqrs {}
 #[doc = include_str!("handlers.md")]
 pub mod handlers {}
 #[doc = include_str!("layers.md")]
