@@ -71,3 +71,8 @@ pub mod testing {}
 pub mod theatre {}
 #[doc = include_str!("work.md")]
 pub mod work {}
+
+/// The program of the README, which runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
