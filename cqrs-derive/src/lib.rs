@@ -109,6 +109,7 @@ mod core_path;
 mod expand;
 mod fallback;
 mod fault;
+mod plain;
 #[cfg(test)]
 mod snapshots;
 mod valid;

@@ -3,11 +3,12 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{GenericArgument, Item, PathArguments, Type};
+use syn::{Item, Type};
 
 use crate::ast::handler::{self, Handler, Role, Target};
 use crate::core_path::{core_path, placed_at};
 use crate::fault::Faults;
+use crate::plain;
 
 /// The item as it is, and what announces it.
 pub(crate) fn expand(role: Role, arguments: TokenStream, item: &TokenStream) -> TokenStream {
@@ -113,16 +114,10 @@ fn answer(role: Role, output: &Type, input: &TokenStream, core: &TokenStream) ->
 }
 
 fn parts_of_result(ty: &Type) -> Option<(&Type, &Type)> {
-    let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last()?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-    let mut arguments = arguments.args.iter();
+    let last = plain::last_segment(ty)?;
+    let mut arguments = plain::arguments(last);
     match (arguments.next()?, arguments.next()?, arguments.next()) {
-        (GenericArgument::Type(output), GenericArgument::Type(error), None)
-            if last.ident == "Result" =>
-        {
-            Some((output, error))
-        }
+        (output, error, None) if last.ident == "Result" => Some((output, error)),
         _ => None,
     }
 }
