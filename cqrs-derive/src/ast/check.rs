@@ -7,7 +7,7 @@ use crate::ast::serde_name;
 use crate::attr::{Key, Keys, value};
 use crate::fault::Faults;
 use crate::plain;
-use crate::valid::shape;
+use crate::valid::shape::{self, Kind};
 
 /// What is measured of a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,22 +129,21 @@ fn check_range(range: &ExprRange, faults: &mut Faults) {
     }
 }
 
-/// Refuses what is plainly of another kind. What a name stands for, only the compiler knows.
+/// Refuses what is plainly of another kind.
 fn check_type(measure: Measure, ty: &Type, faults: &mut Faults) {
-    let Some(last) = plain::last_segment(ty) else { return };
-    let ident = last.ident.to_string();
-    let number = shape::is_number(&ident);
-    let list = matches!(
-        ident.as_str(),
-        "Vec" | "VecDeque" | "HashSet" | "BTreeSet" | "HashMap" | "BTreeMap"
-    );
-    let message = match measure {
-        Measure::Chars if number => "`chars` counts the characters of a text: use `range`",
-        Measure::Chars if list => "`chars` counts the characters of a text: use `items`",
-        Measure::Items if number => "`items` counts the items of a list: use `range`",
-        Measure::Items if ident == "String" => "`items` counts the items of a list: use `chars`",
-        Measure::Range if ident == "String" => "`range` compares values: use `chars` for a text",
-        Measure::Range if list => "`range` compares values: use `items` for a list",
+    let message = match (measure, shape::kind(ty)) {
+        (Measure::Chars, Some(Kind::Number)) => {
+            "`chars` counts the characters of a text: use `range`"
+        }
+        (Measure::Chars, Some(Kind::List | Kind::Map)) => {
+            "`chars` counts the characters of a text: use `items`"
+        }
+        (Measure::Items, Some(Kind::Number)) => "`items` counts the items of a list: use `range`",
+        (Measure::Items, Some(Kind::Text)) => "`items` counts the items of a list: use `chars`",
+        (Measure::Range, Some(Kind::Text)) => "`range` compares values: use `chars` for a text",
+        (Measure::Range, Some(Kind::List | Kind::Map)) => {
+            "`range` compares values: use `items` for a list"
+        }
         _ => return,
     };
     faults.at(ty, message);
