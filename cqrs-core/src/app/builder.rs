@@ -16,7 +16,7 @@ use crate::handler::{
     AppLayer, AppService, ErasedEventHandler, IntoEventHandler, IntoHandler, Registry,
     RequestLayer, Resources,
 };
-use crate::manifest::{EventManifest, Manifest};
+use crate::manifest::Manifest;
 use crate::message::event_set::EventSet;
 use crate::message::request::{Command, Request};
 use crate::port::clock::Clock;
@@ -60,11 +60,10 @@ pub struct AppBuilder {
     installs: Vec<Install>,
     event_installs: Vec<(&'static str, InstallEventHandler)>,
     /// Around single requests, the outermost first.
-    request_layers: Vec<Install>,
+    request_layers: Vec<Box<dyn FnOnce(&mut Registry) + Send>>,
     /// Around everything, the outermost first.
     layers: Vec<(&'static str, Wrap)>,
     requests: Requests,
-    events: BTreeMap<&'static str, EventManifest>,
     /// Addresses of what was discovered: nothing registers twice.
     discovered: HashSet<usize>,
     problems: Vec<Problem>,
@@ -80,7 +79,6 @@ impl AppBuilder {
             request_layers: Vec::new(),
             layers: Vec::new(),
             requests: Requests::default(),
-            events: BTreeMap::new(),
             discovered: HashSet::new(),
             problems: Vec::new(),
             resources: Resources::new(),
@@ -125,7 +123,8 @@ impl AppBuilder {
         self
     }
 
-    /// A resource for handlers that ask for [`Res<T>`](crate::Res). One of each type.
+    /// A resource for handlers that ask for [`Res<T>`](crate::Res). One of each type: a second one
+    /// takes the place of the first.
     pub fn resource<T: Clone + Send + Sync + 'static>(mut self, resource: T) -> Self {
         self.resources.insert(resource);
         self
@@ -185,11 +184,8 @@ impl AppBuilder {
 
     /// Checks the types and upcasters of events that are read otherwise than by
     /// [`decides`](Self::decides), and shows them in the [`Manifest`].
-    pub fn reads<S: EventSet>(mut self) -> Self {
-        self.problems.extend(S::problems());
-        for event in EventManifest::all_of::<S>() {
-            self.events.entry(event.name).or_insert(event);
-        }
+    pub fn reads<S: EventSet>(self) -> Self {
+        self.resources.found().events.add::<S>();
         self
     }
 
@@ -247,11 +243,8 @@ impl AppBuilder {
     /// A tower layer around the requests of one type, inside those around all. The first one is the
     /// outermost. See the module [`layer`](crate::layer) for an example.
     pub fn layer_for<R: Request, L: RequestLayer<R>>(mut self, layer: L) -> Self {
-        self.request_layers.push(Box::new(move |_, registry, problems| {
-            if !registry.wrap::<R, L>(layer) {
-                problems.push(Problem::MissingHandler { message: R::NAME });
-            }
-        }));
+        self.requests.expected::<R>();
+        self.request_layers.push(Box::new(move |registry| registry.wrap::<R, L>(layer)));
         self
     }
 
@@ -273,12 +266,12 @@ impl AppBuilder {
                 problems.push(Problem::DuplicateEventHandler { name });
             }
         }
+        let (events, of_events) = resources.found().events.finish();
+        problems.extend(of_events);
         problems.extend(self.requests.problems());
-        if problems.is_empty() {
-            // The last one goes on first, and ends up innermost.
-            for wrap in self.request_layers.into_iter().rev() {
-                wrap(&resources, &mut registry, &mut problems);
-            }
+        // The last one goes on first, and ends up innermost.
+        for wrap in self.request_layers.into_iter().rev() {
+            wrap(&mut registry);
         }
         let mut distinct = Vec::with_capacity(problems.len());
         for problem in problems {
@@ -294,7 +287,7 @@ impl AppBuilder {
             event_handlers.into_iter().filter_map(present).collect();
         let manifest = Manifest {
             requests: registry.describe(),
-            events: self.events.into_values().collect(),
+            events,
             event_handlers: event_handlers.values().map(|handler| handler.describe()).collect(),
             layers: self.layers.iter().map(|(name, _)| *name).collect(),
         };

@@ -10,11 +10,12 @@ use crate::message::request::RequestKind;
 
 /// Makes a `tracing` span around every request: `request` with the fields `name`, `kind`,
 /// `message_id`, `correlation_id`, `causation_id`, `tenant`, `actor`, `traceparent`, `outcome`
-/// (`answered`, `rejected`, `failed`), `code` (of the rejection), `position` and `error`. Never what
-/// the request or its answer says.
+/// (`answered`, `rejected`, `failed`), `code` (of the rejection), `position` and `error` (the
+/// [name](crate::ErrorKind::name) of its kind). Never what the request or its answer says.
 ///
-/// Failures of the machinery are events of level `ERROR`, or `WARN` where the caller may try again
-/// or is to blame; the rest is in the span.
+/// A failure of the machinery is also an event: of level `WARN` where the caller may try again or is
+/// to blame, otherwise of level `ERROR`, with the text of the error. (That text may quote what a
+/// panic or a driver said. The text of a request that cannot be decoded is not in it.)
 ///
 /// See the [module](crate::layer) for an example.
 #[derive(Debug, Clone, Default)]
@@ -80,8 +81,11 @@ fn record(span: &Span, answer: &AnyAnswer) {
         }
         Err(Failure::Failed(error)) => {
             span.record("outcome", "failed");
-            span.record("error", display(error));
-            if error.is_retryable() || error.is_of_the_caller() {
+            span.record("error", error.kind().name());
+            if error.is_of_the_caller() {
+                // Its text may quote the request.
+                tracing::warn!(parent: span, kind = error.kind().name(), "the request failed");
+            } else if error.is_retryable() {
                 tracing::warn!(parent: span, %error, "the request failed");
             } else {
                 tracing::error!(parent: span, ?error, "the request failed");

@@ -247,10 +247,10 @@ async fn one_error_names_everything_that_is_wrong() {
     let ErrorKind::Build(problems) = error.kind() else { panic!("{error:?}") };
     let resource = |resource| Problem::MissingResource { handler: "bank.balance".into(), resource };
     let expected = [
-        Problem::BrokenUpcasters { event_type: "bank.renamed", missing: 2, current: 3 },
         Problem::MissingStore { handler: "bank.open".into() },
         resource("u8"),
         resource("u16"),
+        Problem::BrokenUpcasters { event_type: "bank.renamed", missing: 2, current: 3 },
         Problem::DuplicateHandler { name: "bank.twice" },
         Problem::MissingHandler { message: "bank.transfer" },
     ];

@@ -10,6 +10,7 @@ mod keys;
 mod layers;
 mod misuse;
 mod repeats;
+mod sending;
 mod snapshots;
 mod stored;
 mod tally;

@@ -36,8 +36,8 @@ pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<Ap
         .max_body(http::BODY_LIMIT)
         .layer(Trace::new())
         .layer(Timeout::after(bounds.timeout))
-        .layer(ConcurrencyLimit::at_most(bounds.at_once))
-        .layer(Idempotency::new("http"));
+        .layer(Idempotency::new("http"))
+        .layer(ConcurrencyLimit::at_most(bounds.at_once));
     if role.is_learning() {
         learning::declare(Arc::clone(&store)).await?;
         app = learning::register(app);
