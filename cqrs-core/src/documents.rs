@@ -17,7 +17,7 @@ use crate::port::store::Store;
 /// ```
 /// use std::sync::Arc;
 /// use cqrs_core::memory::MemoryStore;
-/// use cqrs_core::{Documents, Entity, Metadata, Store, Work};
+/// use cqrs_core::{Documents, Entity, FindDocuments, Metadata, Store, Work};
 /// # use serde::{Deserialize, Serialize};
 /// # #[derive(Debug, Serialize, Deserialize)]
 /// # struct Tutor { id: String, city: String }
@@ -44,6 +44,7 @@ use crate::port::store::Store;
 ///
 /// let found = tutors.find("city", "London").await?;
 /// assert_eq!((found[0].id.as_str(), found[0].version()), ("17", 2));
+/// assert_eq!(tutors.count(FindDocuments::all("tutor")).await?, 1);
 /// # Ok::<_, cqrs_core::BoxError>(())
 /// # }).unwrap();
 /// ```
@@ -103,6 +104,16 @@ impl<T: Entity> Documents<T> {
         let tenant = self.tenant.clone();
         let find = FindDocuments { tenant, collection: T::COLLECTION.into(), ..find };
         self.store.find_documents(find).await?.into_iter().map(decode).collect()
+    }
+
+    /// How many there are to find, on all pages. Collection and tenant are this facade's.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn count(&self, find: FindDocuments) -> Result<u64> {
+        let tenant = self.tenant.clone();
+        let find = FindDocuments { tenant, collection: T::COLLECTION.into(), ..find };
+        self.store.count_documents(&find).await
     }
 }
 

@@ -12,15 +12,15 @@ use cqrs_core::{
     Result, Store, Support,
 };
 use futures_util::stream::{self, StreamExt};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 use tokio::sync::oneshot;
 
-use crate::collection::{declared, document_of};
+use crate::collection::document_of;
 use crate::config::SqliteBuilder;
 use crate::error::closed;
 use crate::open;
-use crate::read::{LogReading, Readers, StreamReading, log_head, pages};
-use crate::row::{fingerprint, tenant, uuid_text, value_to_sql};
+use crate::read::{self, LogReading, Readers, StreamReading, log_head, pages};
+use crate::row::{fingerprint, tenant, uuid_text};
 use crate::statements::Sql;
 use crate::writer::{Job, Jobs, Pending, Writer};
 
@@ -250,37 +250,18 @@ impl Store for SqliteStore {
     }
 
     async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {
-        let read = self.inner.readers.run("finding documents", move |conn| {
-            let snapshot = conn.unchecked_transaction()?;
-            let name = &*find.collection;
-            let fields = snapshot
-                .prepare_cached(Sql::Collection.text())?
-                .query_row((name,), |row| row.get::<_, String>(0))
-                .optional()?;
-            let collection = declared(name, fields.as_deref())?;
-            let (owner, after) =
-                (tenant(find.tenant.as_deref()), find.after.as_deref().unwrap_or_default());
-            let no_tenant = find.tenant.as_deref() == Some("");
-            let mut statement;
-            let mut rows = match &find.field {
-                None => {
-                    statement = snapshot.prepare_cached(Sql::FindDocuments.text())?;
-                    statement.query(params![owner, name, after, find.limit])?
-                }
-                Some((field, value)) => {
-                    collection.field(field)?;
-                    let value = value_to_sql(value);
-                    statement = snapshot.prepare_cached(Sql::FindDocumentsByField.text())?;
-                    statement.query(params![owner, name, &**field, value, after, find.limit])?
-                }
-            };
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()?.filter(|_| !no_tenant) {
-                found.push(document_of(row, name)?);
-            }
-            Ok(found)
-        });
-        read.await
+        self.inner
+            .readers
+            .run("finding documents", move |conn| read::find_documents(conn, &find))
+            .await
+    }
+
+    async fn count_documents(&self, find: &FindDocuments) -> Result<u64> {
+        let find = find.clone();
+        self.inner
+            .readers
+            .run("counting documents", move |conn| read::count_documents(conn, &find))
+            .await
     }
 
     async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {

@@ -7,19 +7,27 @@ use crate::command::{self, cargo};
 use crate::steps::{Failed, Steps};
 
 /// What makes the tests long. A value that is set already stays.
-const LONG: [(&str, &str); 2] = [
+const LONG: [(&str, &str); 3] = [
     // How often a process is killed while it commits.
     ("CRASH_ROUNDS", "200"),
     // How long readers race with writers.
     ("RACE_SECONDS", "30"),
+    // How often the learning platform is killed under load.
+    ("KILL_ROUNDS", "50"),
 ];
 
-/// Runs the tests of the SQLite store, optimised: a faster writer leaves a reader less time.
+/// Runs the tests of the SQLite store, optimised, for a faster writer leaves a reader less time; then
+/// kills the learning platform.
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
-    steps.step("fault tests", || {
-        let mut command = cargo(["test", "--release", "-p", "store-sqlite"]);
-        command.envs(settings(|name| env::var_os(name)));
+    let test = |args: &[&str]| {
+        let mut command = cargo(["test", "--release"]);
+        command.args(args).envs(settings(|name| env::var_os(name)));
         command::run(command)
+    };
+    steps.step("fault tests of SQLite", || test(&["-p", "store-sqlite"]))?;
+    steps.step("kill -9 of the service", || {
+        let only = ["--test", "platform", "--", "kill::", "--nocapture"];
+        test(&[&["-p", "learning-platform"], &only[..]].concat())
     })
 }
 
@@ -37,6 +45,7 @@ mod tests {
     fn a_value_that_is_set_already_stays() {
         let current = |name: &str| (name == "CRASH_ROUNDS").then(|| "9".into());
         let settings: Vec<_> = settings(current).collect();
-        assert_eq!(settings, [("CRASH_ROUNDS", "9".into()), ("RACE_SECONDS", "30".into())]);
+        let (race, kill) = (("RACE_SECONDS", "30".into()), ("KILL_ROUNDS", "50".into()));
+        assert_eq!(settings, [("CRASH_ROUNDS", "9".into()), race, kill]);
     }
 }

@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask <task>`.
 //!
-//! Each task is a file of this crate. It needs nothing but the Rust toolchain.
+//! Each task is a file of this crate. It needs nothing but the Rust toolchain; `services` installs
+//! what the tests need beside it.
 
 mod bench;
 mod chaos;
@@ -8,6 +9,7 @@ mod check;
 mod command;
 mod doc;
 mod process_log;
+mod services;
 mod steps;
 mod task;
 mod test;
@@ -36,7 +38,8 @@ fn main() -> ExitCode {
         }
         Task::Check => check::run(&mut steps),
         Task::Test => test::run(&mut steps),
-        Task::Bench { args } => bench::run(&mut steps, &args),
+        Task::Services => services::run(&mut steps),
+        Task::Bench { of, args } => bench::run(&mut steps, &of, &args),
         Task::Chaos => chaos::run(&mut steps),
         Task::Doc { open } => doc::run(&mut steps, open),
     };

@@ -8,8 +8,10 @@ Usage: cargo xtask <task>
 
   check         formatting, lints and documentation, warnings as errors
   test          everything the build server does: check, all tests, the examples
-  bench [args]  the benchmarks of the SQLite store; the arguments are the benchmark's own
-  chaos         the long form of the SQLite store's fault tests, optimised
+  services      what the tests need beside Rust: installs what is missing
+  bench [sqlite|http|all] [args]
+                the benchmarks of the SQLite store, or of HTTP; the arguments are the benchmark's own
+  chaos         the long form of the fault tests, optimised
   doc [--open]  the documentation of the workspace
   help          this text";
 
@@ -18,7 +20,10 @@ Usage: cargo xtask <task>
 pub(crate) enum Task {
     Check,
     Test,
+    Services,
     Bench {
+        /// Which; none: all of them.
+        of: Vec<Benchmark>,
         /// What is handed to the benchmark as it is.
         args: Vec<String>,
     },
@@ -28,6 +33,19 @@ pub(crate) enum Task {
         open: bool,
     },
     Help,
+}
+
+/// A benchmark that is run on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Benchmark {
+    /// Of the SQLite store.
+    Sqlite,
+    /// Of the learning platform, with HTTP and without.
+    Http,
+}
+
+impl Benchmark {
+    const ALL: [Self; 2] = [Self::Sqlite, Self::Http];
 }
 
 impl Task {
@@ -40,7 +58,8 @@ impl Task {
         let task = match name.as_str() {
             "check" => Self::Check,
             "test" => Self::Test,
-            "bench" => return Ok(Self::Bench { args: rest.to_vec() }),
+            "services" => Self::Services,
+            "bench" => return parse_bench(rest),
             "chaos" => Self::Chaos,
             "doc" if rest == ["--open"] => return Ok(Self::Doc { open: true }),
             "doc" => Self::Doc { open: false },
@@ -54,6 +73,20 @@ impl Task {
     }
 }
 
+fn parse_bench(args: &[String]) -> Result<Task, String> {
+    let Some((name, args)) = args.split_first() else {
+        return Ok(Task::Bench { of: Benchmark::ALL.to_vec(), args: Vec::new() });
+    };
+    let of = match name.as_str() {
+        "sqlite" => vec![Benchmark::Sqlite],
+        "http" => vec![Benchmark::Http],
+        "all" if args.is_empty() => Benchmark::ALL.to_vec(),
+        "all" => return Err("each benchmark has arguments of its own: name one".to_owned()),
+        other => return Err(format!("there is no benchmark `{other}`: sqlite, http or all")),
+    };
+    Ok(Task::Bench { of, args: args.to_vec() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,8 +98,9 @@ mod tests {
     #[test]
     fn every_task_of_the_usage_is_known() {
         let listed = USAGE.lines().filter_map(|line| line.strip_prefix("  "));
-        let names: Vec<&str> = listed.filter_map(|line| line.split(' ').next()).collect();
-        assert_eq!(names, ["check", "test", "bench", "chaos", "doc", "help"]);
+        let names = listed.filter_map(|line| line.split(' ').next());
+        let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+        assert_eq!(names, ["check", "test", "services", "bench", "chaos", "doc", "help"]);
         for name in names {
             assert!(parse(name).is_ok(), "{name}");
         }
@@ -90,9 +124,26 @@ mod tests {
     }
 
     #[test]
-    fn the_benchmark_gets_its_arguments_as_they_are() {
+    fn a_benchmark_gets_its_arguments_as_they_are() {
         let args = vec!["append".to_owned(), "--quick".to_owned()];
-        assert_eq!(parse("bench append --quick"), Ok(Task::Bench { args }));
+        let of = vec![Benchmark::Sqlite];
+        assert_eq!(parse("bench sqlite append --quick"), Ok(Task::Bench { of, args }));
+    }
+
+    #[test]
+    fn all_benchmarks_run_unless_one_is_named() {
+        let all = Task::Bench { of: vec![Benchmark::Sqlite, Benchmark::Http], args: Vec::new() };
+        assert_eq!(parse("bench").as_ref(), Ok(&all));
+        assert_eq!(parse("bench all"), Ok(all));
+        let http = Task::Bench { of: vec![Benchmark::Http], args: Vec::new() };
+        assert_eq!(parse("bench http"), Ok(http));
+    }
+
+    #[test]
+    fn a_benchmark_that_is_none_is_named() {
+        let wrong = "there is no benchmark `append`: sqlite, http or all";
+        assert_eq!(parse("bench append"), Err(wrong.to_owned()));
+        assert!(parse("bench all --quick").is_err());
     }
 
     #[test]

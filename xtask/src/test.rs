@@ -2,10 +2,11 @@
 
 use crate::command::{self, cargo};
 use crate::steps::{Failed, Steps};
-use crate::{check, process_log};
+use crate::{check, process_log, services};
 
-/// The checks, all tests, then the examples, as a user runs them.
+/// What the tests need, the checks, all tests, then the examples, as a user runs them.
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
+    services::run(steps)?;
     check::run(steps)?;
     steps.step("tests", || command::run(cargo(["test", "--workspace", "--all-features"])))?;
     steps.step("example hello", || command::run(cargo(["run", "--quiet", "-p", "hello"])))?;

@@ -109,12 +109,13 @@ impl Documents {
             id,
         };
         let limit = find.limit as usize;
+        let skip = usize::try_from(find.skip).unwrap_or(usize::MAX);
         let Some((field, value)) = &find.field else {
             let from = (Bound::Excluded(key(after)), Bound::Unbounded);
             let all = self.bodies.range(from).map(|(key, _)| key);
             let all =
                 all.take_while(|k| k.tenant == find.tenant && k.collection == find.collection);
-            return Ok(all.filter_map(|key| self.get(key)).take(limit).collect());
+            return Ok(all.filter_map(|key| self.get(key)).skip(skip).take(limit).collect());
         };
         collection.field(field)?;
         let place = (
@@ -124,7 +125,7 @@ impl Documents {
             value.clone(),
         );
         let Some(ids) = self.index.get(&place) else { return Ok(Vec::new()) };
-        let ids = ids.range((Bound::Excluded(after), Bound::Unbounded)).take(limit);
+        let ids = ids.range((Bound::Excluded(after), Bound::Unbounded)).skip(skip).take(limit);
         ids.map(|id| self.get(&key(id.clone())).ok_or_else(|| broken("its index"))).collect()
     }
 

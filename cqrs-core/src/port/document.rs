@@ -242,6 +242,9 @@ pub struct FindDocuments {
     pub field: Option<(Cow<'static, str>, FieldValue)>,
     /// Those with a higher id, by its bytes: the last id of the page before.
     pub after: Option<String>,
+    /// So many of them are passed over first: for pages that are asked for by their number. Each one
+    /// costs a little; the next page is found at once by `after`.
+    pub skip: u64,
     /// At most so many. Default: 100.
     pub limit: u32,
 }
@@ -249,7 +252,8 @@ pub struct FindDocuments {
 impl FindDocuments {
     /// All documents of a collection.
     pub fn all(collection: impl Into<Cow<'static, str>>) -> Self {
-        Self { tenant: None, collection: collection.into(), field: None, after: None, limit: 100 }
+        let collection = collection.into();
+        Self { tenant: None, collection, field: None, after: None, skip: 0, limit: 100 }
     }
 
     /// The documents with this value in a declared field.
@@ -272,6 +276,13 @@ impl FindDocuments {
     #[must_use]
     pub fn after(mut self, id: impl Into<String>) -> Self {
         self.after = Some(id.into());
+        self
+    }
+
+    /// Not the first so many.
+    #[must_use]
+    pub fn skip(mut self, documents: u64) -> Self {
+        self.skip = documents;
         self
     }
 

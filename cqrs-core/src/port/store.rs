@@ -116,6 +116,25 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`Invalid`](ErrorKind::Invalid) when the field is not declared.
     async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>>;
 
+    /// How many documents there are to find, on all pages: whatever `after`, `skip` and `limit` say.
+    ///
+    /// Provided by paging; a store that counts without reading does.
+    ///
+    /// # Errors
+    /// As [`find_documents`](Self::find_documents).
+    async fn count_documents(&self, find: &FindDocuments) -> Result<u64> {
+        let mut next = FindDocuments { after: None, skip: 0, limit: 1_000, ..find.clone() };
+        let mut count = 0;
+        loop {
+            let page = self.find_documents(next.clone()).await?;
+            count += page.len() as u64;
+            match page.into_iter().nth(next.limit as usize - 1) {
+                Some(last) => next.after = Some(last.id),
+                None => return Ok(count),
+            }
+        }
+    }
+
     /// What the inbox says of a message; `None`: it was not handled.
     ///
     /// # Errors

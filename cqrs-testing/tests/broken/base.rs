@@ -48,6 +48,10 @@ pub(crate) trait Fault: fmt::Debug + Default + Send + Sync + 'static {
     async fn find(&self, store: &MemoryStore, find: FindDocuments) -> Result<Vec<Document>> {
         store.find_documents(find).await
     }
+
+    async fn count(&self, store: &MemoryStore, find: &FindDocuments) -> Result<u64> {
+        store.count_documents(find).await
+    }
 }
 
 /// A store with a fault. Its clones are handles on the same store.
@@ -108,6 +112,10 @@ impl<F: Fault> Store for Broken<F> {
 
     async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {
         self.fault.find(&self.store, find).await
+    }
+
+    async fn count_documents(&self, find: &FindDocuments) -> Result<u64> {
+        self.fault.count(&self.store, find).await
     }
 
     async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {

@@ -76,6 +76,28 @@ impl Fault for FindsInAnyOrder {
     }
 }
 
+/// Passes no documents over.
+#[derive(Debug, Default)]
+pub(crate) struct SkipsNothing;
+
+#[async_trait]
+impl Fault for SkipsNothing {
+    async fn find(&self, store: &MemoryStore, find: FindDocuments) -> Result<Vec<Document>> {
+        store.find_documents(find.skip(0)).await
+    }
+}
+
+/// Counts the page that is asked for, and not all there are.
+#[derive(Debug, Default)]
+pub(crate) struct CountsOnePage;
+
+#[async_trait]
+impl Fault for CountsOnePage {
+    async fn count(&self, store: &MemoryStore, find: &FindDocuments) -> Result<u64> {
+        Ok(store.find_documents(find.clone()).await?.len() as u64)
+    }
+}
+
 /// Finds nothing by a field that nobody declared, instead of saying so.
 #[derive(Debug, Default)]
 pub(crate) struct FindsByAnything;

@@ -121,6 +121,10 @@ faults! {
         => "documents::a_document_that_is_made_anew_goes_on_counting",
     documents_in_any_order_are_caught: documents::FindsInAnyOrder
         => "documents::documents_are_paged_in_the_order_of_their_ids",
+    documents_that_are_not_passed_over_are_caught: documents::SkipsNothing
+        => "documents::the_first_documents_are_passed_over",
+    a_count_of_one_page_is_caught: documents::CountsOnePage
+        => "documents::documents_are_counted_on_all_pages",
     an_undeclared_field_is_caught: documents::FindsByAnything
         => "documents::an_undeclared_field_is_refused",
 

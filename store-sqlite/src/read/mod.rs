@@ -1,12 +1,14 @@
-//! Reading: pages of streams and of the log, each from a snapshot of its own.
+//! Reading: pages of streams, of the log and of documents, each from a snapshot of its own.
 
 mod ahead;
+mod documents;
 mod log;
 mod merge;
 mod pool;
 mod stream;
 
 pub(crate) use ahead::pages;
+pub(crate) use documents::{count_documents, find_documents};
 pub(crate) use log::{LogReading, first_matching, log_head};
 pub(crate) use pool::Readers;
 pub(crate) use stream::StreamReading;

@@ -1,5 +1,8 @@
 SELECT d.id, d.version, d.body
-FROM document_fields AS f
+FROM (
+  SELECT tenant, collection, id FROM document_fields
+  WHERE tenant = ?1 AND collection = ?2 AND field = ?3 AND value = ?4 AND id > ?5
+  ORDER BY id LIMIT ?6 OFFSET ?7
+) AS f
 CROSS JOIN documents AS d ON d.tenant = f.tenant AND d.collection = f.collection AND d.id = f.id
-WHERE f.tenant = ?1 AND f.collection = ?2 AND f.field = ?3 AND f.value = ?4 AND f.id > ?5
-ORDER BY f.id LIMIT ?6
+ORDER BY f.id

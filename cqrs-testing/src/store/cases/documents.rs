@@ -20,6 +20,8 @@ cases! { "documents":
     a_deleted_document_is_not_found,
     documents_are_paged_in_the_order_of_their_ids,
     documents_found_by_a_field_are_paged,
+    the_first_documents_are_passed_over,
+    documents_are_counted_on_all_pages,
     collections_are_apart,
     a_value_that_cannot_be_indexed_is_refused_by_its_field,
     an_undeclared_collection_is_refused,
@@ -208,6 +210,44 @@ async fn documents_found_by_a_field_are_paged(t: Probe) {
         let seen = paged(&t, FindDocuments::by(TUTOR, "field", 0).limit(limit)).await;
         assert_eq!(seen, even, "found by a field, {limit} a page");
     }
+}
+
+async fn the_first_documents_are_passed_over(t: Probe) {
+    let values = (0..20).map(|n| json!(n % 2)).collect::<Vec<_>>();
+    valued(&t, &values).await;
+    for find in [FindDocuments::all(TUTOR), FindDocuments::by(TUTOR, "field", 0)] {
+        let all = t.found(find.clone().limit(100)).await;
+        for (skip, limit) in [(0, 3), (1, 3), (7, 3), (all.len() - 1, 3), (all.len(), 3), (99, 1)] {
+            let page = t.found(find.clone().skip(skip as u64).limit(limit)).await;
+            let there = all.iter().skip(skip).take(limit as usize).collect::<Vec<_>>();
+            assert_eq!(page.iter().collect::<Vec<_>>(), there, "{skip} passed over in {find:?}");
+        }
+        let none = t.found(find.clone().skip(u64::MAX)).await;
+        assert_eq!(none, [""; 0], "all passed over");
+        let rest = t.found(find.after(all[2].clone()).skip(2)).await;
+        assert_eq!(rest, all[5..], "passed over after an id");
+    }
+}
+
+async fn documents_are_counted_on_all_pages(t: Probe) {
+    let values = (0..7).map(|n| json!(n % 2)).collect::<Vec<_>>();
+    valued(&t, &values).await;
+    let deletion = DocumentWrite::delete(DocumentKey::new(TUTOR, "0"), Expected::Exists);
+    t.applied(writes(vec![deletion])).await;
+    for (find, expected) in [
+        (FindDocuments::all(TUTOR), 6),
+        (FindDocuments::all(TUTOR).limit(2), 6),
+        (FindDocuments::all(TUTOR).limit(2).skip(1).after("3"), 6),
+        (FindDocuments::all(TUTOR).with_tenant("acme"), 0),
+        (FindDocuments::by(TUTOR, "field", 0), 3),
+        (FindDocuments::by(TUTOR, "field", 1).limit(1).after("3"), 3),
+        (FindDocuments::by(TUTOR, "field", 2), 0),
+    ] {
+        let count = t.count_documents(&find).await.expect("they are counted");
+        assert_eq!(count, expected, "{find:?}");
+    }
+    let error = t.count_documents(&FindDocuments::by(TUTOR, "nothing", 0)).await;
+    assert!(error.is_err(), "counted by a field that nobody declared");
 }
 
 async fn collections_are_apart(t: Probe) {

@@ -1,0 +1,14 @@
+//! The learning platform: courses and enrolments as commands, queries and events, over HTTP.
+//!
+//! A library so that the program, its tests and its benchmark share one service. [`http`] knows
+//! nothing of courses; [`learning`] and [`payments`] know nothing of HTTP, nor of each other;
+//! [`service`] puts them together.
+
+pub mod http;
+pub mod learning;
+pub mod log;
+pub mod page;
+pub mod payments;
+pub mod service;
+pub mod settings;
+pub mod store;

@@ -1,0 +1,84 @@
+//! `learning-platform`: starts the service, and stops it on Ctrl-C and SIGTERM.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::{self, ExitCode};
+use std::time::Duration;
+
+use clap::Parser;
+use cqrs_core::{BoxError, MessageId};
+use learning_platform::http::{self, Stop, Stopper};
+use learning_platform::log;
+use learning_platform::service::{self, Bounds};
+use learning_platform::settings::{self, Role, Settings};
+use learning_platform::store::Opened;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Settings::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("learning-platform: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: Settings) -> Result<(), BoxError> {
+    log::begin(settings.log)?;
+    settings::check_bus(&settings.bus)?;
+    let opened = Opened::at(&settings.store).await?;
+    let timeout = Duration::from_millis(settings.timeout_ms);
+    let bounds = Bounds { timeout, at_once: settings.at_once };
+    let app = service::app(opened.store(), settings.role, bounds).await?;
+    let listener = TcpListener::bind(&settings.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", settings.listen))?;
+    let (stopper, stop) = Stop::new();
+    // Before anybody is told that the service is there: from now on a signal ends it in order.
+    let signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(obey(signals, stopper));
+    announce(listener.local_addr()?, settings.role);
+    let router = service::router(app, opened.store(), settings.role, stop.clone());
+    http::serve(listener, router, stop).await;
+    opened.close().await
+}
+
+/// Stops the service at the first signal, and the process at the second.
+async fn obey((mut interrupt, mut terminate): (Signal, Signal), stopper: Stopper) {
+    let mut next = async || {
+        tokio::select! {
+            _ = interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+        }
+    };
+    next().await;
+    tracing::info!("stopping; once more to stop at once");
+    stopper.stop();
+    process::exit(next().await);
+}
+
+/// Says where the service is, and how to try it.
+fn announce(address: SocketAddr, role: Role) {
+    let post = |path: &str, body: &str| {
+        format!("curl -sS http://{address}{path} -H 'Content-Type: application/json' -d '{body}'")
+    };
+    let first = if role.is_learning() {
+        let course = MessageId::fresh();
+        let body = format!(
+            r#"{{"course_id":"{course}","title":"Rust for everyone","tutor_id":"ada","price_cents":4900,"capacity":30}}"#
+        );
+        post("/commands/learning.create_course", &body)
+    } else {
+        format!("curl -sS http://{address}/manifest")
+    };
+    let second = if role.is_learning() {
+        post("/queries/learning.list_courses", r#"{"page":1,"limit":10}"#)
+    } else {
+        post("/queries/payments.ledger", "{}")
+    };
+    // Nobody needs to be there to read it.
+    let _ = writeln!(io::stdout(), "listening on http://{address}\n{first}\n{second}");
+}

@@ -1,0 +1,59 @@
+//! What the service is made of: an app from the modules of its role, and its routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use cqrs_core::layer::{ConcurrencyLimit, Idempotency, Timeout, Trace};
+use cqrs_core::{App, Result, Store};
+
+use crate::http::{self, Gateway, Stop};
+use crate::settings::Role;
+use crate::{learning, page, payments};
+
+/// How much a service takes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// How many requests are handled at once.
+    pub at_once: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(10), at_once: 512 }
+    }
+}
+
+/// The app of this role, on a store that is told of its documents.
+///
+/// # Errors
+/// When the app lacks something, or the store cannot be written.
+pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<App> {
+    let mut app = App::builder()
+        .shared_store(Arc::clone(&store))
+        .max_body(http::BODY_LIMIT)
+        .layer(Trace::new())
+        .layer(Timeout::after(bounds.timeout))
+        .layer(ConcurrencyLimit::at_most(bounds.at_once))
+        .layer(Idempotency::new("http"));
+    if role.is_learning() {
+        learning::declare(Arc::clone(&store)).await?;
+        app = learning::register(app);
+    }
+    if role.is_payments() {
+        payments::declare(store).await?;
+        app = payments::register(app);
+    }
+    app.build()
+}
+
+/// Its routes, until the word to stop; the page among them, where there are courses to show.
+pub fn router(app: App, store: Arc<dyn Store>, role: Role, stop: Stop) -> Router {
+    let mut router = Gateway::new(app, store, stop).router();
+    if role.is_learning() {
+        router = router.merge(page::route());
+    }
+    http::finish(router)
+}

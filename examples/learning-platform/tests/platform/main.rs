@@ -1,0 +1,16 @@
+//! The service as a stranger meets it: a process, an address, HTTP.
+#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+
+mod client;
+mod courses;
+mod enrollments;
+mod events;
+mod hostile;
+mod idempotency;
+mod kill;
+mod overload;
+mod page;
+mod problems;
+mod service;
+mod starting;
+mod webdriver;

@@ -1,0 +1,149 @@
+//! The service as a process of its own, on a file of its own.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::client::Client;
+
+/// A folder with the file of a service. It outlives the process.
+pub(crate) struct Folder(TempDir);
+
+/// A service that runs. Dropping it kills it.
+pub(crate) struct Service {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    pub(crate) address: SocketAddr,
+    pub(crate) client: Client,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        // On the disk that the build is on: a kill -9 is about what is on a disk.
+        Self(TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.0.path().join("platform.db")
+    }
+
+    /// What the service has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.0.path().join("log")).unwrap()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let log = File::options().create(true).append(true).open(self.0.path().join("log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_learning-platform"));
+        for name in ["BUS_URL", "ROLE", "TIMEOUT_MS", "AT_ONCE", "LOG", "RUST_LOG"] {
+            command.env_remove(name);
+        }
+        command
+            .env("STORE_URL", format!("sqlite:{}", self.file().display()))
+            .env("LISTEN", "127.0.0.1:0")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(log.unwrap());
+        command
+    }
+
+    /// A service on the folder's file, with these arguments after the usual ones.
+    pub(crate) fn service(&self, arguments: &[&str]) -> Service {
+        self.started(self.command(arguments))
+    }
+
+    pub(crate) fn started(&self, mut command: Command) -> Service {
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://");
+        let address = address.unwrap_or_else(|| panic!("{line:?}\n{}", self.log()));
+        let address = address.parse().unwrap();
+        Service { child, stdout, address, client: Client::of(address) }
+    }
+}
+
+impl Service {
+    /// The next line of its output.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Sends a signal by its name, as `kill` knows it.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Ends it as a power failure would end the process.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "it does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Sends SIGTERM and waits for the end in order.
+    pub(crate) async fn stop(mut self) {
+        self.signal("TERM");
+        assert!(self.ended().await.success());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A service on a file of its own, with the folder that it lies in.
+pub(crate) fn fresh() -> (Folder, Service) {
+    let folder = Folder::new();
+    let service = folder.service(&[]);
+    (folder, service)
+}
+
+pub(crate) fn id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// A course that may be created.
+pub(crate) fn course(course_id: &str) -> Value {
+    json!({
+        "course_id": course_id,
+        "title": "Rust for everyone",
+        "tutor_id": "ada",
+        "price_cents": 4900,
+        "capacity": 30,
+    })
+}
+
+/// A course that was created and published.
+pub(crate) async fn published(client: &Client) -> String {
+    let course_id = id();
+    client.command("create_course", &course(&course_id)).await.ok();
+    client.command("publish_course", &json!({ "course_id": course_id })).await.ok();
+    course_id
+}
