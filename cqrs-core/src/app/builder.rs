@@ -26,6 +26,7 @@ use crate::retry::ConflictRetry;
 type Install = Box<dyn FnOnce(&Resources, &mut Registry, &mut Vec<Problem>) + Send>;
 type InstallEventHandler =
     Box<dyn FnOnce(&Resources, &mut Vec<Problem>) -> Option<Box<dyn ErasedEventHandler>> + Send>;
+type WrapOne = Box<dyn FnOnce(&mut Registry) + Send>;
 type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 
 /// Builds an [`App`]. The order of the calls does not matter, but for that of layers.
@@ -60,7 +61,7 @@ pub struct AppBuilder {
     installs: Vec<Install>,
     event_installs: Vec<(&'static str, InstallEventHandler)>,
     /// Around single requests, the outermost first.
-    request_layers: Vec<Box<dyn FnOnce(&mut Registry) + Send>>,
+    request_layers: Vec<WrapOne>,
     /// Around everything, the outermost first.
     layers: Vec<(&'static str, Wrap)>,
     requests: Requests,
