@@ -94,30 +94,35 @@
 //!
 //! # How the parts fit
 //!
+//! The [guide] has a page for each of them, a tutorial, and a page for those who come from NestJS
+//! CQRS. The crate `cqrs-derive` writes the `impl`s that this program has by hand.
+//!
 //! | you write | it is | it runs in |
 //! |---|---|---|
 //! | a type with [`Request`] and [`Command`] or [`Query`] | what is asked, with its answer and its rejection typed | [`App::send`], [`App::ask`], [`App::dispatch`] |
 //! | an enum or a struct with [`Event`] | what happened; several types together are an [`EventSet`] | the log |
-//! | a type with [`Aggregate`] and [`Decide`] | state as the fold of its events, and pure decisions | a [`Repository`] |
+//! | a type with [`Aggregate`] and [`Decide`] | state as the fold of its events, and pure decisions; [`Storage`] says whether with snapshots or as a document | a [`Repository`] |
 //! | a type with [`Entity`] | state stored as a JSON document | [`Documents`], [`Work`] |
 //! | an async function, or a type with [`Handler`] | everything else; its parameters are injected ([`Inject`]) | the [`App`] |
+//! | an async function of an event | what follows the events, from a checkpoint of its own | [`App::catch_up`] |
+//! | a tower layer | what runs around the handlers, whoever calls; the module [`layer`] has some | [`AppBuilder::layer`], [`AppBuilder::layer_for`] |
+//! | [`discovered!`], as the attributes of `cqrs-derive` write it | what announces itself | [`AppBuilder::discover`], [`AppBuilder::discover_in`], [`link!`] |
 //!
 //! A command on one aggregate needs no handler: [`AppBuilder::decides`]. One that changes several
 //! aggregates or documents gathers them in a [`Work`], which is one commit. Reading goes by the
 //! page: [`Store::read_stream`] with [`ReadStream`], [`Store::read_log`] with [`ReadLog`] and a
 //! [`Filter`]; a [`Recorded`] event is borrowed from its [`Page`] and decoded with
 //! [`Recorded::decode`]. [`Pages`] are a `Stream`: `next()` comes from
-//! [`futures_util::StreamExt`](https://docs.rs/futures-util).
-//!
-//! How an aggregate is stored is its own to say ([`Aggregate::storage`]): as its events, with
-//! snapshots of them, or as a document beside them. [`AppBuilder::cache`] keeps the hot ones in memory.
+//! [`futures_util::StreamExt`](https://docs.rs/futures-util). What an app is made of is its
+//! [`Manifest`].
 //!
 //! A collection of entities is declared once at start-up, before the first write
 //! ([`Documents::declare`]).
 //!
 //! # What it promises
 //!
-//! The store suite of `cqrs-testing`, which every store passes, has cases for each of them.
+//! The store suite of `cqrs-testing`, which every store passes, has cases for what a store can show
+//! of them.
 //!
 //! - **P1** A commit is all or nothing over all its parts.
 //! - **P2** Each append names what it expects ([`Expected`]); a violated expectation fails the whole
@@ -128,15 +133,22 @@
 //!   end of the log, or of another log, is an error.
 //! - **P5** A commit that is repeated under its id answers as it did first; another one under that
 //!   id is an error. Commit ids are kept for 7 days unless the store is told otherwise, event ids
-//!   for ever.
+//!   for ever. A command with an [inbox](Metadata::with_inbox), or under a key
+//!   ([`Idempotency`](layer::Idempotency)), is applied once and its repeats are answered as the first
+//!   one was, for as long as the store is kept.
 //! - **P6** An event that cannot be decoded is never dropped: the load fails with its stream,
 //!   position and cause.
 //! - **P7** What is written can be read with the store's own tools.
+//! - **P10** What a handler of events gathers in a [`Work`] is one commit with its checkpoint: exactly
+//!   once. Effects elsewhere are at least once, with a stable id.
+//! - **P12** A handler or a layer that fails or panics is an error of its call, and stops neither the
+//!   others nor the process.
 //! - **P24** Bad input gets a typed error that names the field; nothing is written, nothing panics.
 //!
 //! # Feature flags
 //!
-//! - `schema`: JSON Schemas in the [`Manifest`], made by `schemars`. Off by default.
+//! - `schema`: JSON Schemas of requests and events in the [`Manifest`], made by `schemars`. Off by
+//!   default.
 //!
 //! # What can go wrong
 //!
@@ -152,7 +164,11 @@
 //!   [`Upcaster`], or deploy the version that wrote it.
 //! - [`ErrorKind::IdReused`]: an id was used for something else. To have the repeat of a command
 //!   answered as the first one was, send both [with an inbox](Metadata::with_inbox).
+//! - [`ErrorKind::EventNotHandled`]: a handler of events failed, and nothing after that event was
+//!   handled. The source tells why.
 //! - [`ErrorKind::Build`]: the app lacks handlers, resources or upcasters; the error names all.
+//!
+//! The page on [errors](guide::errors) has all kinds, each with what to do.
 //!
 //! A future of [`App::send`] or [`Store::commit`] that is dropped may still take effect.
 
@@ -165,6 +181,8 @@ mod discovery;
 mod documents;
 mod domain;
 mod error;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod handler;
 pub mod layer;
 mod load;
