@@ -3,7 +3,7 @@
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
-use crate::error::{Failure, Rejection};
+use crate::error::{Error, ErrorKind, Failure, Rejection};
 use crate::handler::{AnyAnswer, AnyRequest};
 use crate::layer::surround::{Inner, Surround, Surrounded, layer};
 use crate::message::request::RequestKind;
@@ -80,12 +80,24 @@ fn record(span: &Span, answer: &AnyAnswer) {
         }
         Err(Failure::Failed(error)) => {
             span.record("outcome", "failed");
-            span.record("error", display(error));
+            let error_text = without_payload(error);
+            span.record("error", &*error_text);
             if error.is_retryable() || error.is_of_the_caller() {
-                tracing::warn!(parent: span, %error, "the request failed");
+                tracing::warn!(parent: span, error = &*error_text, "the request failed");
             } else {
                 tracing::error!(parent: span, ?error, "the request failed");
             }
         }
+    }
+}
+
+/// What a decoder says quotes what it could not decode, and that is part of the request.
+fn without_payload(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::Decode { message, field: Some(field) } => {
+            format!("`{field}` of `{message}` cannot be decoded")
+        }
+        ErrorKind::Decode { message, field: None } => format!("`{message}` cannot be decoded"),
+        _ => error.to_string(),
     }
 }
