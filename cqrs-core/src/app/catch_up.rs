@@ -69,9 +69,9 @@ impl App {
         let at = store.checkpoint(name, 0).await?.unwrap_or(0);
         let mut run = Run { store, name, handler: &**handler, at, done: at };
         let outcome = run.read_to_end().await;
-        // What was handled is noted, also when the next one failed.
-        run.note().await?;
-        outcome.map(|()| run.at)
+        // What was handled is noted, also when the next one failed: that is the error to tell.
+        let noted = run.note().await;
+        outcome.and(noted).map(|()| run.at)
     }
 }
 
@@ -119,28 +119,30 @@ impl Run<'_> {
             Error::new(kind, context).with_source(cause)
         };
         let work = self.handler.handle(event)?.await.map_err(failed)?;
-        self.done = event.position;
-        match work {
-            Some(work) => self.commit(work.take()?).await,
-            None if self.handler.commits() => self.note().await,
-            None => Ok(()),
+        if let Some(work) = work {
+            return self.commit(work.take()?, event.position).await;
         }
+        self.done = event.position;
+        if self.handler.commits() { self.note().await } else { Ok(()) }
     }
 
+    /// Moves the checkpoint to where everything is handled.
     async fn note(&mut self) -> Result<()> {
-        if self.done == self.at { Ok(()) } else { self.commit(Commit::default()).await }
+        if self.done == self.at { Ok(()) } else { self.commit(Commit::default(), self.done).await }
     }
 
-    async fn commit(&mut self, commit: Commit) -> Result<()> {
+    /// Writes what handling the event at `to` gathered, with the checkpoint. When that fails, the
+    /// event is not handled.
+    async fn commit(&mut self, commit: Commit, to: Position) -> Result<()> {
         let checkpoint = CheckpointWrite {
             subscription: self.name.to_owned(),
             partition: 0,
             from: self.at,
-            to: self.done,
+            to,
             fence: None,
         };
         self.store.commit(Commit { checkpoint: Some(checkpoint), ..commit }).await?;
-        self.at = self.done;
+        (self.at, self.done) = (to, to);
         Ok(())
     }
 }
