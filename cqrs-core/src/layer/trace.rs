@@ -3,7 +3,7 @@
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
-use crate::error::{Failure, Rejection};
+use crate::error::{Error, ErrorKind, Failure, Rejection};
 use crate::handler::{AnyAnswer, AnyRequest};
 use crate::layer::surround::{Inner, Surround, Surrounded, layer};
 use crate::message::request::RequestKind;
@@ -82,14 +82,23 @@ fn record(span: &Span, answer: &AnyAnswer) {
         Err(Failure::Failed(error)) => {
             span.record("outcome", "failed");
             span.record("error", error.kind().name());
-            if error.is_of_the_caller() {
-                // Its text may quote the request.
-                tracing::warn!(parent: span, kind = error.kind().name(), "the request failed");
-            } else if error.is_retryable() {
-                tracing::warn!(parent: span, %error, "the request failed");
+            if error.is_retryable() || error.is_of_the_caller() {
+                let error = &*without_payload(error);
+                tracing::warn!(parent: span, error, "the request failed");
             } else {
                 tracing::error!(parent: span, ?error, "the request failed");
             }
         }
+    }
+}
+
+/// What a decoder says quotes what it could not decode, and that is part of the request.
+fn without_payload(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::Decode { message, field: Some(field) } => {
+            format!("`{field}` of `{message}` cannot be decoded")
+        }
+        ErrorKind::Decode { message, field: None } => format!("`{message}` cannot be decoded"),
+        _ => error.to_string(),
     }
 }
