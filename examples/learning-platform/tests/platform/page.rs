@@ -66,5 +66,4 @@ async fn a_course_is_created_published_and_enrolled_in() {
     browser.until("document.querySelector('#figures').textContent.includes('2 published')").await;
     assert_ne!(browser.evaluate("document.title").await, "broken into");
     assert_eq!(browser.complaints().await, [""; 0]);
-    browser.close().await;
 }
