@@ -62,7 +62,7 @@ pub struct RequestManifest {
     /// JSON Schemas of its wire form, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schemas: Option<Schemas>,
-    /// Type of its handler.
+    /// Path of its handler: a function, a type, or the aggregate that decides.
     pub handler: &'static str,
     /// Layers around this request, the outermost first.
     pub layers: Vec<&'static str>,

@@ -1,6 +1,6 @@
 //! Builds an app: gathers handlers, layers and resources, and reports all that is wrong at once.
 
-use std::any::type_name;
+use std::any::{type_name, type_name_of_val};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -140,8 +140,9 @@ impl AppBuilder {
     pub fn handler<R: Request, M>(mut self, handler: impl IntoHandler<R, M>) -> Self {
         self.requests.handled::<R>();
         self.installs.push(Box::new(move |resources, registry, problems| {
+            let handled_by = type_name_of_val(&handler);
             if let Some(installed) = handler.install(resources, problems) {
-                registry.insert::<R, _>(installed);
+                registry.insert::<R, _>(installed, handled_by);
             }
         }));
         self
@@ -153,7 +154,7 @@ impl AppBuilder {
         builder.requests.handled::<C>();
         builder.installs.push(Box::new(|resources, registry, problems| {
             match resources.repository::<A>(C::NAME) {
-                Ok(repository) => registry.insert::<C, _>(repository),
+                Ok(repository) => registry.insert::<C, _>(repository, type_name::<A>()),
                 Err(problem) => problems.push(problem),
             }
         }));

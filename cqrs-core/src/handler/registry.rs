@@ -23,9 +23,14 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn insert<R: Request, H: Handler<R>>(&mut self, handler: H) {
+    /// `handled_by`: for people, the path of the user's function or type.
+    pub(crate) fn insert<R: Request, H: Handler<R>>(
+        &mut self,
+        handler: H,
+        handled_by: &'static str,
+    ) {
         let handler = Arc::new(Plain(handler));
-        let (handled_by, answers_repeats) = (type_name::<H>(), H::ANSWERS_REPEATS);
+        let answers_repeats = H::ANSWERS_REPEATS;
         self.put(Entry::<R> { handler, handled_by, answers_repeats, layers: Vec::new() });
     }
 

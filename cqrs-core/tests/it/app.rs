@@ -444,3 +444,18 @@ async fn requests_by_name_share_the_handler_and_bad_ones_are_named() -> Result<(
     assert_eq!(log(&store).await.len(), 1, "a refused request wrote something");
     Ok(())
 }
+
+#[test]
+fn the_manifest_names_functions_and_aggregates_as_their_authors_do() {
+    async fn twice(t: Twice) -> Result<u64, Never> {
+        let Twice = t;
+        Ok(2)
+    }
+    let builder = App::builder().store(MemoryStore::default());
+    let app = builder.decides::<Account, Open>().handler(twice).build().unwrap();
+    let manifest = app.manifest();
+    let handlers: Vec<_> = manifest.requests.iter().map(|r| (r.name, r.handler)).collect();
+    let function = "it::app::the_manifest_names_functions_and_aggregates_as_their_authors_do::twice";
+    assert_eq!(handlers, [("bank.open", "it::bank::Account"), ("bank.twice", function)]);
+    assert!(!manifest.events.is_empty());
+}
