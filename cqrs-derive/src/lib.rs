@@ -111,6 +111,7 @@ mod core_path;
 mod expand;
 mod fallback;
 mod fault;
+mod plain;
 #[cfg(test)]
 mod snapshots;
 mod valid;
