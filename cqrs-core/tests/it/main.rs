@@ -13,4 +13,5 @@ mod repeats;
 mod snapshots;
 mod stored;
 mod tally;
+mod tutor;
 mod watched;
