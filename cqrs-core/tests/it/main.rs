@@ -6,6 +6,7 @@ mod bank;
 mod cache;
 mod events;
 mod fold;
+mod hot_documents;
 mod keys;
 mod layers;
 mod misuse;
