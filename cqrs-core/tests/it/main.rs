@@ -10,6 +10,7 @@ mod hot_documents;
 mod keys;
 mod layers;
 mod misuse;
+mod refused;
 mod repeats;
 mod snapshots;
 mod stored;

@@ -39,7 +39,7 @@ pub(crate) struct Tutor {
     pub(crate) city: String,
     pub(crate) moves: u32,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    retired: bool,
+    pub(crate) retired: bool,
 }
 
 impl Entity for Tutor {
