@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
@@ -333,5 +334,20 @@ async fn a_store_that_stalls_holds_up_the_others_for_a_second_only() -> Result<(
     assert_eq!(send(&tallies, push(1)).await?, 1, "it goes on without what is kept");
     assert_eq!(began.elapsed().as_secs(), 1);
     assert_eq!(stalled.await?, 2, "and the other one decides anew");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_of_more_than_a_second_is_no_race() -> Result<(), BoxError> {
+    let store = Watched::default().taking(Duration::from_millis(10));
+    let tallies = hot::<Folded>(&store);
+    let tasks = (0..400).map(|_| {
+        let tallies = tallies.clone();
+        tokio::spawn(async move { send(&tallies, push(1)).await })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await??;
+    }
+    assert_eq!(store.seen(), seen(400, 1, 0), "nobody raced, and nobody read twice");
     Ok(())
 }
