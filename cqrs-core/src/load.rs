@@ -8,7 +8,8 @@ use futures_util::future::try_join;
 
 use crate::documents;
 use crate::domain::aggregate::{Aggregate, AggregateId};
-use crate::domain::storage::{Form, Kind, Snapshots, Whole};
+use crate::domain::snapshots::Snapshots;
+use crate::domain::storage::{Form, Kind, Whole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::timestamp::Timestamp;
 use crate::port::Version;
