@@ -9,7 +9,7 @@ use futures_util::future::try_join;
 use crate::documents;
 use crate::domain::aggregate::{Aggregate, AggregateId};
 use crate::domain::snapshots::Snapshots;
-use crate::domain::storage::{Form, Kind, Whole};
+use crate::domain::storage::{Form, Kind, Storage, Whole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::timestamp::Timestamp;
 use crate::port::Version;
@@ -88,10 +88,20 @@ impl<A: Aggregate> Loaded<A> {
 
     /// Takes in events that follow.
     pub(crate) fn take_in(&mut self, events: &[A::Event]) {
+        let storage = A::storage();
         for event in events {
-            self.state.apply(event);
+            self.apply(event, &storage);
             self.version += 1;
-            self.exists = true;
+        }
+    }
+
+    /// After the event that deletes it there is nothing, whether what follows is in the same commit
+    /// or in a later one.
+    fn apply(&mut self, event: &A::Event, storage: &Storage<A>) {
+        self.state.apply(event);
+        self.exists = !storage.deletes(&self.state);
+        if !self.exists {
+            self.state = A::default();
         }
     }
 }
@@ -268,6 +278,7 @@ fn fold_page<A: Aggregate>(
     last: &mut Version,
     wanted: impl Fn(&Recorded<'_>) -> Result<bool>,
 ) -> Result<()> {
+    let storage = A::storage();
     for event in page.iter() {
         // A stream with a hole would give a state that never was.
         if event.version != *last + 1 {
@@ -282,14 +293,17 @@ fn fold_page<A: Aggregate>(
             continue;
         }
         match event.decode::<A::Event>()? {
-            Some(decoded) => loaded.state.apply(&decoded.data),
-            None if event.is_erased() => {}
+            Some(decoded) => loaded.apply(&decoded.data, &storage),
+            // Of one that may be deleted nobody knows whether it was.
+            None if event.is_erased() => {
+                loaded.exists |= !matches!(storage.0, Kind::Document(_));
+            }
             None => {
                 let cause = format!("`{}` has no such event", A::CATEGORY).into();
                 return Err(event.undecodable("its type", cause));
             }
         }
-        (loaded.version, loaded.exists) = (event.version, true);
+        loaded.version = event.version;
     }
     Ok(())
 }

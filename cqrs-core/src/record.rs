@@ -130,15 +130,13 @@ fn put_document<A: Aggregate>(
         return Err(documents::written_twice(&key));
     }
     let expected = Expected::Exactly(loaded.document);
-    let exists = !(whole.is_deleted)(&loaded.state);
-    let write = if exists {
+    let write = if loaded.exists {
         let (body, state) = document_of(&loaded.state, &key, whole)?;
         loaded.state = state;
         Some(DocumentWrite::put(key.clone(), expected, body))
     } else {
         (loaded.document > 0).then(|| DocumentWrite::delete(key.clone(), expected))
     };
-    loaded.exists = exists;
     if let Some(before) = before {
         commit.documents.remove(before);
     }

@@ -199,8 +199,11 @@ impl<A: Aggregate> Storage<A> {
         }))
     }
 
-    /// Deletes the document in the commit of the events after which this holds. For an aggregate that
-    /// is stored otherwise it says nothing.
+    /// Deletes the document in the commit of an event after which this holds. From there on the state
+    /// is the default one and does not [exist](crate::Context::exists): what follows begins anew,
+    /// whether it is in the same decision, the same [`Work`](crate::Work) or a later one, and a state
+    /// of the past is folded in the same way. For an aggregate that is stored otherwise it says
+    /// nothing.
     ///
     /// `Storage::document().deleted_if(|account: &Account| account.closed)`
     #[must_use]
@@ -209,6 +212,12 @@ impl<A: Aggregate> Storage<A> {
             whole.is_deleted = is_deleted;
         }
         self
+    }
+
+    /// Whether nothing is left of an aggregate that has come to this state
+    /// ([`deleted_if`](Self::deleted_if)): for tests.
+    pub fn deletes(&self, state: &A) -> bool {
+        matches!(&self.0, Kind::Document(whole) if (whole.is_deleted)(state))
     }
 
     /// Another version of what the snapshots say, from 1: those of other versions are ignored. To be

@@ -4,6 +4,7 @@
 mod app;
 mod bank;
 mod cache;
+mod deletions;
 mod events;
 mod fold;
 mod hot_documents;
