@@ -18,6 +18,7 @@ use crate::port::page::{Page, Recorded};
 use crate::port::read::ReadStream;
 use crate::port::store::Store;
 use crate::port::stream_id::StreamId;
+use crate::trouble;
 
 /// An aggregate as it was read: its state, its version, its stream.
 ///
@@ -153,7 +154,7 @@ pub(crate) async fn catch_up<A: Aggregate>(
         return Ok(());
     }
     let read = ReadStream::of(loaded.stream.clone()).from(loaded.version + 1);
-    fold(store, read, loaded, |_| Ok(true)).await
+    fold_newest(store, read, loaded).await
 }
 
 pub(crate) async fn load_at<A: Aggregate>(
@@ -221,14 +222,23 @@ async fn load_until<A: Aggregate>(
 ) -> Result<Loaded<A>> {
     let read = ReadStream::of(stream.clone()).to(version);
     let mut loaded = Loaded::nothing(stream);
+    fold_newest(store, read, &mut loaded).await?;
+    Ok(loaded)
+}
+
+/// Folds what follows: a snapshot, where there is one, and the events after it.
+async fn fold_newest<A: Aggregate>(
+    store: &Arc<dyn Store>,
+    read: ReadStream,
+    loaded: &mut Loaded<A>,
+) -> Result<()> {
     if let Some(snapshots) = snapshots_in::<A>(&**store) {
         let read = read.clone().with_snapshot(snapshots.schema());
-        if fold_after_snapshot(store, read, &mut loaded, &snapshots.form).await? {
-            return Ok(loaded);
+        if fold_after_snapshot(store, read, loaded, &snapshots.form).await? {
+            return Ok(());
         }
     }
-    fold(store, read, &mut loaded, |_| Ok(true)).await?;
-    Ok(loaded)
+    fold(store, read, loaded, |_| Ok(true)).await
 }
 
 /// Events of a page while an aggregate is loaded: small enough that a store reads the next one while
@@ -246,8 +256,13 @@ async fn fold_after_snapshot<A: Aggregate>(
     while let Some(page) = pages.next().await {
         let page = page?;
         if let Some(kept) = page.snapshot() {
-            let Ok(state) = (form.decode)(kept.body) else { return Ok(false) };
-            loaded.state = state;
+            match (form.decode)(kept.body) {
+                Ok(state) => loaded.state = state,
+                Err(cause) => {
+                    trouble::with_reading::<A>(&loaded.stream, cause);
+                    return Ok(false);
+                }
+            }
             (loaded.version, loaded.snapshot) = (kept.version, kept.version);
             loaded.exists = true;
         }

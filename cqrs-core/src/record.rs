@@ -3,8 +3,8 @@
 
 use crate::documents;
 use crate::domain::aggregate::Aggregate;
-use crate::domain::storage::{Kind, Whole};
-use crate::error::{Error, ErrorKind, Result};
+use crate::domain::storage::{Form, Kind, Whole};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::load::{self, Loaded};
 use crate::message::event::Event;
 use crate::message::metadata::Metadata;
@@ -13,6 +13,7 @@ use crate::port::commit::{Commit, DocumentWrite, Expected, Guard, NewEvent};
 use crate::port::document::DocumentKey;
 use crate::port::snapshot::SnapshotWrite;
 use crate::port::store::Store;
+use crate::trouble;
 
 /// The event to record, and the same event as a later load will see it: what a state takes in, so
 /// that it is the same whether it was kept, snapshot or folded anew.
@@ -103,8 +104,18 @@ pub(crate) fn put_beside<A: Aggregate>(
         return Ok(());
     }
     let Some(snapshots) = load::snapshots_in::<A>(store) else { return Ok(()) };
-    // A state that cannot be encoded has no snapshots: no reason to refuse its events.
-    let Ok(body) = (snapshots.form.encode)(&loaded.state) else { return Ok(()) };
+    if trouble::is_left_out::<A>() {
+        return Ok(());
+    }
+    // A state that cannot be kept has no snapshots: no reason to refuse its events.
+    let body = match snapshot_of(&loaded.state, &snapshots.form, store) {
+        Ok(body) => body,
+        Err(cause) => {
+            trouble::with_keeping::<A>(&loaded.stream, cause);
+            return Ok(());
+        }
+    };
+    trouble::is_over::<A>();
     commit.snapshots.retain(|write| *write.stream() != loaded.stream);
     commit.snapshots.push(SnapshotWrite::Keep {
         stream: loaded.stream.clone(),
@@ -114,6 +125,17 @@ pub(crate) fn put_beside<A: Aggregate>(
     });
     loaded.snapshot = loaded.version;
     Ok(())
+}
+
+/// A body that the store takes, and that a later load can read.
+fn snapshot_of<A>(state: &A, form: &Form<A>, store: &dyn Store) -> Result<Json, BoxError> {
+    let body = (form.encode)(state)?;
+    let limit = store.capabilities().limits.payload;
+    if body.len() > limit {
+        return Err(format!("it has {} bytes, at most {limit} are taken", body.len()).into());
+    }
+    (form.decode)(body.as_str())?;
+    Ok(body)
 }
 
 /// Everything is made and checked before anything is replaced: after an error the commit is as it

@@ -68,6 +68,22 @@ async fn a_hot_aggregate_that_is_not_the_newest_reads_what_is_new() -> Result<()
 }
 
 #[tokio::test]
+async fn one_that_is_far_behind_goes_on_from_a_newer_snapshot() -> Result<(), BoxError> {
+    let store = Watched::default();
+    let tallies = hot::<Snapped<10>>(&store);
+    send(&tallies, push(1)).await?;
+    let other = Repository::<Snapped<10>>::new(store.shared());
+    for _ in 0..104 {
+        send(&other, push(1)).await?;
+    }
+    store.seen();
+    assert_eq!(send(&tallies, push(1)).await?, 105);
+    let Seen { streams, events, .. } = store.seen();
+    assert_eq!((streams, events), (1, 5), "those after the last snapshot");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_old_state_that_was_kept_is_no_attempt() -> Result<(), BoxError> {
     let store = Watched::default();
     let tallies = hot::<Folded>(&store).retry(ConflictRetry::never());

@@ -18,5 +18,6 @@ mod schemas;
 mod snapshots;
 mod stored;
 mod tally;
+mod troubled;
 mod tutor;
 mod watched;
