@@ -196,6 +196,7 @@ mod repository;
 mod retry;
 #[cfg(feature = "schema")]
 mod schema;
+mod trouble;
 mod work;
 
 pub use app::{App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending};

@@ -455,7 +455,8 @@ fn the_manifest_names_functions_and_aggregates_as_their_authors_do() {
     let app = builder.decides::<Account, Open>().handler(twice).build().unwrap();
     let manifest = app.manifest();
     let handlers: Vec<_> = manifest.requests.iter().map(|r| (r.name, r.handler)).collect();
-    let function = "it::app::the_manifest_names_functions_and_aggregates_as_their_authors_do::twice";
+    let function =
+        "it::app::the_manifest_names_functions_and_aggregates_as_their_authors_do::twice";
     assert_eq!(handlers, [("bank.open", "it::bank::Account"), ("bank.twice", function)]);
     assert!(!manifest.events.is_empty());
 }
