@@ -96,8 +96,12 @@ impl<A: Aggregate> AtHand<A> {
         Ok(())
     }
 
-    /// What was about to be committed, is.
+    /// What was about to be committed, is. A commit without events wrote nothing of it: not its
+    /// document, either.
     pub(crate) fn arrive(&mut self, events: &[A::Event]) {
+        if events.is_empty() {
+            return;
+        }
         if !self.is_ahead {
             self.loaded.take_in(events);
         }

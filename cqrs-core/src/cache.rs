@@ -6,7 +6,10 @@
 use std::any::{Any, TypeId};
 use std::convert::Infallible;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -15,8 +18,9 @@ use crate::domain::aggregate::Aggregate;
 use crate::load::Loaded;
 use crate::port::stream_id::StreamId;
 
-/// How long a command waits for those before it. They wait for the store; when it stalls, their
-/// waits must not add up.
+/// How long a command waits for the one that holds the seat, which waits for the store. As long as
+/// the seat changes hands, the queue is as long as it is: whoever left it would race for the version
+/// with those in it. When the store stalls, the waits must not add up.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A bounded number of states, of aggregates of any kind in one store. Its clones are the same.
@@ -35,23 +39,53 @@ struct Key {
 
 /// Where the state lies while nobody uses it. It is taken out and put back, so that no aggregate
 /// need be `Clone`.
-type Seat = Mutex<Option<Box<dyn Any + Send>>>;
+#[derive(Default)]
+struct Seat {
+    state: Arc<Mutex<State>>,
+    /// How often somebody took it.
+    turns: AtomicU64,
+}
+
+type State = Option<Box<dyn Any + Send>>;
+
+impl Seat {
+    /// `None`: it did not change hands for as long as anybody waits.
+    async fn take(&self) -> Option<Hot> {
+        let guard = match Arc::clone(&self.state).try_lock_owned() {
+            Ok(guard) => guard,
+            Err(_) => self.wait().await?,
+        };
+        self.turns.fetch_add(1, Relaxed);
+        Some(Hot(guard))
+    }
+
+    async fn wait(&self) -> Option<OwnedMutexGuard<State>> {
+        // One place in the queue, kept over all that happens before it.
+        let mut turn = pin!(Arc::clone(&self.state).lock_owned());
+        loop {
+            let before = self.turns.load(Relaxed);
+            if let Ok(guard) = tokio::time::timeout(PATIENCE, turn.as_mut()).await {
+                return Some(guard);
+            }
+            if self.turns.load(Relaxed) == before {
+                return None;
+            }
+        }
+    }
+}
 
 impl Cache {
     pub(crate) fn of(aggregates: usize) -> Self {
         Self(Arc::new(quick_cache::sync::Cache::new(aggregates)))
     }
 
-    /// The seat of an aggregate, once those who came before have left it. `None`: they stay too
-    /// long.
+    /// The seat of an aggregate, once those who came before have left it. `None`: one of them stays
+    /// too long.
     pub(crate) async fn seat<A: Aggregate>(&self, stream: &StreamId) -> Option<Hot> {
         let key = Key { aggregate: TypeId::of::<A>(), stream: stream.clone() };
-        let fresh = || Ok::<_, Infallible>(Arc::default());
+        let fresh = || Ok::<_, Infallible>(Arc::<Seat>::default());
         let Ok(seat) = self.0.get_or_insert_with(&key, fresh);
-        match Arc::clone(&seat).try_lock_owned() {
-            Ok(guard) => Some(Hot(guard)),
-            Err(_) => tokio::time::timeout(PATIENCE, seat.lock_owned()).await.ok().map(Hot),
-        }
+        seat.take().await
     }
 }
 
@@ -62,7 +96,7 @@ impl fmt::Debug for Cache {
 }
 
 /// The seat of an aggregate, held by one command.
-pub(crate) struct Hot(OwnedMutexGuard<Option<Box<dyn Any + Send>>>);
+pub(crate) struct Hot(OwnedMutexGuard<State>);
 
 impl Hot {
     /// What the command before left. Who does not put it back leaves the seat empty.
@@ -148,5 +182,21 @@ mod tests {
         assert!(cache.seat::<One>(&stream(2)).await.is_some());
         drop(held);
         assert!(cache.seat::<One>(&stream(1)).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_in_a_queue_that_moves_is_not_sent_away() {
+        let cache = Cache::of(100);
+        let tasks = (0..20).map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move {
+                let hot = cache.seat::<One>(&stream(1)).await;
+                tokio::time::sleep(PATIENCE * 9 / 10).await;
+                hot.is_some()
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            assert!(task.await.unwrap());
+        }
     }
 }

@@ -185,11 +185,21 @@ pub(crate) async fn get<T: Entity>(
     store.document(&key::<T>(tenant, id)).await?.map(decode).transpose()
 }
 
+/// Its body, which can be read again.
 pub(crate) fn encode<T: Entity>(entity: &T) -> Result<Json> {
-    Json::encode(entity).map_err(|cause| {
-        let context = format!("{}/{} cannot be encoded: {cause}", T::COLLECTION, entity.id());
+    let (id, failed) = (entity.id(), |what: &str, id: &str, cause: BoxError| {
+        let context = format!("{}/{id} {what}: {cause}", T::COLLECTION);
         Error::new(ErrorKind::Internal, context).with_source(cause)
-    })
+    });
+    let body = Json::encode(entity).map_err(|cause| failed("cannot be encoded", &id, cause))?;
+    match body.decode::<T>() {
+        Ok(back) if back.id() == id => Ok(body),
+        Ok(back) => {
+            let cause = format!("with the id {}", back.id()).into();
+            Err(failed("would be read again as another one", &id, cause))
+        }
+        Err(cause) => Err(failed("could not be read again", &id, cause)),
+    }
 }
 
 fn decode<T: Entity>(document: Document) -> Result<Versioned<T>> {

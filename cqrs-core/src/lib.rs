@@ -196,6 +196,7 @@ mod repository;
 mod retry;
 #[cfg(feature = "schema")]
 mod schema;
+mod trouble;
 mod work;
 
 pub use app::{App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending};
@@ -209,7 +210,7 @@ pub use domain::storage::Storage;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
     Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
-    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, RequestLayer, Res,
+    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, Origin, RequestLayer, Res,
     Resources,
 };
 pub use load::{At, Loaded};

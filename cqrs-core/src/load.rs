@@ -8,7 +8,8 @@ use futures_util::future::try_join;
 
 use crate::documents;
 use crate::domain::aggregate::{Aggregate, AggregateId};
-use crate::domain::storage::{Form, Kind, Snapshots, Whole};
+use crate::domain::snapshots::Snapshots;
+use crate::domain::storage::{Form, Kind, Storage, Whole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::timestamp::Timestamp;
 use crate::port::Version;
@@ -17,6 +18,7 @@ use crate::port::page::{Page, Recorded};
 use crate::port::read::ReadStream;
 use crate::port::store::Store;
 use crate::port::stream_id::StreamId;
+use crate::trouble;
 
 /// An aggregate as it was read: its state, its version, its stream.
 ///
@@ -87,10 +89,20 @@ impl<A: Aggregate> Loaded<A> {
 
     /// Takes in events that follow.
     pub(crate) fn take_in(&mut self, events: &[A::Event]) {
+        let storage = A::storage();
         for event in events {
-            self.state.apply(event);
+            self.apply(event, &storage);
             self.version += 1;
-            self.exists = true;
+        }
+    }
+
+    /// After the event that deletes it there is nothing, whether what follows is in the same commit
+    /// or in a later one.
+    fn apply(&mut self, event: &A::Event, storage: &Storage<A>) {
+        self.state.apply(event);
+        self.exists = !storage.deletes(&self.state);
+        if !self.exists {
+            self.state = A::default();
         }
     }
 }
@@ -142,7 +154,7 @@ pub(crate) async fn catch_up<A: Aggregate>(
         return Ok(());
     }
     let read = ReadStream::of(loaded.stream.clone()).from(loaded.version + 1);
-    fold(store, read, loaded, |_| Ok(true)).await
+    fold_newest(store, read, loaded).await
 }
 
 pub(crate) async fn load_at<A: Aggregate>(
@@ -210,14 +222,23 @@ async fn load_until<A: Aggregate>(
 ) -> Result<Loaded<A>> {
     let read = ReadStream::of(stream.clone()).to(version);
     let mut loaded = Loaded::nothing(stream);
+    fold_newest(store, read, &mut loaded).await?;
+    Ok(loaded)
+}
+
+/// Folds what follows: a snapshot, where there is one, and the events after it.
+async fn fold_newest<A: Aggregate>(
+    store: &Arc<dyn Store>,
+    read: ReadStream,
+    loaded: &mut Loaded<A>,
+) -> Result<()> {
     if let Some(snapshots) = snapshots_in::<A>(&**store) {
         let read = read.clone().with_snapshot(snapshots.schema());
-        if fold_after_snapshot(store, read, &mut loaded, &snapshots.form).await? {
-            return Ok(loaded);
+        if fold_after_snapshot(store, read, loaded, &snapshots.form).await? {
+            return Ok(());
         }
     }
-    fold(store, read, &mut loaded, |_| Ok(true)).await?;
-    Ok(loaded)
+    fold(store, read, loaded, |_| Ok(true)).await
 }
 
 /// Events of a page while an aggregate is loaded: small enough that a store reads the next one while
@@ -235,8 +256,13 @@ async fn fold_after_snapshot<A: Aggregate>(
     while let Some(page) = pages.next().await {
         let page = page?;
         if let Some(kept) = page.snapshot() {
-            let Ok(state) = (form.decode)(kept.body) else { return Ok(false) };
-            loaded.state = state;
+            match (form.decode)(kept.body) {
+                Ok(state) => loaded.state = state,
+                Err(cause) => {
+                    trouble::with_reading::<A>(&loaded.stream, cause);
+                    return Ok(false);
+                }
+            }
             (loaded.version, loaded.snapshot) = (kept.version, kept.version);
             loaded.exists = true;
         }
@@ -267,6 +293,7 @@ fn fold_page<A: Aggregate>(
     last: &mut Version,
     wanted: impl Fn(&Recorded<'_>) -> Result<bool>,
 ) -> Result<()> {
+    let storage = A::storage();
     for event in page.iter() {
         // A stream with a hole would give a state that never was.
         if event.version != *last + 1 {
@@ -281,14 +308,17 @@ fn fold_page<A: Aggregate>(
             continue;
         }
         match event.decode::<A::Event>()? {
-            Some(decoded) => loaded.state.apply(&decoded.data),
-            None if event.is_erased() => {}
+            Some(decoded) => loaded.apply(&decoded.data, &storage),
+            // Of one that may be deleted nobody knows whether it was.
+            None if event.is_erased() => {
+                loaded.exists |= !matches!(storage.0, Kind::Document(_));
+            }
             None => {
                 let cause = format!("`{}` has no such event", A::CATEGORY).into();
                 return Err(event.undecodable("its type", cause));
             }
         }
-        (loaded.version, loaded.exists) = (event.version, true);
+        loaded.version = event.version;
     }
     Ok(())
 }

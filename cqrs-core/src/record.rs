@@ -3,14 +3,17 @@
 
 use crate::documents;
 use crate::domain::aggregate::Aggregate;
-use crate::domain::storage::{Kind, Whole};
-use crate::error::{Error, ErrorKind, Result};
+use crate::domain::storage::{Form, Kind, Whole};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::load::{self, Loaded};
 use crate::message::event::Event;
 use crate::message::metadata::Metadata;
-use crate::port::commit::{Commit, DocumentWrite, Expected, NewEvent};
+use crate::message::payload::Json;
+use crate::port::commit::{Commit, DocumentWrite, Expected, Guard, NewEvent};
+use crate::port::document::DocumentKey;
 use crate::port::snapshot::SnapshotWrite;
 use crate::port::store::Store;
+use crate::trouble;
 
 /// The event to record, and the same event as a later load will see it: what a state takes in, so
 /// that it is the same whether it was kept, snapshot or folded anew.
@@ -54,6 +57,38 @@ pub(crate) fn is_wanted<A: Aggregate>(
     })
 }
 
+/// Takes in events that a unit of work gathers, and puts the state into its commit, where it is
+/// wanted. After an error both are as they were.
+pub(crate) fn take_in<A: Aggregate>(
+    commit: &mut Commit,
+    loaded: &mut Loaded<A>,
+    events: &[A::Event],
+    again: bool,
+    store: &dyn Store,
+) -> Result<()> {
+    let Kind::Document(whole) = A::storage().0 else {
+        loaded.take_in(events);
+        return put_beside(commit, loaded, again, store);
+    };
+    // No aggregate need be `Clone`: its JSON is the way back.
+    let before = loaded.exists.then(|| (whole.form.encode)(&loaded.state)).transpose();
+    let before = before.map_err(|cause| {
+        let context = format!("the state of {} cannot be encoded: {cause}", loaded.stream);
+        Error::new(ErrorKind::Internal, context).with_source(cause)
+    })?;
+    let (version, exists) = (loaded.version, loaded.exists);
+    loaded.take_in(events);
+    put_document(commit, loaded, again, &whole).inspect_err(|_| {
+        (loaded.version, loaded.exists) = (version, exists);
+        match before.map(|body| (whole.form.decode)(body.as_str())) {
+            None => loaded.state = A::default(),
+            Some(Ok(state)) => loaded.state = state,
+            // There is no way back: nothing more may be recorded on it.
+            Some(Err(_)) => loaded.past = true,
+        }
+    })
+}
+
 /// Puts the state at hand into the commit of the events that led to it, where it is wanted. `again`:
 /// what was put there before of this aggregate is replaced.
 pub(crate) fn put_beside<A: Aggregate>(
@@ -69,8 +104,18 @@ pub(crate) fn put_beside<A: Aggregate>(
         return Ok(());
     }
     let Some(snapshots) = load::snapshots_in::<A>(store) else { return Ok(()) };
-    // A state that cannot be encoded has no snapshots: no reason to refuse its events.
-    let Ok(body) = (snapshots.form.encode)(&loaded.state) else { return Ok(()) };
+    if trouble::is_left_out::<A>() {
+        return Ok(());
+    }
+    // A state that cannot be kept has no snapshots: no reason to refuse its events.
+    let body = match snapshot_of(&loaded.state, &snapshots.form, store) {
+        Ok(body) => body,
+        Err(cause) => {
+            trouble::with_keeping::<A>(&loaded.stream, cause);
+            return Ok(());
+        }
+    };
+    trouble::is_over::<A>();
     commit.snapshots.retain(|write| *write.stream() != loaded.stream);
     commit.snapshots.push(SnapshotWrite::Keep {
         stream: loaded.stream.clone(),
@@ -82,38 +127,69 @@ pub(crate) fn put_beside<A: Aggregate>(
     Ok(())
 }
 
+/// A body that the store takes, and that a later load can read.
+fn snapshot_of<A>(state: &A, form: &Form<A>, store: &dyn Store) -> Result<Json, BoxError> {
+    let body = (form.encode)(state)?;
+    let limit = store.capabilities().limits.payload;
+    if body.len() > limit {
+        return Err(format!("it has {} bytes, at most {limit} are taken", body.len()).into());
+    }
+    (form.decode)(body.as_str())?;
+    Ok(body)
+}
+
+/// Everything is made and checked before anything is replaced: after an error the commit is as it
+/// was.
 fn put_document<A: Aggregate>(
     commit: &mut Commit,
     loaded: &mut Loaded<A>,
     again: bool,
     whole: &Whole<A>,
 ) -> Result<()> {
-    let (key, state) = (whole.key(&loaded.stream), &loaded.state);
+    let key = whole.key(&loaded.stream);
     let before = commit.documents.iter().position(|write| write.key == key);
-    match before {
-        Some(before) if again => {
-            commit.documents.remove(before);
-        }
-        Some(_) => return Err(documents::written_twice(&key)),
-        None => {}
+    if before.is_some() && !again {
+        return Err(documents::written_twice(&key));
     }
-    loaded.exists = !(whole.is_deleted)(state);
     let expected = Expected::Exactly(loaded.document);
-    if !loaded.exists {
-        // One that comes and goes in one commit was never there.
-        let deletion = (loaded.document > 0).then(|| DocumentWrite::delete(key, expected));
-        commit.documents.extend(deletion);
-        return Ok(());
+    let write = if loaded.exists {
+        let (body, state) = document_of(&loaded.state, &key, whole)?;
+        loaded.state = state;
+        Some(DocumentWrite::put(key.clone(), expected, body))
+    } else {
+        (loaded.document > 0).then(|| DocumentWrite::delete(key.clone(), expected))
+    };
+    if let Some(before) = before {
+        commit.documents.remove(before);
     }
-    let id = (whole.id)(state);
-    if id != key.id {
-        let context = format!("the state of {key} has the id {id:?}: it must be the stream's");
-        return Err(Error::invalid_field("id", context));
+    match write {
+        Some(write) => commit.documents.push(write),
+        // One that comes and goes in one commit is not written, and must not be there, either.
+        None => {
+            let guard = Guard::Document { key, expected };
+            if loaded.document == 0 && !commit.guards.contains(&guard) {
+                commit.guards.push(guard);
+            }
+        }
     }
+    Ok(())
+}
+
+/// What a state becomes, and the same state as a later load will see it.
+pub(crate) fn document_of<A>(state: &A, key: &DocumentKey, whole: &Whole<A>) -> Result<(Json, A)> {
     let body = (whole.form.encode)(state).map_err(|cause| {
         let context = format!("the state of {key} cannot be encoded: {cause}");
         Error::new(ErrorKind::Internal, context).with_source(cause)
     })?;
-    commit.documents.push(DocumentWrite::put(key, expected, body));
-    Ok(())
+    // Commands decide on what the document says: with one that cannot be read again, none could.
+    let state = (whole.form.decode)(body.as_str()).map_err(|cause| {
+        let context = format!("the state of {key} could not be read again: {cause}");
+        Error::new(ErrorKind::Internal, context).with_source(cause)
+    })?;
+    let id = (whole.id)(&state);
+    if id != key.id {
+        let context = format!("the state of {key} has the id {id:?}: it must be the stream's");
+        return Err(Error::invalid_field("id", context));
+    }
+    Ok((body, state))
 }

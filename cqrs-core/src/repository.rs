@@ -128,8 +128,9 @@ impl<A: Aggregate> Repository<A> {
     /// new events are read and the decision is made anew. A rejection, and a decision that nothing
     /// happens, are answered after a look for new events.
     ///
-    /// Commands on one aggregate take turns, so that within a process none of them conflicts; one
-    /// that has waited for a second goes on without. The wait needs a Tokio runtime with time.
+    /// Commands on one aggregate take turns, so that within a process none of them conflicts. When
+    /// the one whose turn it is takes more than a second or two, because the store stalls, those
+    /// behind it go on without. The wait needs a Tokio runtime with time.
     ///
     /// [`load`](Self::load) and [`Work`](crate::Work) read the store, which tells what is there
     /// without a command. When events are erased, or a log is restored to an older state, under a

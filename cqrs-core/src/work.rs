@@ -188,7 +188,9 @@ impl Work {
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) when the aggregate was loaded twice and events were recorded
     /// on the other copy, or when it is one of the past
-    /// ([`load_at`](crate::Repository::load_at)); when an event cannot be encoded.
+    /// ([`load_at`](crate::Repository::load_at)); when an event, or the document that the state is
+    /// stored as, cannot be encoded or could not be read again. Nothing is recorded then, and the
+    /// state at hand is as it was.
     pub fn record<A: Aggregate>(
         &self,
         loaded: &mut Loaded<A>,
@@ -216,9 +218,8 @@ impl Work {
             return Err(loaded_twice(&loaded.stream));
         }
         let expected = loaded.expected();
-        loaded.take_in(&recorded);
         // First: when the state cannot be stored, its events are not gathered either.
-        record::put_beside(commit, loaded, before.is_some(), &*self.0.store)?;
+        record::take_in(commit, loaded, &recorded, before.is_some(), &*self.0.store)?;
         *events += new.len() as u32;
         match before {
             Some(before) => commit.appends[before].events.extend(new),
@@ -284,7 +285,7 @@ impl Work {
     /// Its collection must be declared ([`Documents::declare`](crate::Documents::declare)).
     ///
     /// # Errors
-    /// When it cannot be encoded, or was written in this work before.
+    /// When it cannot be encoded or could not be read again, or was written in this work before.
     pub fn insert<T: Entity>(&self, entity: &T) -> Result<()> {
         self.write::<T>(&entity.id(), Expected::NoStream, Some(documents::encode(entity)?))
     }
@@ -292,8 +293,8 @@ impl Work {
     /// Saves a document that must still be as it was read.
     ///
     /// # Errors
-    /// When it cannot be encoded, was written in this work before, or has another id than the one
-    /// that was read.
+    /// When it cannot be encoded or could not be read again, was written in this work before, or has
+    /// another id than the one that was read.
     pub fn save<T: Entity>(&self, entity: &Versioned<T>) -> Result<()> {
         let id = entity.checked_id()?;
         self.write::<T>(

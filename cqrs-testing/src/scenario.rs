@@ -11,7 +11,7 @@ use cqrs_core::{
 ///
 /// Every event passes through its recorded form, and the state through the one in which it is
 /// stored ([`Aggregate::storage`]), so that a codec or an upcaster that loses something fails here
-/// too; and each decision is made twice, so that one which does not follow
+/// too. After the event that deletes an aggregate it is the default one, and does not exist. And each decision is made twice, so that one which does not follow
 /// from its inputs alone is found out.
 ///
 /// ```
@@ -64,6 +64,7 @@ use cqrs_core::{
 pub struct Scenario<A> {
     aggregate: A,
     version: u64,
+    exists: bool,
     now: Timestamp,
     metadata: Metadata,
 }
@@ -83,6 +84,7 @@ impl<A: Aggregate> Scenario<A> {
         let mut scenario = Self {
             aggregate: A::default(),
             version: 0,
+            exists: false,
             now: Timestamp::from_micros(946_684_800_000_000),
             metadata: Metadata::of(MessageId::from_u128(0)),
         };
@@ -144,7 +146,13 @@ impl<A: Aggregate> Scenario<A> {
             None => panic!("`{}` has no event `{event_type}`", A::CATEGORY),
         }
         self.version += 1;
-        match A::storage().restored(&self.aggregate) {
+        let storage = A::storage();
+        self.exists = !storage.deletes(&self.aggregate);
+        if !self.exists {
+            self.aggregate = A::default();
+            return self;
+        }
+        match storage.restored(&self.aggregate) {
             Ok(Some(state)) => self.aggregate = state,
             Ok(None) => {}
             Err(error) => {
@@ -189,6 +197,7 @@ impl<A: Aggregate> Scenario<A> {
         }
         let decide = || {
             let context = Context::new(self.now, &self.metadata, self.version);
+            let context = context.existing(self.exists);
             self.aggregate.decide(command, &context)
         };
         let (first, second) = (decide(), decide());

@@ -25,8 +25,12 @@ impl App {
     /// once. An event that cannot be decoded, and one whose handler fails, stops the handler there:
     /// nothing is skipped (P6, P9). An erased one is passed over.
     ///
+    /// The checkpoint of a handler without a `Work` is written once a page (at most 1,024 events) and
+    /// when the handler stops; that of one with a `Work`, with each event.
+    ///
     /// Call it from a loop of your own, one for each handler: when two do at once, one of them gets
-    /// a conflict. Cancel safety: an event that is being handled is handled again.
+    /// a conflict. A conflict of the `Work` is returned as well: the next call handles the event
+    /// again. Cancel safety: what was handled since the checkpoint is handled again.
     ///
     /// ```
     /// use cqrs_core::memory::MemoryStore;

@@ -44,7 +44,9 @@ impl<'a> Context<'a> {
     }
 
     /// The same for an aggregate of which it is known whether it exists.
-    pub(crate) fn existing(mut self, exists: bool) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn existing(mut self, exists: bool) -> Self {
         self.exists = exists;
         self
     }

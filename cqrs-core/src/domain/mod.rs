@@ -4,6 +4,8 @@ pub(crate) mod aggregate;
 pub(crate) mod context;
 pub(crate) mod decide;
 pub(crate) mod entity;
+mod probe;
 mod sample;
 mod shape;
+pub(crate) mod snapshots;
 pub(crate) mod storage;

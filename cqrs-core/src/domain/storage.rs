@@ -1,20 +1,14 @@
 //! How an aggregate is stored: as its events, with snapshots of them, or as a document beside them.
 
-use std::any::TypeId;
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{LazyLock, PoisonError, RwLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::domain::aggregate::Aggregate;
 use crate::domain::entity::Entity;
-use crate::domain::shape;
+use crate::domain::snapshots::Snapshots;
 use crate::error::BoxError;
-use crate::message::event::Event;
-use crate::message::fingerprint::{Fingerprint, Fingerprinter};
 use crate::message::payload::Json;
 use crate::port::document::DocumentKey;
 use crate::port::stream_id::StreamId;
@@ -61,13 +55,6 @@ pub(crate) struct Form<A> {
     pub(crate) decode: fn(&str) -> Result<A, BoxError>,
 }
 
-pub(crate) struct Snapshots<A> {
-    pub(crate) every: u64,
-    pub(crate) form: Form<A>,
-    version: u32,
-    add_shape: fn(&mut Fingerprinter),
-}
-
 /// A state that is stored as a document.
 pub(crate) struct Whole<A> {
     pub(crate) form: Form<A>,
@@ -105,7 +92,8 @@ impl<A: Aggregate> Storage<A> {
     ///
     /// # Which snapshots are read
     /// Those with the same *schema*, a digest of
-    /// - the category, and the [version](Self::version) that is given here,
+    /// - the category, the aggregate's type by its path, and the [version](Self::version) that is
+    ///   given here,
     /// - the names and versions of the events ([`Event::TYPES`](crate::Event::TYPES)),
     /// - the shape of the state as its `Deserialize` tells it: names of types, fields and variants,
     ///   and kinds of values, all the way down,
@@ -116,9 +104,18 @@ impl<A: Aggregate> Storage<A> {
     /// program that run side by side have snapshots of their own.
     ///
     /// Not covered is what no type tells: **when only `apply` changes**, or an
-    /// [`Upcaster`](crate::Upcaster), or what a field means, raise the [version](Self::version). The
-    /// same goes for the inner shape of what serde reads without saying what it expects: behind
-    /// `flatten`, `untagged` and `tag`, and in a `Deserialize` written by hand.
+    /// [`Upcaster`](crate::Upcaster), or what a field means, raise the [version](Self::version).
+    ///
+    /// The same goes for what serde reads without saying what it expects. Of that no change shows,
+    /// and a snapshot from before a new optional field would be read without it:
+    /// - what is behind `untagged` and `tag`, in a `serde_json::Value`, and in a `Deserialize` written
+    ///   by hand that asks for anything,
+    /// - all fields of a struct that has a `flatten`, its own as well,
+    /// - what follows, in a tuple, a value with rules that none of the usual ones keeps: ids, times,
+    ///   addresses and the like are tried.
+    ///
+    /// [`unseen`](Self::unseen) tells where that is. Unless a version is given, it is also told once,
+    /// as a warning, when the first such aggregate is used.
     ///
     /// # What a snapshot hides
     /// The events before it are not read. One among them that this code cannot decode is noticed when
@@ -130,12 +127,7 @@ impl<A: Aggregate> Storage<A> {
     where
         A: Serialize + DeserializeOwned,
     {
-        Self(Kind::Snapshots(Snapshots {
-            every: every.max(1),
-            form: Form::json(),
-            version: 1,
-            add_shape: add_shape::<A>,
-        }))
+        Self(Kind::Snapshots(Snapshots::every(every)))
     }
 
     /// As a document: commands decide on what the document says, and the new one is written in one
@@ -207,8 +199,11 @@ impl<A: Aggregate> Storage<A> {
         }))
     }
 
-    /// Deletes the document in the commit of the events after which this holds. For an aggregate that
-    /// is stored otherwise it says nothing.
+    /// Deletes the document in the commit of an event after which this holds. From there on the state
+    /// is the default one and does not [exist](crate::Context::exists): what follows begins anew,
+    /// whether it is in the same decision, the same [`Work`](crate::Work) or a later one, and a state
+    /// of the past is folded in the same way. For an aggregate that is stored otherwise it says
+    /// nothing.
     ///
     /// `Storage::document().deleted_if(|account: &Account| account.closed)`
     #[must_use]
@@ -219,15 +214,55 @@ impl<A: Aggregate> Storage<A> {
         self
     }
 
+    /// Whether nothing is left of an aggregate that has come to this state
+    /// ([`deleted_if`](Self::deleted_if)): for tests.
+    pub fn deletes(&self, state: &A) -> bool {
+        matches!(&self.0, Kind::Document(whole) if (whole.is_deleted)(state))
+    }
+
     /// Another version of what the snapshots say, from 1: those of other versions are ignored. To be
     /// raised when the meaning of the state changes and its shape does not. For an aggregate without
     /// snapshots it says nothing.
     #[must_use]
     pub const fn version(mut self, version: u32) -> Self {
         if let Kind::Snapshots(snapshots) = &mut self.0 {
-            snapshots.version = version;
+            snapshots.version = Some(version);
         }
         self
+    }
+
+    /// The places of the state of which the [schema](Self::snapshots) of its snapshots does not see
+    /// what is in them: where something changes there, raise the [version](Self::version). Empty for
+    /// an aggregate without snapshots.
+    ///
+    /// ```
+    /// use cqrs_core::{Aggregate, Storage};
+    /// # use cqrs_core::{Event, EventType};
+    /// use serde::{Deserialize, Serialize};
+    /// # #[derive(Debug, Clone, Serialize, Deserialize)]
+    /// # struct Noted;
+    /// # impl Event for Noted {
+    /// #     const TYPES: &'static [EventType] = &[EventType::new("notes.noted", "Noted")];
+    /// #     fn event_type(&self) -> &'static EventType { &Self::TYPES[0] }
+    /// # }
+    ///
+    /// #[derive(Debug, Default, Serialize, Deserialize)]
+    /// struct Notes { count: u64, last: serde_json::Value }
+    ///
+    /// impl Aggregate for Notes {
+    ///     const CATEGORY: &'static str = "notes";
+    ///     type Id = String;
+    ///     type Event = Noted;
+    ///     fn apply(&mut self, _: &Noted) { self.count += 1; }
+    ///     fn storage() -> Storage<Self> { Storage::snapshots(100).version(1) }
+    /// }
+    /// assert_eq!(Notes::storage().unseen(), ["last"]);
+    /// ```
+    pub fn unseen(&self) -> Vec<String> {
+        match &self.0 {
+            Kind::Snapshots(snapshots) => snapshots.unseen(),
+            Kind::Events | Kind::Document(_) => Vec::new(),
+        }
     }
 
     /// The state as it comes back from where it is stored: for tests. `None`: it is always folded
@@ -246,63 +281,8 @@ impl<A: Aggregate> Storage<A> {
 }
 
 impl<A: Serialize + DeserializeOwned> Form<A> {
-    fn json() -> Self {
+    pub(crate) fn json() -> Self {
         Self { encode: |state| Json::encode(state), decode: |body| Ok(serde_json::from_str(body)?) }
-    }
-}
-
-/// The schemas that were asked for, by aggregate and version: looking at a type takes longer than
-/// loading an aggregate.
-static SCHEMAS: LazyLock<RwLock<HashMap<(TypeId, u32), Fingerprint>>> =
-    LazyLock::new(RwLock::default);
-
-impl<A: Aggregate> Snapshots<A> {
-    /// What the snapshots are made of. See [`Storage::snapshots`].
-    pub(crate) fn schema(&self) -> Fingerprint {
-        let key = (TypeId::of::<A>(), self.version);
-        if let Some(schema) = SCHEMAS.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return *schema;
-        }
-        let mut f = Fingerprinter::new();
-        f.text("state as JSON");
-        f.text(A::CATEGORY);
-        f.number(u64::from(self.version));
-        f.each(A::Event::TYPES, |f, event_type| {
-            f.text(event_type.name);
-            f.number(u64::from(event_type.version));
-        });
-        (self.add_shape)(&mut f);
-        let schema = f.finish();
-        SCHEMAS.write().unwrap_or_else(PoisonError::into_inner).insert(key, schema);
-        schema
-    }
-}
-
-/// How the state is read, and what the default one looks like: that sees what `flatten` and tags
-/// hide.
-fn add_shape<A: Aggregate + Serialize + DeserializeOwned>(f: &mut Fingerprinter) {
-    shape::add::<A>(f);
-    f.option(serde_json::to_value(A::default()).ok().as_ref(), add_outline);
-}
-
-/// The kinds of values, and the names in objects. A list may be of any length.
-fn add_outline(f: &mut Fingerprinter, value: &Value) {
-    match value {
-        Value::Null => f.number(0),
-        Value::Bool(_) => f.number(1),
-        Value::Number(_) => f.number(2),
-        Value::String(_) => f.number(3),
-        Value::Array(_) => f.number(4),
-        Value::Object(fields) => {
-            f.number(5);
-            let mut names: Vec<_> = fields.keys().collect();
-            names.sort_unstable();
-            f.number(names.len() as u64);
-            for name in names {
-                f.text(name);
-                add_outline(f, &fields[name]);
-            }
-        }
     }
 }
 
@@ -313,7 +293,7 @@ impl<A> fmt::Debug for Storage<A> {
             Kind::Snapshots(Snapshots { every, version, .. }) => f
                 .debug_struct("Snapshots")
                 .field("every", every)
-                .field("version", version)
+                .field("version", &version.unwrap_or(1))
                 .finish_non_exhaustive(),
             Kind::Document(Whole { collection, .. }) => {
                 f.debug_struct("Document").field("collection", collection).finish_non_exhaustive()

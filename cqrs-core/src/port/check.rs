@@ -113,16 +113,17 @@ impl Commit {
 }
 
 impl Commit {
-    /// Leaves out the snapshots for which a store has no room: they never make a commit fail.
+    /// Leaves out the snapshots for which a store has no room: they never make a commit fail. Those
+    /// to forget are no derived data, and stay.
     pub(crate) fn leave_out_snapshots(&mut self, limits: &Limits) {
-        if self.snapshots.is_empty() {
+        let is_kept = |write: &SnapshotWrite| matches!(write, SnapshotWrite::Keep { .. });
+        if !self.snapshots.iter().any(is_kept) {
             return;
         }
-        self.snapshots.retain(|write| write.size() <= limits.payload);
-        while !self.snapshots.is_empty()
-            && (self.parts() > limits.parts || self.bodies() > limits.commit)
-        {
-            self.snapshots.pop();
+        self.snapshots.retain(|write| !is_kept(write) || write.size() <= limits.payload);
+        while self.parts() > limits.parts || self.bodies() > limits.commit {
+            let Some(last) = self.snapshots.iter().rposition(is_kept) else { return };
+            self.snapshots.remove(last);
         }
     }
 
@@ -356,3 +357,7 @@ fn distinct<T: Eq + Hash + Copy>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

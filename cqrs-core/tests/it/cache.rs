@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
@@ -63,6 +64,22 @@ async fn a_hot_aggregate_that_is_not_the_newest_reads_what_is_new() -> Result<()
     assert_eq!(store.seen(), seen(2, 1, 2), "a conflict, the two new events, a commit");
     assert_eq!(send(&tallies, push(1)).await?, 211);
     assert_eq!(store.seen(), seen(1, 0, 0), "and it is hot again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_is_far_behind_goes_on_from_a_newer_snapshot() -> Result<(), BoxError> {
+    let store = Watched::default();
+    let tallies = hot::<Snapped<10>>(&store);
+    send(&tallies, push(1)).await?;
+    let other = Repository::<Snapped<10>>::new(store.shared());
+    for _ in 0..104 {
+        send(&other, push(1)).await?;
+    }
+    store.seen();
+    assert_eq!(send(&tallies, push(1)).await?, 105);
+    let Seen { streams, events, .. } = store.seen();
+    assert_eq!((streams, events), (1, 5), "those after the last snapshot");
     Ok(())
 }
 
@@ -333,5 +350,20 @@ async fn a_store_that_stalls_holds_up_the_others_for_a_second_only() -> Result<(
     assert_eq!(send(&tallies, push(1)).await?, 1, "it goes on without what is kept");
     assert_eq!(began.elapsed().as_secs(), 1);
     assert_eq!(stalled.await?, 2, "and the other one decides anew");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_of_more_than_a_second_is_no_race() -> Result<(), BoxError> {
+    let store = Watched::default().taking(Duration::from_millis(10));
+    let tallies = hot::<Folded>(&store);
+    let tasks = (0..400).map(|_| {
+        let tallies = tallies.clone();
+        tokio::spawn(async move { send(&tallies, push(1)).await })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await??;
+    }
+    assert_eq!(store.seen(), seen(400, 1, 0), "nobody raced, and nobody read twice");
     Ok(())
 }

@@ -7,7 +7,7 @@ use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
     Aggregate, App, AppBuilder, Command, Context, Decide, Decision, ErrorKind, Event, EventType,
     HandlerError, Mediator, Metadata, Never, Problem, Repository, Request, RequestKind, Res, Store,
-    Wire, Work,
+    Upcaster, Wire, Work,
 };
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +191,31 @@ async fn an_event_that_cannot_be_decoded_stops_the_handler() {
     let error = app.catch_up("other").await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Undecodable { position: 1, .. }), "{error:?}");
     assert_eq!(store.checkpoint("other", 0).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_upcaster_that_panics_is_an_event_that_cannot_be_decoded() {
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    struct Louder {
+        n: u64,
+    }
+    impl Event for Louder {
+        const TYPES: &'static [EventType] = &[EventType::new("bell.rung", "Louder").at_version(2)];
+        const UPCASTERS: &'static [Upcaster] =
+            &[Upcaster { event_type: "bell.rung", from: 1, lift: |_| panic!("no body") }];
+        fn event_type(&self) -> &'static EventType {
+            &Self::TYPES[0]
+        }
+    }
+    async fn louder(_: Louder) -> Result<(), HandlerError> {
+        Ok(())
+    }
+    let store = MemoryStore::default();
+    ring(&builder(&store).build().unwrap(), [1]).await;
+    let app = App::builder().store(store).event_handler("louder", louder).build().unwrap();
+    let error = app.catch_up("louder").await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Undecodable { position: 1, .. }), "{error:?}");
+    assert!(error.to_string().contains("no body"), "{error}");
 }
 
 #[tokio::test]

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    Aggregate, At, BoxError, Commit, Context, Decide, Decision, ErrorKind, Fingerprint, Json,
-    Limits, MessageId, Metadata, Repository, SnapshotWrite, Storage, Store, StreamId, Work,
+    At, BoxError, Commit, Decide, ErrorKind, Fingerprint, Json, Limits, MessageId, Metadata,
+    Repository, SnapshotWrite, Store, StreamId, Work,
 };
 use futures_util::StreamExt;
 use proptest::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use crate::tally::{Folded, Full, Newer, Push, Snapped, Step, Tally, push};
+use crate::logged::Log;
+use crate::tally::{Folded, Large, Newer, Push, Snapped, Step, Tally, push};
 use crate::watched::{Seen, Watched};
 
 async fn pushes<A: Decide<Push>>(store: &Arc<dyn Store>, n: i64) {
@@ -128,6 +128,8 @@ async fn a_good_snapshot_is_believed() {
 
 #[tokio::test]
 async fn a_snapshot_that_cannot_be_decoded_is_ignored_and_made_anew() {
+    let log = Log::default();
+    let _guard = log.listen();
     for body in ["null", "[]", "{}", r#"{"sum":"ten"}"#, r#"{"sum":1e99}"#] {
         let store = spoiled(body).await;
         assert_eq!(sum_of::<Snapped<3>>(&store.shared()).await, (10, 4), "{body}");
@@ -137,6 +139,8 @@ async fn a_snapshot_that_cannot_be_decoded_is_ignored_and_made_anew() {
         assert_eq!(sum_of::<Snapped<3>>(&store.shared()).await, (10, 5), "{body}");
         assert_eq!(store.seen().events, 0, "{body}: it is read");
     }
+    let log = log.text();
+    assert_eq!(log.matches("a snapshot cannot be read").count(), 1, "{log}");
 }
 
 #[tokio::test]
@@ -196,57 +200,18 @@ async fn a_snapshot_that_is_too_large_makes_no_commit_fail() {
     // As large as an event of one digit. The sum grows beyond it.
     let limits = Limits { payload: r#"{"value":9}"#.len(), ..Limits::default() };
     let store = Watched::of(&MemoryStore::default().limits(limits));
-    let tallies = Repository::<Snapped<1>>::new(store.shared());
+    let tallies = Repository::<Large>::new(store.shared());
     for (times, snapshots) in [(1, 1), (120, 0), (1, 0)] {
         let command = Push { times, ..push(9) };
         tallies.execute(&command, &Metadata::default()).await.unwrap();
         assert_eq!(store.seen().snapshots, snapshots, "{times}");
     }
-    assert_eq!(sum_of::<Snapped<1>>(&store.shared()).await, (122 * 9, 122));
+    assert_eq!(sum_of::<Large>(&store.shared()).await, (122 * 9, 122));
     // One event and its append are two parts: there is no room for a third.
     let limits = Limits { parts: 2, ..Limits::default() };
     let store = Watched::of(&MemoryStore::default().limits(limits));
     pushes::<Snapped<1>>(&store.shared(), 2).await;
     assert_eq!(store.seen().snapshots, 0);
-}
-
-/// Its state has no JSON.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Unspeakable {
-    keys: std::collections::BTreeMap<Vec<u8>, u8>,
-}
-
-impl Aggregate for Unspeakable {
-    const CATEGORY: &'static str = "unspeakable";
-    type Id = u32;
-    type Event = Step;
-
-    fn apply(&mut self, _: &Step) {
-        self.keys.insert(vec![1], 1);
-    }
-
-    fn storage() -> Storage<Self> {
-        Storage::snapshots(1)
-    }
-}
-
-impl Decide<Push> for Unspeakable {
-    fn target(command: &Push) -> u32 {
-        command.id
-    }
-
-    fn decide(&self, _: &Push, _: &Context<'_>) -> Result<Decision<Step, i64>, Full> {
-        Ok(Decision::event(Step::Doubled).returning(0))
-    }
-}
-
-#[tokio::test]
-async fn a_state_that_cannot_be_encoded_makes_no_commit_fail() {
-    let store = Watched::default();
-    pushes::<Unspeakable>(&store.shared(), 3).await;
-    assert_eq!(store.seen().snapshots, 0);
-    let state = Unspeakable { keys: [(vec![1], 1)].into() };
-    assert!(Unspeakable::storage().restored(&state).is_err());
 }
 
 #[tokio::test]

@@ -142,3 +142,7 @@ tally! {
     /// The same with another schema.
     Newer in "tally", Storage::snapshots(3).version(2)
 }
+tally! {
+    /// With a snapshot of every event, which grows too large.
+    Large in "tally", Storage::snapshots(1)
+}

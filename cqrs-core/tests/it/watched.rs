@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::memory::MemoryStore;
@@ -16,6 +17,8 @@ use futures_util::StreamExt;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watched {
     pub(crate) store: MemoryStore,
+    /// How long a commit takes.
+    delay: Option<Duration>,
     calls: Arc<Calls>,
 }
 
@@ -46,7 +49,12 @@ pub(crate) struct Seen {
 
 impl Watched {
     pub(crate) fn of(store: &MemoryStore) -> Self {
-        Self { store: store.clone(), calls: Arc::default() }
+        Self { store: store.clone(), ..Self::default() }
+    }
+
+    /// Whose commits take that long.
+    pub(crate) fn taking(self, delay: Duration) -> Self {
+        Self { delay: Some(delay), ..self }
     }
 
     pub(crate) fn shared(&self) -> Arc<dyn Store> {
@@ -83,7 +91,10 @@ impl Store for Watched {
         self.calls.snapshots.fetch_add(commit.snapshots.len(), Ordering::SeqCst);
         self.calls.kept.lock().unwrap().extend(commit.snapshots.iter().cloned());
         // Others get a turn, as they do while a store writes to a disk.
-        tokio::task::yield_now().await;
+        match self.delay {
+            Some(delay) => tokio::time::sleep(delay).await,
+            None => tokio::task::yield_now().await,
+        }
         self.store.commit(commit).await
     }
 
