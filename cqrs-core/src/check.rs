@@ -225,17 +225,19 @@ pub trait Sent<F> {}
 
 impl<F: Future + Send> Sent<F> for Check<true> {}
 
-/// Says what to write where an aggregate has no method `on`. An inherent method is taken before
-/// this one, which can never be called.
+/// Says what to write where an aggregate has no method `on`. This one can never be called.
+///
+/// It takes `&self`, of which a call of a method thinks last: an inherent method that takes `&mut
+/// self` is found before it, and so is one of a trait of the user's.
 pub trait NeedsOn: Aggregate {
     /// Never called.
-    fn on(&mut self, event: &Self::Event)
+    fn on(&self, event: &Self::Event)
     where
         Self: TakesIn<Self::Event>;
 }
 
 impl<A: Aggregate> NeedsOn for A {
-    fn on(&mut self, _: &Self::Event)
+    fn on(&self, _: &Self::Event)
     where
         Self: TakesIn<Self::Event>,
     {

@@ -211,7 +211,7 @@ pub use domain::storage::Storage;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
     Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
-    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, RequestLayer, Res,
+    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, Origin, RequestLayer, Res,
     Resources,
 };
 pub use load::{At, Loaded};

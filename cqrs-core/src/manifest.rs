@@ -1,9 +1,11 @@
 //! What an app is made of, as data: requests, events, handlers, layers.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::Rejection;
+use crate::error::{Problem, Rejection};
 use crate::message::event::EventType;
 use crate::message::event_set::EventSet;
 use crate::message::request::{Request, RequestKind, Visibility};
@@ -33,7 +35,8 @@ use crate::message::wire::Schemas;
 pub struct Manifest {
     /// Commands and queries that are handled.
     pub requests: Vec<RequestManifest>,
-    /// Events that are written or read.
+    /// Events of the aggregates that decide or whose repository is a parameter, of the handlers of
+    /// events, and of [`AppBuilder::reads`](crate::AppBuilder::reads).
     pub events: Vec<EventManifest>,
     /// Handlers of events.
     pub event_handlers: Vec<EventHandlerManifest>,
@@ -59,7 +62,7 @@ pub struct RequestManifest {
     /// JSON Schemas of its wire form, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schemas: Option<Schemas>,
-    /// Type of its handler.
+    /// Path of its handler: a function, a type, or the aggregate that decides.
     pub handler: &'static str,
     /// Layers around this request, the outermost first.
     pub layers: Vec<&'static str>,
@@ -95,13 +98,30 @@ pub struct EventManifest {
     pub schema: Option<Value>,
 }
 
-impl EventManifest {
-    pub(crate) fn all_of<S: EventSet>() -> impl Iterator<Item = Self> {
-        let manifest = |EventType { name, version, .. }| {
-            let schema = S::schema(name);
-            Self { name, version, schema }
-        };
-        S::types().into_iter().map(manifest)
+/// The events that an app is told of while it is built, and what is wrong with them.
+#[derive(Default)]
+pub(crate) struct Events {
+    by_name: BTreeMap<&'static str, EventManifest>,
+    problems: Vec<Problem>,
+}
+
+impl Events {
+    pub(crate) fn add<S: EventSet>(&mut self) {
+        self.problems.extend(S::problems());
+        for EventType { name, version, .. } in S::types() {
+            let event = EventManifest { name, version, schema: S::schema(name) };
+            let known = self.by_name.entry(name).or_insert_with(|| event.clone());
+            if known.version != version {
+                let versions = [known.version.min(version), known.version.max(version)];
+                self.problems.push(Problem::EventVersions { event_type: name, versions });
+            }
+            known.schema = known.schema.take().or(event.schema);
+        }
+    }
+
+    pub(crate) fn finish(&mut self) -> (Vec<EventManifest>, Vec<Problem>) {
+        let events = std::mem::take(&mut self.by_name).into_values().collect();
+        (events, std::mem::take(&mut self.problems))
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::error::{Error, ErrorKind, Failure, Result};
 use crate::handler::Answer;
 use crate::message::envelope::Reply;
-use crate::message::fingerprint::{Fingerprint, Fingerprinter};
+use crate::message::fingerprint::{Fingerprint, Fingerprinter, canonical};
+use crate::message::local::Received;
 use crate::message::metadata::Metadata;
 use crate::message::request::Request;
 use crate::message::wire::Wire;
@@ -26,11 +27,14 @@ impl<R: Request> Once<R> {
             let context = format!("`{}` has no wire form, so its answer cannot be kept", R::NAME);
             Error::new(ErrorKind::Unsupported { part: "inbox" }, context)
         })?;
-        let body = (wire.request.encode)(request).map_err(|cause| {
-            let context = format!("`{}` cannot be encoded: {cause}", R::NAME);
-            Error::new(ErrorKind::Internal, context).with_source(cause)
-        })?;
-        let fingerprint = fingerprint::<R>(&body, metadata);
+        let body = match metadata.local::<Received>() {
+            Some(Received(body)) => *body,
+            None => canonical(&(wire.request.encode)(request).map_err(|cause| {
+                let context = format!("`{}` cannot be encoded: {cause}", R::NAME);
+                Error::new(ErrorKind::Internal, context).with_source(cause)
+            })?),
+        };
+        let fingerprint = fingerprint::<R>(body, metadata);
         Ok(Some(Self { consumer: consumer.to_owned(), fingerprint, wire }))
     }
 
@@ -95,19 +99,12 @@ pub(crate) async fn rejected<R: Request>(
     kept.ok_or(Failure::Rejected(rejection))
 }
 
-/// What makes two requests the same: name, tenant, actor and body. A JSON body counts by what it
-/// says, not by the order of its keys, which a hash map changes from one encoding to the next.
-fn fingerprint<R: Request>(body: &[u8], metadata: &Metadata) -> Fingerprint {
+/// What makes two requests the same: name, tenant, actor and body.
+fn fingerprint<R: Request>(body: Fingerprint, metadata: &Metadata) -> Fingerprint {
     let mut fingerprint = Fingerprinter::new();
     fingerprint.text(R::NAME);
     fingerprint.text(metadata.tenant().unwrap_or_default());
     fingerprint.text(metadata.actor().unwrap_or_default());
-    match serde_json::from_slice::<serde_json::Value>(body) {
-        Ok(mut value) => {
-            value.sort_all_objects();
-            fingerprint.text(&value.to_string());
-        }
-        Err(_) => fingerprint.add(body),
-    }
+    fingerprint.add(body.as_bytes());
     fingerprint.finish()
 }

@@ -82,14 +82,17 @@ where
 {
     let mut whole = schema_for!(E).to_value();
     let definitions = whole.get_mut("$defs").map(Value::take);
-    let Some(variants) = whole.get("oneOf").and_then(Value::as_array) else { return Some(whole) };
     let variant = event_type.variant;
-    let mut body =
-        variants.iter().find_map(|schema| schema.get("properties")?.get(variant)).cloned();
-    if body.is_none() && variants.iter().any(|schema| is_unit(schema, variant)) {
-        body = Some(serde_json::json!({ "type": "object" }));
-    }
-    let mut body = body?;
+    let none = Vec::new();
+    let variants = whole.get("oneOf").and_then(Value::as_array).unwrap_or(&none);
+    let body = variants.iter().find_map(|schema| schema.get("properties")?.get(variant)).cloned();
+    let is_unit = || is_unit(&whole, variant) || variants.iter().any(|one| is_unit(one, variant));
+    let mut body = match body {
+        Some(body) => body,
+        None if is_unit() => serde_json::json!({ "type": "object" }),
+        // A struct is its own body, even where a flattened enum gives it alternatives.
+        None => whole,
+    };
     if let (Some(object), Some(definitions)) = (body.as_object_mut(), definitions) {
         object.insert("$defs".to_owned(), definitions);
     }
@@ -110,5 +113,63 @@ impl JsonSchema for Never {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Clone, Serialize, Deserialize, JsonSchema)]
+    enum Units {
+        Opened,
+        Closed,
+    }
+
+    impl Event for Units {
+        const TYPES: &'static [EventType] =
+            &[EventType::new("test.opened", "Opened"), EventType::new("test.closed", "Closed")];
+        fn event_type(&self) -> &'static EventType {
+            match self {
+                Self::Opened => &Self::TYPES[0],
+                Self::Closed => &Self::TYPES[1],
+            }
+        }
+    }
+
+    #[derive(Clone, Serialize, Deserialize, JsonSchema)]
+    enum Kind {
+        Small { size: u8 },
+        Large { size: u64 },
+    }
+
+    #[derive(Clone, Serialize, Deserialize, JsonSchema)]
+    struct Flat {
+        id: u8,
+        #[serde(flatten)]
+        kind: Kind,
+    }
+
+    impl Event for Flat {
+        const TYPES: &'static [EventType] = &[EventType::new("test.flat", "Flat")];
+        fn event_type(&self) -> &'static EventType {
+            &Self::TYPES[0]
+        }
+    }
+
+    #[test]
+    fn the_body_of_a_variant_without_fields_is_an_object() {
+        for event_type in Units::TYPES {
+            assert_eq!(event_schema::<Units>(event_type).unwrap()["type"], "object");
+        }
+    }
+
+    #[test]
+    fn a_struct_with_a_flattened_enum_is_its_own_body() {
+        let schema = event_schema::<Flat>(&Flat::TYPES[0]).unwrap();
+        assert_eq!(schema["properties"]["id"]["type"], "integer");
+        assert_eq!(schema["oneOf"].as_array().unwrap().len(), 2);
     }
 }

@@ -18,6 +18,12 @@ pub(crate) fn core_path() -> TokenStream {
     }
 }
 
+/// A variable of what a macro writes. Hygiene keeps the user's functions and variables out, the name
+/// keeps the user's constants out, which a pattern would take for a value.
+pub(crate) fn local(name: &str) -> Ident {
+    Ident::new(&format!("__{name}"), Span::mixed_site())
+}
+
 /// The place of the user's token, with the names of the macro: errors point at the token, and lints
 /// know that a macro wrote the code.
 pub(crate) fn placed_at(token: Span) -> Span {

@@ -83,6 +83,8 @@
 //! A name is a text of segments joined by dots. A segment is of lower-case letters, digits and `_`.
 //! A name has at most 256 bytes.
 //!
+//! The guide, `cqrs_core::guide`, has a page for each concept, with these macros, and a tutorial.
+//!
 //! Add `cqrs-core` and `cqrs-derive` to the package. What the macros write finds `cqrs-core` under
 //! the name that the package gave it.
 //!
@@ -109,6 +111,7 @@ mod core_path;
 mod expand;
 mod fallback;
 mod fault;
+mod plain;
 #[cfg(test)]
 mod snapshots;
 mod valid;

@@ -93,7 +93,10 @@ impl SqliteStore {
             Some(":memory:") => Self::in_memory().await,
             Some(path) => Self::open(path.strip_prefix("//").unwrap_or(path)).await,
             None => {
-                let context = format!("`{url}` is no URL of this store: write `sqlite:PATH`");
+                // Without the rest: a URL of another store may hold a password.
+                let scheme: String = url.chars().take_while(|c| *c != ':').take(20).collect();
+                let context =
+                    format!("{scheme:?} is not the scheme of this store: write `sqlite:PATH`");
                 Err(Error::invalid_field("url", context))
             }
         }

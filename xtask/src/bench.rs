@@ -1,21 +1,43 @@
 //! `bench`: the benchmarks, each against a floor or a peer that it measures itself.
 
-use crate::command::{self, cargo};
+use crate::command::{self, benchmarks, cargo};
 use crate::steps::{Failed, Steps};
 use crate::task::Benchmark;
 
 /// Runs them; the arguments go to the benchmark as they are.
 pub(crate) fn run(steps: &mut Steps, of: &[Benchmark], args: &[String]) -> Result<(), Failed> {
     for benchmark in of {
-        let (step, package, name) = match benchmark {
-            Benchmark::Sqlite => ("benchmark sqlite", "store-sqlite", "sqlite"),
-            Benchmark::Http => ("benchmark http", "learning-platform", "http"),
-        };
-        steps.step(step, || {
-            let mut command = cargo(["bench", "-p", package, "--bench", name, "--"]);
-            command.args(args);
-            command::run(command)
-        })?;
+        match benchmark {
+            Benchmark::Sqlite => {
+                package(steps, "benchmark sqlite", ["store-sqlite", "sqlite"], args)
+            }
+            Benchmark::Http => {
+                package(steps, "benchmark http", ["learning-platform", "http"], args)
+            }
+            Benchmark::Dispatch => dispatch(steps, args),
+        }?;
     }
     Ok(())
+}
+
+fn package(
+    steps: &mut Steps,
+    step: &'static str,
+    [package, name]: [&str; 2],
+    args: &[String],
+) -> Result<(), Failed> {
+    steps.step(step, || {
+        let mut command = cargo(["bench", "-p", package, "--bench", name, "--"]);
+        command.args(args);
+        command::run(command)
+    })
+}
+
+/// The comparison with other libraries has a workspace of its own.
+fn dispatch(steps: &mut Steps, args: &[String]) -> Result<(), Failed> {
+    steps.step("benchmark dispatch", || {
+        let mut command = benchmarks(["run", "--release", "--bin", "dispatch"]);
+        command.arg("--").args(args);
+        command::run(command)
+    })
 }

@@ -33,6 +33,16 @@ where
     command
 }
 
+/// Cargo in the workspace of the comparisons with other libraries. What it builds stays in the
+/// folder for what is built.
+pub(crate) fn benchmarks<const N: usize>(args: [&str; N]) -> Command {
+    let [name, rest @ ..] = &args[..] else { return cargo([""; 0]) };
+    let mut command = cargo([name]);
+    command.args(["--manifest-path", "benchmarks/Cargo.toml"]).args(rest);
+    command.env("CARGO_TARGET_DIR", target().join("benchmarks"));
+    command
+}
+
 /// Prints the command, runs it and waits. What it prints is seen as it comes.
 ///
 /// Err: it could not be started, or ended with another code than 0.

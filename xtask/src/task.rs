@@ -9,8 +9,9 @@ Usage: cargo xtask <task>
   check         formatting, lints and documentation, warnings as errors
   test          everything the build server does: check, all tests, the examples
   services      what the tests need beside Rust: installs what is missing
-  bench [sqlite|http|all] [args]
-                the benchmarks of the SQLite store, or of HTTP; the arguments are the benchmark's own
+  bench [sqlite|http|dispatch|all] [args]
+                the benchmarks of the SQLite store, of HTTP, or of a call beside other libraries
+                (which needs valgrind); the arguments are the benchmark's own
   chaos         the long form of the fault tests, optimised
   doc [--open]  the documentation of the workspace
   help          this text";
@@ -42,10 +43,12 @@ pub(crate) enum Benchmark {
     Sqlite,
     /// Of the learning platform, with HTTP and without.
     Http,
+    /// Of a call, beside other libraries.
+    Dispatch,
 }
 
 impl Benchmark {
-    const ALL: [Self; 2] = [Self::Sqlite, Self::Http];
+    const ALL: [Self; 3] = [Self::Sqlite, Self::Http, Self::Dispatch];
 }
 
 impl Task {
@@ -80,9 +83,12 @@ fn parse_bench(args: &[String]) -> Result<Task, String> {
     let of = match name.as_str() {
         "sqlite" => vec![Benchmark::Sqlite],
         "http" => vec![Benchmark::Http],
+        "dispatch" => vec![Benchmark::Dispatch],
         "all" if args.is_empty() => Benchmark::ALL.to_vec(),
         "all" => return Err("each benchmark has arguments of its own: name one".to_owned()),
-        other => return Err(format!("there is no benchmark `{other}`: sqlite, http or all")),
+        other => {
+            return Err(format!("there is no benchmark `{other}`: sqlite, http, dispatch or all"));
+        }
     };
     Ok(Task::Bench { of, args: args.to_vec() })
 }
@@ -132,7 +138,7 @@ mod tests {
 
     #[test]
     fn all_benchmarks_run_unless_one_is_named() {
-        let all = Task::Bench { of: vec![Benchmark::Sqlite, Benchmark::Http], args: Vec::new() };
+        let all = Task::Bench { of: Benchmark::ALL.to_vec(), args: Vec::new() };
         assert_eq!(parse("bench").as_ref(), Ok(&all));
         assert_eq!(parse("bench all"), Ok(all));
         let http = Task::Bench { of: vec![Benchmark::Http], args: Vec::new() };
@@ -141,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_benchmark_that_is_none_is_named() {
-        let wrong = "there is no benchmark `append`: sqlite, http or all";
+        let wrong = "there is no benchmark `append`: sqlite, http, dispatch or all";
         assert_eq!(parse("bench append"), Err(wrong.to_owned()));
         assert!(parse("bench all --quick").is_err());
     }

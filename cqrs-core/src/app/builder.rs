@@ -1,6 +1,6 @@
 //! Builds an app: gathers handlers, layers and resources, and reports all that is wrong at once.
 
-use std::any::type_name;
+use std::any::{type_name, type_name_of_val};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::handler::{
     AppLayer, AppService, ErasedEventHandler, IntoEventHandler, IntoHandler, Registry,
     RequestLayer, Resources,
 };
-use crate::manifest::{EventManifest, Manifest};
+use crate::manifest::Manifest;
 use crate::message::event_set::EventSet;
 use crate::message::request::{Command, Request};
 use crate::port::clock::Clock;
@@ -26,6 +26,7 @@ use crate::retry::ConflictRetry;
 type Install = Box<dyn FnOnce(&Resources, &mut Registry, &mut Vec<Problem>) + Send>;
 type InstallEventHandler =
     Box<dyn FnOnce(&Resources, &mut Vec<Problem>) -> Option<Box<dyn ErasedEventHandler>> + Send>;
+type WrapOne = Box<dyn FnOnce(&mut Registry) + Send>;
 type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 
 /// Builds an [`App`]. The order of the calls does not matter, but for that of layers.
@@ -60,11 +61,10 @@ pub struct AppBuilder {
     installs: Vec<Install>,
     event_installs: Vec<(&'static str, InstallEventHandler)>,
     /// Around single requests, the outermost first.
-    request_layers: Vec<Install>,
+    request_layers: Vec<WrapOne>,
     /// Around everything, the outermost first.
     layers: Vec<(&'static str, Wrap)>,
     requests: Requests,
-    events: BTreeMap<&'static str, EventManifest>,
     /// Addresses of what was discovered: nothing registers twice.
     discovered: HashSet<usize>,
     problems: Vec<Problem>,
@@ -80,7 +80,6 @@ impl AppBuilder {
             request_layers: Vec::new(),
             layers: Vec::new(),
             requests: Requests::default(),
-            events: BTreeMap::new(),
             discovered: HashSet::new(),
             problems: Vec::new(),
             resources: Resources::new(),
@@ -125,7 +124,8 @@ impl AppBuilder {
         self
     }
 
-    /// A resource for handlers that ask for [`Res<T>`](crate::Res). One of each type.
+    /// A resource for handlers that ask for [`Res<T>`](crate::Res). One of each type: a second one
+    /// takes the place of the first.
     pub fn resource<T: Clone + Send + Sync + 'static>(mut self, resource: T) -> Self {
         self.resources.insert(resource);
         self
@@ -140,8 +140,9 @@ impl AppBuilder {
     pub fn handler<R: Request, M>(mut self, handler: impl IntoHandler<R, M>) -> Self {
         self.requests.handled::<R>();
         self.installs.push(Box::new(move |resources, registry, problems| {
+            let handled_by = type_name_of_val(&handler);
             if let Some(installed) = handler.install(resources, problems) {
-                registry.insert::<R, _>(installed);
+                registry.insert::<R, _>(installed, handled_by);
             }
         }));
         self
@@ -153,7 +154,7 @@ impl AppBuilder {
         builder.requests.handled::<C>();
         builder.installs.push(Box::new(|resources, registry, problems| {
             match resources.repository::<A>(C::NAME) {
-                Ok(repository) => registry.insert::<C, _>(repository),
+                Ok(repository) => registry.insert::<C, _>(repository, type_name::<A>()),
                 Err(problem) => problems.push(problem),
             }
         }));
@@ -185,11 +186,8 @@ impl AppBuilder {
 
     /// Checks the types and upcasters of events that are read otherwise than by
     /// [`decides`](Self::decides), and shows them in the [`Manifest`].
-    pub fn reads<S: EventSet>(mut self) -> Self {
-        self.problems.extend(S::problems());
-        for event in EventManifest::all_of::<S>() {
-            self.events.entry(event.name).or_insert(event);
-        }
+    pub fn reads<S: EventSet>(self) -> Self {
+        self.resources.found().events.add::<S>();
         self
     }
 
@@ -247,11 +245,8 @@ impl AppBuilder {
     /// A tower layer around the requests of one type, inside those around all. The first one is the
     /// outermost. See the module [`layer`](crate::layer) for an example.
     pub fn layer_for<R: Request, L: RequestLayer<R>>(mut self, layer: L) -> Self {
-        self.request_layers.push(Box::new(move |_, registry, problems| {
-            if !registry.wrap::<R, L>(layer) {
-                problems.push(Problem::MissingHandler { message: R::NAME });
-            }
-        }));
+        self.requests.expected::<R>();
+        self.request_layers.push(Box::new(move |registry| registry.wrap::<R, L>(layer)));
         self
     }
 
@@ -273,12 +268,12 @@ impl AppBuilder {
                 problems.push(Problem::DuplicateEventHandler { name });
             }
         }
+        let (events, of_events) = resources.found().events.finish();
+        problems.extend(of_events);
         problems.extend(self.requests.problems());
-        if problems.is_empty() {
-            // The last one goes on first, and ends up innermost.
-            for wrap in self.request_layers.into_iter().rev() {
-                wrap(&resources, &mut registry, &mut problems);
-            }
+        // The last one goes on first, and ends up innermost.
+        for wrap in self.request_layers.into_iter().rev() {
+            wrap(&mut registry);
         }
         let mut distinct = Vec::with_capacity(problems.len());
         for problem in problems {
@@ -294,7 +289,7 @@ impl AppBuilder {
             event_handlers.into_iter().filter_map(present).collect();
         let manifest = Manifest {
             requests: registry.describe(),
-            events: self.events.into_values().collect(),
+            events,
             event_handlers: event_handlers.values().map(|handler| handler.describe()).collect(),
             layers: self.layers.iter().map(|(name, _)| *name).collect(),
         };

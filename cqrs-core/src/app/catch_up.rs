@@ -25,8 +25,12 @@ impl App {
     /// once. An event that cannot be decoded, and one whose handler fails, stops the handler there:
     /// nothing is skipped (P6, P9). An erased one is passed over.
     ///
+    /// The checkpoint of a handler without a `Work` is written once a page (at most 1,024 events) and
+    /// when the handler stops; that of one with a `Work`, with each event.
+    ///
     /// Call it from a loop of your own, one for each handler: when two do at once, one of them gets
-    /// a conflict. Cancel safety: an event that is being handled is handled again.
+    /// a conflict. A conflict of the `Work` is returned as well: the next call handles the event
+    /// again. Cancel safety: what was handled since the checkpoint is handled again.
     ///
     /// ```
     /// use cqrs_core::memory::MemoryStore;
@@ -69,9 +73,9 @@ impl App {
         let at = store.checkpoint(name, 0).await?.unwrap_or(0);
         let mut run = Run { store, name, handler: &**handler, at, done: at };
         let outcome = run.read_to_end().await;
-        // What was handled is noted, also when the next one failed.
-        run.note().await?;
-        outcome.map(|()| run.at)
+        // What was handled is noted, also when the next one failed: that is the error to tell.
+        let noted = run.note().await;
+        outcome.and(noted).map(|()| run.at)
     }
 }
 
@@ -119,28 +123,30 @@ impl Run<'_> {
             Error::new(kind, context).with_source(cause)
         };
         let work = self.handler.handle(event)?.await.map_err(failed)?;
-        self.done = event.position;
-        match work {
-            Some(work) => self.commit(work.take()?).await,
-            None if self.handler.commits() => self.note().await,
-            None => Ok(()),
+        if let Some(work) = work {
+            return self.commit(work.take()?, event.position).await;
         }
+        self.done = event.position;
+        if self.handler.commits() { self.note().await } else { Ok(()) }
     }
 
+    /// Moves the checkpoint to where everything is handled.
     async fn note(&mut self) -> Result<()> {
-        if self.done == self.at { Ok(()) } else { self.commit(Commit::default()).await }
+        if self.done == self.at { Ok(()) } else { self.commit(Commit::default(), self.done).await }
     }
 
-    async fn commit(&mut self, commit: Commit) -> Result<()> {
+    /// Writes what handling the event at `to` gathered, with the checkpoint. When that fails, the
+    /// event is not handled.
+    async fn commit(&mut self, commit: Commit, to: Position) -> Result<()> {
         let checkpoint = CheckpointWrite {
             subscription: self.name.to_owned(),
             partition: 0,
             from: self.at,
-            to: self.done,
+            to,
             fence: None,
         };
         self.store.commit(Commit { checkpoint: Some(checkpoint), ..commit }).await?;
-        self.at = self.done;
+        (self.at, self.done) = (to, to);
         Ok(())
     }
 }

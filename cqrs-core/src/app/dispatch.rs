@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Failure, Rejection};
+use crate::handler::AnyAnswer;
 use crate::handler::any::Encoded;
-use crate::handler::{AnyAnswer, AnyRequest};
 use crate::message::metadata::Metadata;
 use crate::message::request::{RequestKind, Visibility};
 use crate::port::Position;
 
 /// A request as it comes from outside. See [`App::dispatch`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RawRequest {
     /// Name of the request.
     pub name: String,
@@ -28,7 +28,7 @@ pub struct RawRequest {
 }
 
 /// An answer in its wire form. See [`App::dispatch`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RawReply {
     /// Position of the commit; `None` when nothing was written.
     pub position: Option<Position>,
@@ -39,7 +39,7 @@ pub struct RawReply {
 }
 
 /// A rejection in its wire form. See [`App::dispatch`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RawRejection {
     /// [`Rejection::code`].
     pub code: &'static str,
@@ -132,7 +132,7 @@ impl App {
                 format!("the body of `{name}` has {size} bytes, at most {limit} are taken");
             return Err(Error::new(ErrorKind::TooLarge { what: name, size, limit }, context).into());
         }
-        let request = AnyRequest::encoded((entry.name(), entry.kind()), version, metadata, body);
+        let request = entry.encoded(version, metadata, body);
         encoded(self.0.service.run(request).await)
     }
 }
@@ -170,5 +170,29 @@ impl Rejection for RawRejection {
 
     fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+}
+
+/// Without what the request says.
+impl fmt::Debug for RawRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, body, .. } = self;
+        f.debug_struct("RawRequest").field("name", name).field("bytes", &body.len()).finish()
+    }
+}
+
+/// Without what the answer says.
+impl fmt::Debug for RawReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, body, .. } = self;
+        f.debug_struct("RawReply").field("position", position).field("bytes", &body.len()).finish()
+    }
+}
+
+/// Without what the rejection says.
+impl fmt::Debug for RawRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, field, .. } = self;
+        f.debug_struct("RawRejection").field("code", code).field("field", field).finish()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::app::{App, Handle};
 use crate::error::{Error, ErrorKind, Failure, Problem, Result};
+use crate::handler::any::SentByHandler;
 use crate::handler::{Call, Inject, Resources};
 use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
@@ -58,10 +59,14 @@ pub struct Mediator {
 impl Mediator {
     /// Sends a command, in a commit of its own.
     ///
-    /// The handler may run again, after a conflict or a crash. A command with a
-    /// [wire form](crate::Request::wire) is applied once all the same, and the second run gets the
-    /// answer of the first. It is known by its place among the handler's commands: send them in the
-    /// same order each time. One without a wire form is refused the second time.
+    /// The handler may run again, after a conflict or a crash. A command whose handler answers
+    /// repeats and that has a [wire form](crate::Request::wire) is applied once all the same, and the
+    /// second run gets the answer of the first. It is known by its place among the handler's
+    /// commands: send the same ones, in the same order, with the same content. One that says
+    /// something else in the second run is refused as [`IdReused`](ErrorKind::IdReused), so do not
+    /// let its content follow from state that may change in between: a handler that changes such
+    /// state itself gathers it in a [`Work`](crate::Work) instead. Commands without a wire form, and
+    /// those whose handler keeps no inbox, are decided anew.
     ///
     /// # Errors
     /// As [`App::send`]; [`Unavailable`](ErrorKind::Unavailable) when the app is gone.
@@ -69,12 +74,25 @@ impl Mediator {
         &self,
         command: C,
     ) -> impl Future<Output = Result<C::Output, Failure<C::Error>>> + Send + use<C> {
-        let (app, metadata) = (self.app(), self.next());
-        let metadata = match C::wire() {
-            Some(_) => metadata.with_inbox("mediator"),
-            None => metadata,
-        };
-        async move { app?.send(command).with(metadata).await }
+        let n = self.sent.fetch_add(1, Ordering::Relaxed);
+        let (app, metadata) = (self.app(), self.effect(self.base.derived("sent", n)));
+        async move {
+            let app = app?;
+            let metadata = match C::wire() {
+                Some(_) if app.answers_repeats::<C>() => metadata.with_inbox("mediator"),
+                _ => metadata,
+            };
+            app.send(command).with(metadata).await.map_err(|failure| match failure {
+                Failure::Failed(error) if matches!(error.kind(), ErrorKind::IdReused { .. }) => {
+                    let why = format!(
+                        "a handler ran again and sent `{}` with another content than before",
+                        C::NAME
+                    );
+                    Failure::Failed(error.and(&why))
+                }
+                failure => failure,
+            })
+        }
     }
 
     /// Asks a query.
@@ -85,7 +103,8 @@ impl Mediator {
         &self,
         query: Q,
     ) -> impl Future<Output = Result<Q::Output, Failure<Q::Error>>> + Send + use<Q> {
-        let (app, metadata) = (self.app(), self.next());
+        // An id of its own: how many queries a run asks must not move the ids of its commands.
+        let (app, metadata) = (self.app(), self.effect(MessageId::fresh()));
         async move { app?.ask(query).with(metadata).await }
     }
 
@@ -95,9 +114,8 @@ impl Mediator {
         app.map(App).ok_or_else(gone)
     }
 
-    fn next(&self) -> Metadata {
-        let n = self.sent.fetch_add(1, Ordering::Relaxed);
-        self.parent.effect(self.base.derived("sent", n))
+    fn effect(&self, id: MessageId) -> Metadata {
+        self.parent.effect(id).with_local(SentByHandler)
     }
 }
 

@@ -94,6 +94,12 @@ impl App {
         self.0.store.as_ref()
     }
 
+    /// Whether the handler of a command can answer its repeats.
+    fn answers_repeats<C: Command>(&self) -> bool {
+        let entry = self.0.registry.get::<C>();
+        self.0.store.is_some() && entry.is_some_and(|entry| entry.answers_repeats)
+    }
+
     /// What the app is made of.
     pub fn manifest(&self) -> &Manifest {
         &self.0.manifest

@@ -148,6 +148,48 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// Its name, for metrics, logs and the wire: stable, lower case with underscores.
+    ///
+    /// ```
+    /// use cqrs_core::ErrorKind;
+    ///
+    /// assert_eq!(ErrorKind::DeadlineExceeded.name(), "deadline_exceeded");
+    /// ```
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Conflict(_) => "conflict",
+            Self::Decode { .. } => "decode",
+            Self::Undecodable { .. } => "undecodable",
+            Self::Invalid { .. } => "invalid",
+            Self::TooLarge { .. } => "too_large",
+            Self::IdReused { .. } => "id_reused",
+            Self::BeyondHead { .. } => "beyond_head",
+            Self::OtherLog { .. } => "other_log",
+            Self::Unsupported { .. } => "unsupported",
+            Self::UnknownName => "unknown_name",
+            Self::Unavailable => "unavailable",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::SchemaTooNew { .. } => "schema_too_new",
+            Self::EventNotHandled { .. } => "event_not_handled",
+            Self::Panicked => "panicked",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Overloaded => "overloaded",
+            Self::InFlight => "in_flight",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::Build(_) => "build",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
+}
+
 impl Error {
     /// An error with what a person should read: what, where and what to do.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
@@ -183,7 +225,14 @@ impl Error {
     /// reach, or the outcome of the commit is not known.
     pub fn is_retryable(&self) -> bool {
         use ErrorKind::{InFlight, OutcomeUnknown, Overloaded, Unavailable};
-        matches!(self.0.kind, Unavailable | OutcomeUnknown | Overloaded | InFlight)
+        matches!(
+            self.0.kind,
+            Unavailable
+                | OutcomeUnknown
+                | Overloaded
+                | InFlight
+                | ErrorKind::EventNotHandled { fatal: false, .. }
+        )
     }
 
     /// Whether the caller is to blame, and the same call will fail again.
@@ -234,7 +283,11 @@ impl From<Conflict> for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.0.kind, self.0.context)?;
+        match &self.0.kind {
+            // What `main` prints: the problems as people read them.
+            ErrorKind::Build(_) => write!(f, "Build: {self}")?,
+            kind => write!(f, "{kind:?}: {}", self.0.context)?,
+        }
         match &self.0.source {
             Some(source) => write!(f, " (caused by: {source:?})"),
             None => Ok(()),

@@ -48,6 +48,17 @@ pub enum Problem {
         /// The name.
         event_type: &'static str,
     },
+    /// One event type is at two versions in two types of this code.
+    #[error(
+        "`{event_type}` is at version {} in one type and at version {} in another: use one type, or lift both to the same version",
+        versions[0], versions[1]
+    )]
+    EventVersions {
+        /// The event type.
+        event_type: &'static str,
+        /// The versions, the smaller one first.
+        versions: [u16; 2],
+    },
     /// A recorded version of an event that this code could not read.
     #[error(
         "`{event_type}` is at version {current}, and nothing lifts version {missing}: add an upcaster"

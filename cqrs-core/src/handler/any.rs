@@ -8,6 +8,8 @@ use bytes::Bytes;
 use crate::error::{BoxError, Error, ErrorKind, Failure, Rejection, Result};
 use crate::handler::Answer;
 use crate::message::envelope::{Envelope, Reply};
+use crate::message::fingerprint::canonical;
+use crate::message::local::Received;
 use crate::message::metadata::Metadata;
 use crate::message::request::{Request, RequestKind};
 use crate::message::wire::FieldError;
@@ -35,8 +37,24 @@ pub struct AnyRequest {
 
 enum Body {
     Typed(Box<dyn Message>),
-    Encoded { body: Bytes, version: Option<u16> },
+    Encoded { body: Bytes, version: Option<u16>, runs_again: fn(&[u8]) -> bool },
 }
+
+/// Who sent a request. See [`AnyRequest::origin`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Origin {
+    /// Somebody outside, by name: over HTTP or a bus.
+    Outside,
+    /// Code of this process, with [`App::send`](crate::App::send) or [`App::ask`](crate::App::ask).
+    Process,
+    /// A handler, with its [`Mediator`](crate::Mediator): of a request, whoever sent that, or of an
+    /// event.
+    Handler,
+}
+
+/// A mark on what a handler sends.
+pub(crate) struct SentByHandler;
 
 /// A request whose type is forgotten.
 trait Message: Any + Send + Sync {
@@ -55,13 +73,14 @@ impl AnyRequest {
         Self { name: R::NAME, kind: R::KIND, metadata, body: Body::Typed(Box::new(message)) }
     }
 
-    pub(crate) fn encoded(
-        (name, kind): (&'static str, RequestKind),
+    pub(crate) fn encoded<R: Request>(
         version: Option<u16>,
         metadata: Metadata,
         body: Bytes,
     ) -> Self {
-        Self { name, kind, metadata, body: Body::Encoded { body, version } }
+        let runs_again = |body: &[u8]| decode::<R>(body, None).is_ok_and(|r| r.again().is_some());
+        let body = Body::Encoded { body, version, runs_again };
+        Self { name: R::NAME, kind: R::KIND, metadata, body }
     }
 
     /// Its name.
@@ -72,6 +91,16 @@ impl AnyRequest {
     /// Command or query.
     pub fn kind(&self) -> RequestKind {
         self.kind
+    }
+
+    /// Who sent it: so that an [`Authorizer`](crate::layer::Authorizer) can let pass what the service
+    /// asks of itself.
+    pub fn origin(&self) -> Origin {
+        match &self.body {
+            Body::Encoded { .. } => Origin::Outside,
+            Body::Typed(_) if self.metadata.local::<SentByHandler>().is_some() => Origin::Handler,
+            Body::Typed(_) => Origin::Process,
+        }
     }
 
     /// The request, when it is an `R` from inside the process.
@@ -91,27 +120,48 @@ impl AnyRequest {
     }
 
     /// A copy under the same id, for another attempt. `None`: the request has no
-    /// [`Request::again`].
+    /// [`Request::again`]. One from outside is decoded to know.
     pub fn again(&self) -> Option<Self> {
+        self.spare().filter(Self::runs_again)
+    }
+
+    /// A copy, for another attempt if it [`runs_again`](Self::runs_again).
+    pub(crate) fn spare(&self) -> Option<Self> {
         let body = match &self.body {
             Body::Typed(message) => Body::Typed(message.again()?),
-            Body::Encoded { body, version } => {
-                Body::Encoded { body: body.clone(), version: *version }
+            Body::Encoded { body, version, runs_again } => {
+                let (version, runs_again) = (*version, *runs_again);
+                Body::Encoded { body: body.clone(), version, runs_again }
             }
         };
         Some(Self { name: self.name, kind: self.kind, metadata: self.metadata.clone(), body })
     }
 
+    pub(crate) fn runs_again(&self) -> bool {
+        match &self.body {
+            // There is no spare of one that does not.
+            Body::Typed(_) => true,
+            Body::Encoded { body, runs_again, .. } => runs_again(body),
+        }
+    }
+
     /// The request with its type, and the form in which its answer is wanted.
     pub(super) fn open<R: Request>(self) -> Result<(Envelope<R>, Form)> {
-        let metadata = self.metadata;
+        let mut metadata = self.metadata;
         let (message, form) = match self.body {
             Body::Typed(message) => {
                 let message = (message as Box<dyn Any>).downcast::<R>();
                 let message = message.map_err(|_| replaced::<R>("request"))?;
                 (*message, Form::Typed)
             }
-            Body::Encoded { body, version } => (decode::<R>(&body, version)?, Form::Encoded),
+            Body::Encoded { body, version, .. } => {
+                let message = decode::<R>(&body, version)?;
+                // As it was received, it is the same in each repeat; encoded anew it may not be.
+                if metadata.inbox().is_some() {
+                    metadata = metadata.with_local(Received(canonical(&body)));
+                }
+                (message, Form::Encoded)
+            }
         };
         Ok((Envelope { metadata, message }, form))
     }
@@ -163,7 +213,6 @@ impl Form {
 }
 
 /// Something in its wire form.
-#[derive(Debug, Clone)]
 pub(crate) struct Encoded {
     pub(crate) content_type: &'static str,
     pub(crate) body: Bytes,
@@ -217,7 +266,6 @@ impl AnyReply {
 }
 
 /// The rejection of a request of any type. See [`AnyRequest`].
-#[derive(Debug)]
 pub struct AnyRejection {
     code: &'static str,
     field: Option<String>,
@@ -257,10 +305,9 @@ fn decode<R: Request>(body: &[u8], version: Option<u16>) -> Result<R> {
     }
     (wire.request.decode)(body).map_err(|cause| {
         let field = cause.downcast_ref::<FieldError>().and_then(FieldError::field);
-        let field = field.map(str::to_owned);
-        // It may quote the body, which comes from outside: escaped, and cut.
-        let reason = cause.to_string();
-        let reason: String = reason.escape_debug().take(300).collect();
+        // They may quote the body, which comes from outside: escaped, and cut.
+        let field = field.map(|field| field.escape_debug().take(200).collect::<String>());
+        let reason: String = cause.to_string().escape_debug().take(300).collect();
         let context = format!("the body is no `{}`: {reason}", R::NAME);
         decode_error::<R>(field.as_deref(), context).with_source(cause)
     })
@@ -308,6 +355,13 @@ impl Rejection for AnyRejection {
 
     fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+}
+
+/// Without what the rejection says.
+impl fmt::Debug for AnyRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyRejection").field("code", &self.code).finish_non_exhaustive()
     }
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::handler::any::{AnyAnswer, AnyRequest};
 use crate::handler::{Answer, Handler};
 use crate::message::envelope::Envelope;
@@ -102,8 +102,6 @@ fn no_inbox(name: &str) -> Error {
 
 #[cold]
 pub(crate) fn panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let context = format!("the handler of `{name}` panicked: {}", text.unwrap_or("(no text)"));
+    let context = format!("the handler of `{name}` panicked: {}", panic_text(panic));
     Error::new(ErrorKind::Panicked, context)
 }

@@ -99,6 +99,8 @@ pub trait ErasedEventHandler: Send + Sync {
 
 struct Function<F, Parameters, Ready> {
     name: &'static str,
+    /// Whether one of the parameters is, or holds, a `Work`.
+    commits: bool,
     function: F,
     ready: Ready,
     parameters: PhantomData<fn() -> Parameters>,
@@ -130,10 +132,12 @@ macro_rules! functions {
                 resources: &Resources,
                 problems: &mut Vec<Problem>,
             ) -> Option<Box<dyn ErasedEventHandler>> {
+                resources.found().commits = false;
                 $( let $t = $T::resolve(resources, name).map_err(|p| problems.push(p)).ok(); )*
                 let ready = ($($t?,)*);
                 let parameters = PhantomData::<fn() -> (S, $($T,)*)>;
-                Some(Box::new(Function { name, function: self, ready, parameters }))
+                let commits = resources.found().commits;
+                Some(Box::new(Function { name, commits, function: self, ready, parameters }))
             }
         }
 
@@ -155,7 +159,7 @@ macro_rules! functions {
             }
 
             fn commits(&self) -> bool {
-                false $(|| $T::COMMITS)*
+                self.commits
             }
 
             #[allow(unused_variables, reason = "a function of the event alone has no parameters")]

@@ -43,8 +43,6 @@ impl<R: Request, H: Handler<R>> IntoHandler<R, IsHandler> for H {
 
 /// A function whose parameters are found.
 trait Invoke<R: Request>: Send + Sync + 'static {
-    const COMMITS: bool;
-
     type Error: Into<Failure<R::Error>>;
     type Future: Future<Output = Result<R::Output, Self::Error>> + Send;
 
@@ -61,6 +59,8 @@ struct Function<F, Parameters, Ready> {
 /// Runs a function, then commits what it gathered.
 struct FunctionHandler<I> {
     invoke: I,
+    /// Whether one of the parameters is, or holds, a `Work`.
+    commits: bool,
     store: Option<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
     retry: ConflictRetry,
@@ -71,7 +71,7 @@ impl<R: Request, I: Invoke<R>> Handler<R> for FunctionHandler<I> {
 
     async fn handle(&self, request: Envelope<R>) -> Answer<R> {
         let Envelope { metadata, message } = request;
-        if !I::COMMITS && metadata.inbox().is_none() {
+        if !self.commits && metadata.inbox().is_none() {
             let invoked = self.invoke.invoke(message, &Call::of::<R>(metadata));
             let output = invoked.await.map_err(Into::into)?;
             return Ok(Reply { output, position: None });
@@ -159,14 +159,17 @@ macro_rules! functions {
                 resources: &Resources,
                 problems: &mut Vec<Problem>,
             ) -> Option<impl Handler<R>> {
+                resources.found().commits = false;
                 $( let $t = $T::resolve(resources, R::NAME).map_err(|p| problems.push(p)).ok(); )*
                 let ready = ($($t?,)*);
                 let parameters = PhantomData::<fn() -> (R, $($T,)*)>;
-                if R::KIND == RequestKind::Query && (false $(|| $T::COMMITS)*) {
+                let commits = resources.found().commits;
+                if R::KIND == RequestKind::Query && commits {
                     problems.push(Problem::QueryWrites { query: R::NAME });
                 }
                 Some(FunctionHandler {
                     invoke: Function { function: self, ready, parameters },
+                    commits,
                     store: resources.store.clone(),
                     clock: resources.clock.clone(),
                     retry: resources.retry,
@@ -182,8 +185,6 @@ macro_rules! functions {
             X: Into<Failure<R::Error>> + 'static,
             $($T: Inject,)*
         {
-            const COMMITS: bool = false $(|| $T::COMMITS)*;
-
             type Error = X;
             type Future = Fut;
 

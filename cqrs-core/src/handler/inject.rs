@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::app::Handle;
 use crate::cache::Cache;
@@ -11,6 +11,7 @@ use crate::documents::Documents;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::entity::Entity;
 use crate::error::{Problem, Result};
+use crate::manifest::Events;
 use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::request::Request;
@@ -43,10 +44,6 @@ pub trait Inject: Sized + Send + 'static {
     /// What is found once, when the app is built.
     type Ready: Send + Sync + 'static;
 
-    /// Whether the call ends with a commit of what is gathered in this parameter, and runs again
-    /// when another commit came first.
-    const COMMITS: bool = false;
-
     /// Finds what the parameter needs.
     ///
     /// # Errors
@@ -60,6 +57,7 @@ pub trait Inject: Sized + Send + 'static {
 /// Everything that parameters are found in. See [`Inject`].
 pub struct Resources {
     map: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    found: Mutex<Found>,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retry: ConflictRetry,
@@ -67,10 +65,19 @@ pub struct Resources {
     pub(crate) app: Handle,
 }
 
+/// What the parameters of the handlers tell of themselves while they are found.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Whether one of the present handler's is a [`Work`], maybe inside a parameter of the user's.
+    pub(crate) commits: bool,
+    pub(crate) events: Events,
+}
+
 impl Resources {
     pub(crate) fn new() -> Self {
         Self {
             map: HashMap::new(),
+            found: Mutex::default(),
             store: None,
             clock: Arc::new(SystemClock),
             retry: ConflictRetry::default(),
@@ -96,10 +103,16 @@ impl Resources {
         self.store.clone().ok_or_else(|| Problem::MissingStore { handler: handler.to_owned() })
     }
 
+    pub(crate) fn found(&self) -> MutexGuard<'_, Found> {
+        // Nothing panics while it is locked.
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn repository<A: Aggregate>(
         &self,
         handler: &'static str,
     ) -> Result<Repository<A>, Problem> {
+        self.found().events.add::<A::Event>();
         let repository = Repository::new(self.store(handler)?);
         let repository = repository.clock(self.clock.clone()).retry(self.retry);
         Ok(repository.cached_in(self.cache.clone()))
@@ -228,11 +241,13 @@ impl Inject for Arc<dyn Store> {
     }
 }
 
+/// What is gathered in it is committed when the handler returns `Ok`, with the checkpoint where it
+/// handles events. The handler of a request runs again when another commit came first.
 impl Inject for Work {
     type Ready = (Arc<dyn Store>, Arc<dyn Clock>);
-    const COMMITS: bool = true;
 
     fn resolve(from: &Resources, handler: &'static str) -> Result<Self::Ready, Problem> {
+        from.found().commits = true;
         Ok((from.store(handler)?, from.clock.clone()))
     }
 

@@ -14,7 +14,7 @@ use crate::error::{Failure, Result};
 use crate::message::envelope::{Envelope, Reply};
 use crate::message::request::Request;
 
-pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest};
+pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest, Origin};
 pub(crate) use erased::BoxFuture;
 pub(crate) use event::ErasedEventHandler;
 pub use event::{HandlerError, IntoEventHandler};

@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::handler::any::{AnyAnswer, AnyRequest};
 use crate::handler::erased::{BoxFuture, Erased, Plain};
 use crate::handler::service::{HandlerService, RequestLayer};
 use crate::handler::{Answer, Handler};
 use crate::manifest::RequestManifest;
 use crate::message::envelope::Envelope;
+use crate::message::metadata::Metadata;
 use crate::message::request::{Request, RequestKind, Visibility};
 
 #[derive(Default)]
@@ -20,9 +23,15 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn insert<R: Request, H: Handler<R>>(&mut self, handler: H) {
+    /// `handled_by`: for people, the path of the user's function or type.
+    pub(crate) fn insert<R: Request, H: Handler<R>>(
+        &mut self,
+        handler: H,
+        handled_by: &'static str,
+    ) {
         let handler = Arc::new(Plain(handler));
-        self.put(Entry::<R> { handler, handled_by: type_name::<H>(), layers: Vec::new() });
+        let answers_repeats = H::ANSWERS_REPEATS;
+        self.put(Entry::<R> { handler, handled_by, answers_repeats, layers: Vec::new() });
     }
 
     fn put<R: Request>(&mut self, entry: Entry<R>) {
@@ -31,14 +40,14 @@ impl Registry {
         self.typed.insert(TypeId::of::<R>(), Box::new(entry));
     }
 
-    /// Puts a layer around the handler of a request. `false`: it has none.
-    pub(crate) fn wrap<R: Request, L: RequestLayer<R>>(&mut self, layer: L) -> bool {
-        let Some(entry) = self.get::<R>() else { return false };
+    /// Puts a layer around the handler of a request, where it has one.
+    pub(crate) fn wrap<R: Request, L: RequestLayer<R>>(&mut self, layer: L) {
+        let Some(entry) = self.get::<R>() else { return };
         let inner = HandlerService::new(entry.handler.clone());
         let layers = [&entry.layers[..], &[type_name::<L>()]].concat();
-        let handled_by = entry.handled_by;
-        self.put(Entry { handler: layer.wrap(inner).into_inner(), handled_by, layers });
-        true
+        let Entry { handled_by, answers_repeats, .. } = **entry;
+        let handler = layer.wrap(inner).into_inner();
+        self.put(Entry { handler, handled_by, answers_repeats, layers });
     }
 
     pub(crate) fn get<R: Request>(&self) -> Option<&Arc<Entry<R>>> {
@@ -60,6 +69,8 @@ impl Registry {
 pub(crate) struct Entry<R: Request> {
     handler: Arc<dyn Erased<R>>,
     handled_by: &'static str,
+    /// [`Handler::ANSWERS_REPEATS`].
+    pub(crate) answers_repeats: bool,
     /// From the inside out.
     layers: Vec<&'static str>,
 }
@@ -72,22 +83,19 @@ impl<R: Request> Entry<R> {
 
 /// A handler called by the name of its request.
 pub(crate) trait Named: Send + Sync {
-    fn name(&self) -> &'static str;
-
     fn kind(&self) -> RequestKind;
 
     fn visibility(&self) -> Visibility;
 
     fn describe(&self) -> RequestManifest;
 
+    /// A request from outside for this handler.
+    fn encoded(&self, version: Option<u16>, metadata: Metadata, body: Bytes) -> AnyRequest;
+
     fn call_any(&self, request: AnyRequest) -> BoxFuture<'static, AnyAnswer>;
 }
 
 impl<R: Request> Named for Entry<R> {
-    fn name(&self) -> &'static str {
-        R::NAME
-    }
-
     fn kind(&self) -> RequestKind {
         R::KIND
     }
@@ -98,6 +106,10 @@ impl<R: Request> Named for Entry<R> {
 
     fn describe(&self) -> RequestManifest {
         RequestManifest::of::<R>(self.handled_by, &self.layers)
+    }
+
+    fn encoded(&self, version: Option<u16>, metadata: Metadata, body: Bytes) -> AnyRequest {
+        AnyRequest::encoded::<R>(version, metadata, body)
     }
 
     fn call_any(&self, request: AnyRequest) -> BoxFuture<'static, AnyAnswer> {

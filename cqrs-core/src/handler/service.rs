@@ -230,8 +230,11 @@ where
     }
 
     fn call(mut self: Box<Self>, request: AnyRequest) -> BoxFuture<'static, AnyAnswer> {
+        let name = request.name();
         let calling = self.0.call(request);
-        Box::pin(async move { calling.await.map_err(|error| Failure::from(error.into())) })
+        Box::pin(Guarded::new(name, async move {
+            calling.await.map_err(|error| Failure::from(error.into()))
+        }))
     }
 }
 

@@ -25,7 +25,10 @@ use crate::message::request::RequestKind;
 /// While the first is being handled, a repeat in the same process waits for it, at most for the time
 /// that is set ([`wait_at_most`](Self::wait_at_most)), and is refused as
 /// [`InFlight`](ErrorKind::InFlight) afterwards. One in another process waits in the store. Commands
-/// without a key and queries pass through.
+/// without a key and queries pass through. A repeat that waits is no load: put this outside a
+/// [`ConcurrencyLimit`](crate::layer::ConcurrencyLimit).
+///
+/// It needs a Tokio runtime with time.
 ///
 /// ```
 /// use cqrs_core::layer::Idempotency;
@@ -99,6 +102,8 @@ impl Surround for Idempotency {
             );
             return Err(Error::new(ErrorKind::InFlight, context).into());
         };
+        // The id under which everything is recorded, in the span of `Trace`.
+        tracing::Span::current().record("message_id", tracing::field::display(id));
         request.metadata = request.metadata.with_id(id).with_inbox(self.consumer.clone());
         let answer = inner.run(request).await;
         drop(turn);

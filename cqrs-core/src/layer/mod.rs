@@ -42,8 +42,8 @@
 //! # Order
 //!
 //! The layer that is added first is the outermost, as with tower's `ServiceBuilder`. One that works
-//! well for a service: [`Trace`], [`Observe`], [`Timeout`], [`Authorize`], [`ConcurrencyLimit`],
-//! [`Idempotency`], [`Retry`].
+//! well for a service: [`Trace`], [`Observe`], [`Timeout`], [`Authorize`], [`Idempotency`],
+//! [`ConcurrencyLimit`], [`Retry`].
 //!
 //! Around one request type, layers that look at whether the next one is ready (tower's `LoadShed`
 //! around its `ConcurrencyLimit`) go into one `ServiceBuilder`: each

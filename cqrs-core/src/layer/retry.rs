@@ -13,7 +13,7 @@ use crate::message::request::RequestKind;
 ///
 /// Queries are tried again after any such failure. Commands only when it is known that nothing was
 /// written, or when the request names an [inbox](crate::Metadata::with_inbox), which tells: the
-/// attempts of a command share its id. A request from inside the process needs
+/// attempts of a command share its id. The request needs
 /// [`Request::again`](crate::Request::again). Rejections and malformed requests are not tried again,
 /// and conflicts have a retry of their own ([`ConflictRetry`](crate::ConflictRetry)).
 ///
@@ -38,7 +38,7 @@ layer!(Retry);
 impl Surround for Retry {
     async fn surround<S: Inner>(self, request: AnyRequest, inner: S) -> AnyAnswer {
         let spare = inner.clone();
-        let mut again = request.again();
+        let mut again = request.spare();
         let safe = request.kind() == RequestKind::Query || request.metadata.inbox().is_some();
         let mut answer = inner.run(request).await;
         for attempt in 1..self.attempts.get() {
@@ -46,9 +46,9 @@ impl Surround for Retry {
             if !may_pass(error, safe) {
                 break;
             }
-            let Some(request) = again.take() else { break };
+            let Some(request) = again.take().filter(AnyRequest::runs_again) else { break };
             tokio::time::sleep(longest_pause(attempt).mul_f64(fastrand::f64())).await;
-            again = request.again();
+            again = request.spare();
             answer = spare.clone().run_another(request).await;
         }
         answer

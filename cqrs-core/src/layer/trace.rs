@@ -3,18 +3,19 @@
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
-use crate::error::{Failure, Rejection};
+use crate::error::{Error, ErrorKind, Failure, Rejection};
 use crate::handler::{AnyAnswer, AnyRequest};
 use crate::layer::surround::{Inner, Surround, Surrounded, layer};
 use crate::message::request::RequestKind;
 
 /// Makes a `tracing` span around every request: `request` with the fields `name`, `kind`,
 /// `message_id`, `correlation_id`, `causation_id`, `tenant`, `actor`, `traceparent`, `outcome`
-/// (`answered`, `rejected`, `failed`), `code` (of the rejection), `position` and `error`. Never what
-/// the request or its answer says.
+/// (`answered`, `rejected`, `failed`), `code` (of the rejection), `position` and `error` (the
+/// [name](crate::ErrorKind::name) of its kind). Never what the request or its answer says.
 ///
-/// Failures of the machinery are events of level `ERROR`, or `WARN` where the caller may try again
-/// or is to blame; the rest is in the span.
+/// A failure of the machinery is also an event: of level `WARN` where the caller may try again or is
+/// to blame, otherwise of level `ERROR`, with the text of the error. (That text may quote what a
+/// panic or a driver said. The text of a request that cannot be decoded is not in it.)
 ///
 /// See the [module](crate::layer) for an example.
 #[derive(Debug, Clone, Default)]
@@ -80,12 +81,24 @@ fn record(span: &Span, answer: &AnyAnswer) {
         }
         Err(Failure::Failed(error)) => {
             span.record("outcome", "failed");
-            span.record("error", display(error));
+            span.record("error", error.kind().name());
             if error.is_retryable() || error.is_of_the_caller() {
-                tracing::warn!(parent: span, %error, "the request failed");
+                let error = &*without_payload(error);
+                tracing::warn!(parent: span, error, "the request failed");
             } else {
                 tracing::error!(parent: span, ?error, "the request failed");
             }
         }
+    }
+}
+
+/// What a decoder says quotes what it could not decode, and that is part of the request.
+fn without_payload(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::Decode { message, field: Some(field) } => {
+            format!("`{field}` of `{message}` cannot be decoded")
+        }
+        ErrorKind::Decode { message, field: None } => format!("`{message}` cannot be decoded"),
+        _ => error.to_string(),
     }
 }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::message::fingerprint::Fingerprint;
+
 /// One value of each type.
 #[derive(Default, Clone)]
 pub(crate) struct Locals(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
@@ -42,6 +44,9 @@ impl fmt::Debug for Locals {
         f.debug_struct("Locals").field("count", &self.0.len()).finish_non_exhaustive()
     }
 }
+
+/// The digest of a request from outside, as it was received.
+pub(crate) struct Received(pub(crate) Fingerprint);
 
 /// The key under which a caller repeats a command: [`Metadata::with_local`]. The layer
 /// [`Idempotency`](crate::layer::Idempotency) turns it into the id of the message.

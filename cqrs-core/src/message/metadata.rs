@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::BoxError;
 use crate::message::fingerprint::Fingerprinter;
 use crate::message::id::MessageId;
-use crate::message::local::{IdempotencyKey, Locals};
+use crate::message::local::{IdempotencyKey, Locals, Received};
 use crate::message::timestamp::Timestamp;
 
 /// What is known about a message, beside what it says.
@@ -199,7 +199,9 @@ impl Metadata {
         self
     }
 
-    /// Sets one [`extension`](Self::extension).
+    /// Sets one [`extension`](Self::extension). Extensions are recorded with every event that follows
+    /// from the message, for ever, and passed on: no place for secrets
+    /// ([`with_local`](Self::with_local) is).
     #[must_use]
     pub fn with_extension(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.more_mut().extensions.insert(name.into(), value.into());
@@ -263,8 +265,9 @@ impl Metadata {
         self
     }
 
-    /// Metadata with the id `id` for something that this message causes: same tenant, actor, trace
-    /// and times, this message as its cause, no inbox.
+    /// Metadata with the id `id` for something that this message causes: same conversation, tenant,
+    /// actor, trace, deadline and extensions, this message as its cause; no inbox, no time and no
+    /// partition key of its own.
     #[must_use]
     pub fn effect(&self, id: MessageId) -> Self {
         let mut effect = Self { id: OnceLock::from(id), more: self.more.clone() };
@@ -273,7 +276,10 @@ impl Metadata {
         more.correlation_id.get_or_insert_with(|| cause.to_string().into());
         more.causation_id = Some(cause);
         more.inbox = None;
+        more.occurred_at = None;
+        more.partition_key = None;
         more.local.remove::<IdempotencyKey>();
+        more.local.remove::<Received>();
         effect
     }
 
@@ -291,6 +297,8 @@ impl Metadata {
     pub(crate) fn for_events(&self) -> Self {
         let mut cause = self.effect(self.id());
         let more = cause.more_mut();
+        more.occurred_at = self.occurred_at();
+        more.partition_key = self.partition_key().map(Into::into);
         more.deadline = None;
         more.local.clear();
         cause
@@ -340,7 +348,9 @@ impl Metadata {
     /// Adds all that is recorded.
     pub(crate) fn fingerprint(&self, f: &mut Fingerprinter) {
         f.add(self.id().uuid().as_bytes());
-        f.option(self.more.as_deref(), |f, more| {
+        // What was set to nothing, and what never leaves the process, is as if it were not there.
+        let more = self.more.as_deref().filter(|more| **more != More::default());
+        f.option(more, |f, more| {
             let More {
                 correlation_id,
                 causation_id,

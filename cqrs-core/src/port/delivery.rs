@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::message::metadata::Metadata;
 
 /// A message as a bus hands it over. See [`Delivery`] for an example.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct InboundMessage {
     /// Its id and the rest of its metadata.
     pub metadata: Metadata,
@@ -172,10 +172,17 @@ impl Ticket {
 }
 
 /// Without what it says.
+impl fmt::Debug for InboundMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, attempt, body, .. } = self;
+        let mut message = f.debug_struct("InboundMessage");
+        message.field("name", name).field("attempt", attempt).field("bytes", &body.len()).finish()
+    }
+}
+
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let InboundMessage { name, attempt, .. } = &self.message;
-        f.debug_struct("Delivery").field("name", name).field("attempt", attempt).finish()
+        f.debug_tuple("Delivery").field(&self.message).finish()
     }
 }
 

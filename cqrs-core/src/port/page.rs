@@ -1,5 +1,8 @@
 //! A page of recorded events: one buffer, and events borrowed from it.
 
+use std::panic::catch_unwind;
+
+use crate::error::panic_text;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::event_set::{EventSet, Raw};
 use crate::message::id::MessageId;
@@ -177,7 +180,11 @@ impl<'a> Recorded<'a> {
             schema_version: self.schema_version,
             payload: self.data,
         };
-        match S::from_raw(raw) {
+        // An upcaster or a `Deserialize` that panics is one that cannot read the event.
+        let decoded = catch_unwind(|| S::from_raw(raw)).unwrap_or_else(|panic| {
+            Some(Err(format!("it panicked: {}", panic_text(&*panic)).into()))
+        });
+        match decoded {
             None => Ok(None),
             Some(Ok(event)) => Ok(Some(self.with(event))),
             Some(Err(cause)) => Err(self.undecodable("its body", cause)),

@@ -247,10 +247,10 @@ async fn one_error_names_everything_that_is_wrong() {
     let ErrorKind::Build(problems) = error.kind() else { panic!("{error:?}") };
     let resource = |resource| Problem::MissingResource { handler: "bank.balance".into(), resource };
     let expected = [
-        Problem::BrokenUpcasters { event_type: "bank.renamed", missing: 2, current: 3 },
         Problem::MissingStore { handler: "bank.open".into() },
         resource("u8"),
         resource("u16"),
+        Problem::BrokenUpcasters { event_type: "bank.renamed", missing: 2, current: 3 },
         Problem::DuplicateHandler { name: "bank.twice" },
         Problem::MissingHandler { message: "bank.transfer" },
     ];
@@ -443,4 +443,20 @@ async fn requests_by_name_share_the_handler_and_bad_ones_are_named() -> Result<(
     }
     assert_eq!(log(&store).await.len(), 1, "a refused request wrote something");
     Ok(())
+}
+
+#[test]
+fn the_manifest_names_functions_and_aggregates_as_their_authors_do() {
+    async fn twice(t: Twice) -> Result<u64, Never> {
+        let Twice = t;
+        Ok(2)
+    }
+    let builder = App::builder().store(MemoryStore::default());
+    let app = builder.decides::<Account, Open>().handler(twice).build().unwrap();
+    let manifest = app.manifest();
+    let handlers: Vec<_> = manifest.requests.iter().map(|r| (r.name, r.handler)).collect();
+    let function =
+        "it::app::the_manifest_names_functions_and_aggregates_as_their_authors_do::twice";
+    assert_eq!(handlers, [("bank.open", "it::bank::Account"), ("bank.twice", function)]);
+    assert!(!manifest.events.is_empty());
 }

@@ -1,12 +1,13 @@
 //! Handlers of events: what they have not seen, in order, and what they cause.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
     Aggregate, App, AppBuilder, Command, Context, Decide, Decision, ErrorKind, Event, EventType,
-    HandlerError, Mediator, Never, Problem, Repository, Request, RequestKind, Res, Store, Wire,
-    Work,
+    HandlerError, Mediator, Metadata, Never, Problem, Repository, Request, RequestKind, Res, Store,
+    Upcaster, Wire, Work,
 };
 use serde::{Deserialize, Serialize};
 
@@ -193,6 +194,31 @@ async fn an_event_that_cannot_be_decoded_stops_the_handler() {
 }
 
 #[tokio::test]
+async fn an_upcaster_that_panics_is_an_event_that_cannot_be_decoded() {
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    struct Louder {
+        n: u64,
+    }
+    impl Event for Louder {
+        const TYPES: &'static [EventType] = &[EventType::new("bell.rung", "Louder").at_version(2)];
+        const UPCASTERS: &'static [Upcaster] =
+            &[Upcaster { event_type: "bell.rung", from: 1, lift: |_| panic!("no body") }];
+        fn event_type(&self) -> &'static EventType {
+            &Self::TYPES[0]
+        }
+    }
+    async fn louder(_: Louder) -> Result<(), HandlerError> {
+        Ok(())
+    }
+    let store = MemoryStore::default();
+    ring(&builder(&store).build().unwrap(), [1]).await;
+    let app = App::builder().store(store).event_handler("louder", louder).build().unwrap();
+    let error = app.catch_up("louder").await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Undecodable { position: 1, .. }), "{error:?}");
+    assert!(error.to_string().contains("no body"), "{error}");
+}
+
+#[tokio::test]
 async fn work_is_committed_with_the_checkpoint() {
     async fn hear(event: Rung, work: Work) -> Result<(), HandlerError> {
         let mut tower = work.load::<Tower>(&"old".into()).await?;
@@ -211,6 +237,36 @@ async fn work_is_committed_with_the_checkpoint() {
     }
     let towers = Repository::<Tower>::new(Arc::new(store));
     assert_eq!(towers.load(&"old".into()).await.unwrap().0, [1, 2]);
+}
+
+#[tokio::test]
+async fn an_event_whose_commit_fails_is_not_passed() {
+    async fn hear(
+        event: Rung,
+        work: Work,
+        store: Arc<dyn Store>,
+        Res(calm): Res<Arc<AtomicBool>>,
+    ) -> Result<(), HandlerError> {
+        let mut tower = work.load::<Tower>(&"old".into()).await?;
+        work.record(&mut tower, [Heard { n: event.n }])?;
+        if !calm.swap(true, Ordering::Relaxed) {
+            // Somebody else is faster.
+            let other = Work::new(store, Metadata::default());
+            let mut tower = other.load::<Tower>(&"old".into()).await?;
+            other.record(&mut tower, [Heard { n: 100 }])?;
+            other.commit().await?;
+        }
+        Ok(())
+    }
+    let store = MemoryStore::default();
+    let builder = builder(&store).resource(Arc::new(AtomicBool::new(false)));
+    let app = builder.event_handler("hear", hear).build().unwrap();
+    ring(&app, [1]).await;
+    assert!(app.catch_up("hear").await.unwrap_err().is_conflict());
+    assert_eq!(store.checkpoint("hear", 0).await.unwrap(), None);
+    app.catch_up("hear").await.unwrap();
+    let towers = Repository::<Tower>::new(Arc::new(store));
+    assert_eq!(towers.load(&"old".into()).await.unwrap().0, [100, 1]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Commands under a key of the caller's: applied once, and their repeats answered as the first.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -7,8 +8,8 @@ use std::time::Duration;
 use cqrs_core::layer::Idempotency;
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    App, Command, ErrorKind, Failure, IdempotencyKey, Metadata, Request, RequestKind, Res, Wire,
-    Work,
+    App, Command, ErrorKind, Failure, IdempotencyKey, Metadata, RawRequest, Request, RequestKind,
+    Res, Wire, Work,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -135,4 +136,42 @@ async fn a_first_that_is_given_up_makes_way_for_its_repeat() {
     drop(first);
     booth.gate.notify_one();
     assert_eq!(app.send(slow).with(keyed("a")).await.unwrap(), 0);
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Odd {
+    set: HashSet<String>,
+    big: u128,
+}
+impl Command for Odd {}
+impl Request for Odd {
+    const NAME: &'static str = "test.odd";
+    const KIND: RequestKind = RequestKind::Command;
+    type Output = u32;
+    type Error = NotToday;
+    fn wire() -> Option<Wire<Self>> {
+        Some(Wire::json())
+    }
+}
+
+#[tokio::test]
+async fn a_body_counts_as_it_was_received() {
+    async fn odd(_: Odd, Res(calls): Res<Booth>, _: Work) -> Result<u32, Failure<NotToday>> {
+        Ok(calls.sold.fetch_add(1, Ordering::Relaxed))
+    }
+    let app = App::builder()
+        .store(MemoryStore::default())
+        .resource(Booth::default())
+        .handler(odd)
+        .layer(Idempotency::new("desk"))
+        .build()
+        .unwrap();
+    let call = |body: String| app.dispatch(RawRequest::new("test.odd", body).with(keyed("a")));
+    // In a hash set the order is another one each time.
+    let body = |big: u128| format!(r#"{{"set":["a","b","c","d","e","f","g"],"big":{big}}}"#);
+    for _ in 0..5 {
+        assert_eq!(&call(body(36_893_488_147_419_103_233)).await.unwrap().body[..], b"0");
+    }
+    let other = call(body(36_893_488_147_419_103_234)).await;
+    assert!(matches!(failed(other), ErrorKind::IdReused { .. }));
 }

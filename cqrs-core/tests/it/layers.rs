@@ -148,6 +148,16 @@ async fn a_layer_that_panics_is_an_error_of_the_call() {
 }
 
 #[tokio::test]
+async fn a_layer_that_panics_is_seen_by_those_around_it() {
+    let ends = Arc::new(Ends::default());
+    let broken = around(|_: AnyRequest, _: Next| async move { panic!("a layer") });
+    let builder = App::builder().handler(double).layer(Observe::with(ends.clone()));
+    let app = builder.layer(broken).build().unwrap();
+    assert_eq!(failed(app.ask(Double { n: 3 }).await), ErrorKind::Panicked);
+    assert_eq!(*ends.0.lock().unwrap(), ["test.double Panicked"]);
+}
+
+#[tokio::test]
 async fn a_layer_sees_a_typed_request_or_its_bytes() {
     let look = around(|request: AnyRequest, next: Next| async move {
         match (request.get::<Double>(), request.body()) {
@@ -161,6 +171,33 @@ async fn a_layer_sees_a_typed_request_or_its_bytes() {
     assert_eq!(app.ask(Double { n: 7 }).await.unwrap(), 14);
     let reply = app.dispatch(RawRequest::new("test.double", r#"{"n":7}"#)).await.unwrap();
     assert_eq!(&reply.body[..], b"14");
+}
+
+#[tokio::test]
+async fn a_field_to_blame_is_cut_and_escaped() {
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    struct Counts {
+        counts: std::collections::BTreeMap<String, u64>,
+    }
+    impl Query for Counts {}
+    impl Request for Counts {
+        const NAME: &'static str = "test.counts";
+        const KIND: RequestKind = RequestKind::Query;
+        type Output = usize;
+        type Error = cqrs_core::Never;
+        fn wire() -> Option<Wire<Self>> {
+            Some(Wire::json())
+        }
+    }
+    async fn counts(c: Counts) -> Result<usize, cqrs_core::Never> {
+        Ok(c.counts.len())
+    }
+    let app = App::builder().handler(counts).build().unwrap();
+    let key = format!("\\u001b[31m{}", "x".repeat(100_000));
+    let body = format!(r#"{{"counts":{{"{key}":-1}}}}"#);
+    let refused = failed(app.dispatch(RawRequest::new("test.counts", body)).await);
+    let ErrorKind::Decode { field: Some(field), .. } = refused else { panic!("{refused:?}") };
+    assert!(field.len() < 1_000 && !field.contains('\u{1b}'), "{field}");
 }
 
 #[tokio::test]
@@ -322,6 +359,9 @@ async fn the_trace_tells_names_ids_and_outcomes_and_no_payload() {
     app.ask(Double { n: 987_654_321 }).with(metadata).await.unwrap();
     let _ = app.ask(Double { n: 0 }).await;
     let _ = app.ask(Double { n: 1 }).await;
+    // What a decoder says of a body quotes it.
+    let quoted = RawRequest::new("test.double", r#"{"n":"my secret"}"#);
+    app.dispatch(quoted).await.expect_err("no number");
     drop(guard);
     let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
     for told in ["test.double", "conversation", "ada", "answered", "test.not_today", "failed"] {
@@ -329,6 +369,36 @@ async fn the_trace_tells_names_ids_and_outcomes_and_no_payload() {
     }
     assert!(text.contains(&id.to_string()), "{text}");
     assert!(!text.contains("987654321") && !text.contains("1975308642"), "{text}");
+    assert!(!text.contains("my secret"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_run_once_is_not_tried_again_by_name_either() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Once;
+    impl Command for Once {}
+    impl Request for Once {
+        const NAME: &'static str = "test.once";
+        const KIND: RequestKind = RequestKind::Command;
+        type Output = ();
+        type Error = cqrs_core::Never;
+        fn wire() -> Option<Wire<Self>> {
+            Some(Wire::json())
+        }
+    }
+    async fn once(
+        _: Once,
+        Res(runs): Res<Arc<AtomicU32>>,
+    ) -> Result<(), Failure<cqrs_core::Never>> {
+        runs.fetch_add(1, Ordering::Relaxed);
+        Err(Error::new(ErrorKind::Unavailable, "later").into())
+    }
+    let runs = Arc::new(AtomicU32::new(0));
+    let builder = App::builder().resource(runs.clone()).handler(once);
+    let app = builder.layer(Retry::attempts_at_most(3)).build().unwrap();
+    app.send(Once).await.unwrap_err();
+    app.dispatch(RawRequest::new("test.once", "null")).await.unwrap_err();
+    assert_eq!(runs.load(Ordering::Relaxed), 2);
 }
 
 /// Fails as often as the counter says.

@@ -16,6 +16,7 @@ mod rebuilt;
 mod refused;
 mod repeats;
 mod schemas;
+mod sending;
 mod snapshots;
 mod stored;
 mod tally;

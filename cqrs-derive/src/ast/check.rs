@@ -1,13 +1,13 @@
 //! `#[check(..)]` at the fields of a request.
 
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Expr, ExprRange, Field, GenericArgument, Index, Lit, Member};
-use syn::{PathArguments, RangeLimits, Type, UnOp};
+use syn::{Data, DeriveInput, Expr, ExprRange, Field, Index, Lit, Member, RangeLimits, Type, UnOp};
 
 use crate::ast::serde_name;
 use crate::attr::{Key, Keys, value};
 use crate::fault::Faults;
-use crate::valid::shape;
+use crate::plain;
+use crate::valid::shape::{self, Kind};
 
 /// What is measured of a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,7 @@ fn read_field(
         None => Member::Unnamed(Index::from(n)),
     };
     let inner = inner_of_option(&field.ty);
+    let checked = inner.unwrap_or(plain::ty(&field.ty));
     let before = (checks.len(), faults.count());
     KEYS.read(&field.attrs, faults, |key, input, faults| {
         let measure = match key.to_string().as_str() {
@@ -87,16 +88,17 @@ fn read_field(
             "items" => Measure::Items,
             _ => Measure::Range,
         };
-        let range = match value::<Expr>(key, input)? {
-            Expr::Range(range) => range,
+        let written = value::<Expr>(key, input)?;
+        let range = match plain::expr(&written) {
+            Expr::Range(range) => range.clone(),
             other => return Err(syn::Error::new(other.span(), "not a range")),
         };
         check_range(&range, faults);
-        check_type(measure, inner.unwrap_or(&field.ty), faults);
+        check_type(measure, checked, faults);
         checks.push(Check {
             member: member.clone(),
             name: serde_name::field_name(n, field, rename_all),
-            ty: inner.unwrap_or(&field.ty).clone(),
+            ty: checked.clone(),
             optional: inner.is_some(),
             measure,
             range,
@@ -127,23 +129,21 @@ fn check_range(range: &ExprRange, faults: &mut Faults) {
     }
 }
 
-/// Refuses what is plainly of another kind. What a name stands for, only the compiler knows.
+/// Refuses what is plainly of another kind.
 fn check_type(measure: Measure, ty: &Type, faults: &mut Faults) {
-    let Type::Path(path) = ty else { return };
-    let Some(last) = path.path.segments.last() else { return };
-    let ident = last.ident.to_string();
-    let number = shape::is_number(&ident);
-    let list = matches!(
-        ident.as_str(),
-        "Vec" | "VecDeque" | "HashSet" | "BTreeSet" | "HashMap" | "BTreeMap"
-    );
-    let message = match measure {
-        Measure::Chars if number => "`chars` counts the characters of a text: use `range`",
-        Measure::Chars if list => "`chars` counts the characters of a text: use `items`",
-        Measure::Items if number => "`items` counts the items of a list: use `range`",
-        Measure::Items if ident == "String" => "`items` counts the items of a list: use `chars`",
-        Measure::Range if ident == "String" => "`range` compares values: use `chars` for a text",
-        Measure::Range if list => "`range` compares values: use `items` for a list",
+    let message = match (measure, shape::kind(ty)) {
+        (Measure::Chars, Some(Kind::Number)) => {
+            "`chars` counts the characters of a text: use `range`"
+        }
+        (Measure::Chars, Some(Kind::List | Kind::Map)) => {
+            "`chars` counts the characters of a text: use `items`"
+        }
+        (Measure::Items, Some(Kind::Number)) => "`items` counts the items of a list: use `range`",
+        (Measure::Items, Some(Kind::Text)) => "`items` counts the items of a list: use `chars`",
+        (Measure::Range, Some(Kind::Text)) => "`range` compares values: use `chars` for a text",
+        (Measure::Range, Some(Kind::List | Kind::Map)) => {
+            "`range` compares values: use `items` for a list"
+        }
         _ => return,
     };
     faults.at(ty, message);
@@ -151,7 +151,7 @@ fn check_type(measure: Measure, ty: &Type, faults: &mut Faults) {
 
 /// The value of a whole number that is written out.
 pub(crate) fn whole(bound: &Expr) -> Option<i128> {
-    match bound {
+    match plain::expr(bound) {
         Expr::Lit(literal) => match &literal.lit {
             Lit::Int(int) => int.base10_parse().ok(),
             _ => None,
@@ -164,11 +164,6 @@ pub(crate) fn whole(bound: &Expr) -> Option<i128> {
 }
 
 fn inner_of_option(ty: &Type) -> Option<&Type> {
-    let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last()?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-    match arguments.args.first()? {
-        GenericArgument::Type(inner) if last.ident == "Option" => Some(inner),
-        _ => None,
-    }
+    let last = plain::last_segment(ty)?;
+    if last.ident == "Option" { plain::argument(last) } else { None }
 }

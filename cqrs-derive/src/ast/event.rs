@@ -68,7 +68,6 @@ impl<'a> Event<'a> {
         let mut schema = false;
         let types = match &input.data {
             Data::Struct(data) => {
-                shape::not_bare(&data.fields, faults);
                 let serde_name = unraw(&input.ident);
                 let (attrs, ident) = (&input.attrs, &input.ident);
                 let read = (STRUCT_KEYS, &mut schema);
@@ -127,6 +126,7 @@ impl Type<'_> {
         serde_name: String,
         faults: &mut Faults,
     ) -> Self {
+        shape::not_bare(fields, faults);
         shape::recordable(fields, faults);
         let (mut recorded, mut version, mut tags) = (None, None, Vec::new());
         let (mut upcasts, mut named) = (Vec::new(), false);

@@ -5,6 +5,7 @@ use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Fields, Generics, Ident, Type};
 
 use crate::fault::Faults;
+use crate::plain;
 use crate::valid::shape;
 
 /// A set of events.
@@ -48,6 +49,7 @@ impl<'a> EventSet<'a> {
     }
 
     fn push(&mut self, ident: &'a Ident, ty: &'a Type, faults: &mut Faults) {
+        let ty = plain::ty(ty);
         let text = |ty: &Type| ty.to_token_stream().to_string();
         if self.variants.iter().any(|(_, other)| text(other) == text(ty)) {
             faults.at(ty, "this type is held by an earlier variant, which would take its events");

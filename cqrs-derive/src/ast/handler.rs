@@ -2,13 +2,11 @@
 
 use proc_macro2::TokenStream;
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, FnArg, GenericArgument, Ident, Item, ItemFn, ItemImpl, LitStr, PathArguments,
-    ReturnType, Signature, Type,
-};
+use syn::{Attribute, FnArg, Ident, Item, ItemFn, ItemImpl, LitStr, ReturnType, Signature, Type};
 
 use crate::attr::{Key, Keys, value};
 use crate::fault::Faults;
+use crate::plain;
 use crate::valid::{name, parameter};
 
 /// Which of the attributes it is.
@@ -125,7 +123,7 @@ fn read_function(role: Role, function: &ItemFn, faults: &mut Faults) -> Option<T
     let types: Vec<&Type> = inputs
         .iter()
         .filter_map(|input| match input {
-            FnArg::Typed(typed) => Some(&*typed.ty),
+            FnArg::Typed(typed) => Some(plain::ty(&typed.ty)),
             FnArg::Receiver(_) => None,
         })
         .collect();
@@ -141,7 +139,7 @@ fn read_function(role: Role, function: &ItemFn, faults: &mut Faults) -> Option<T
         }
     }
     let output = match output {
-        ReturnType::Type(_, output) => Some(&**output),
+        ReturnType::Type(_, output) => Some(plain::ty(output)),
         ReturnType::Default => {
             let returned = match role {
                 Role::Event => "`Result<(), Error>`",
@@ -177,11 +175,10 @@ fn read_impl(item: &ItemImpl, faults: &mut Faults) -> Option<Target> {
         return None;
     };
     let last = path.segments.last()?;
-    if let PathArguments::AngleBracketed(arguments) = &last.arguments
-        && last.ident == "Decide"
-        && let Some(GenericArgument::Type(command)) = arguments.args.first()
+    if last.ident == "Decide"
+        && let Some(command) = plain::argument(last)
     {
-        let (aggregate, command) = ((*item.self_ty).clone(), command.clone());
+        let (aggregate, command) = (plain::ty(&item.self_ty).clone(), command.clone());
         return Some(Target::Decides { aggregate, command });
     }
     faults.at(path, decide);

@@ -4,6 +4,7 @@ use syn::{Attribute, Data, DeriveInput, Fields, Generics, Ident, Index, LitStr, 
 
 use crate::attr::{Key, Keys, value};
 use crate::fault::Faults;
+use crate::plain;
 use crate::valid::{name, shape};
 
 const KEYS: Keys = Keys {
@@ -133,7 +134,7 @@ impl<'a> Case<'a> {
             Some(ident) => Member::Named(ident.clone()),
             None => Member::Unnamed(Index::from(0)),
         };
-        Self { variant, says: Says::Inner { member, ty: &inner.ty } }
+        Self { variant, says: Says::Inner { member, ty: plain::ty(&inner.ty) } }
     }
 
     fn code(&self) -> Option<&LitStr> {

@@ -5,6 +5,7 @@ use syn::{DeriveInput, Generics, Ident, LitInt, LitStr, Path, Type};
 use crate::ast::check::{self, Check};
 use crate::attr::{Key, Keys, value};
 use crate::fault::Faults;
+use crate::plain;
 use crate::valid::{name, shape};
 
 /// Command or query.
@@ -103,8 +104,8 @@ impl<'a> Request<'a> {
                     name::name(&literal, faults);
                     request.name = Some(literal);
                 }
-                "output" => request.output = Some(value(key, input)?),
-                "error" => request.error = Some(value(key, input)?),
+                "output" => request.output = Some(plain::ty(&value(key, input)?).clone()),
+                "error" => request.error = Some(plain::ty(&value(key, input)?).clone()),
                 "version" => {
                     request.version = name::version(&value::<LitInt>(key, input)?, faults);
                 }

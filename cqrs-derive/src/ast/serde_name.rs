@@ -4,6 +4,7 @@ use syn::meta::ParseNestedMeta;
 use syn::{Attribute, Expr, ExprLit, Field, Ident, Lit, LitStr, Token, Variant, token};
 
 use crate::fault::Faults;
+use crate::plain;
 use crate::valid::tag::unraw;
 
 /// A rule of `rename_all`.
@@ -74,8 +75,9 @@ fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<Option<LitStr>> {
     if !meta.input.peek(Token![=]) {
         return Ok(None);
     }
-    match meta.value()?.parse()? {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(Some(text)),
+    let value: Expr = meta.value()?.parse()?;
+    match plain::expr(&value) {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(Some(text.clone())),
         _ => Ok(None),
     }
 }

@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use crate::ast::aggregate::Aggregate;
-use crate::core_path::{core_path, placed_at};
+use crate::core_path::{core_path, local, placed_at};
 use crate::expand::given;
 
 /// Writes the implementation.
@@ -13,19 +13,22 @@ pub(crate) fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
     let core = core_path();
     let Aggregate { ident, category, id, event, apply, every, version, .. } = aggregate;
     let (category, id) = (given(category.as_ref()), given(id.as_ref()));
-    let event = given(event.as_ref());
+    let (event, taken) = (given(event.as_ref()), local("event"));
+    let blamed = apply.as_ref().map_or(ident.span(), Spanned::span);
+    let mut argument = taken.clone();
+    argument.set_span(taken.span().located_at(blamed));
     let (note, apply) = match apply {
         Some(path) => {
-            let call = quote_spanned!(placed_at(path.span())=> (self, event));
+            let call = quote_spanned!(placed_at(blamed)=> (self, #argument));
             (None, quote!(#path #call))
         }
-        // An inherent method is taken before the note's, which cannot be called and says why.
+        // Any other method is taken before the note's, which cannot be called and says why.
         None => (
             Some(quote! {
                 #[allow(unused_imports, reason = "it says what to write where `on` is missing")]
                 use #core::check::NeedsOn as _;
             }),
-            quote_spanned!(placed_at(ident.span())=> Self::on(self, event)),
+            quote_spanned!(placed_at(blamed)=> self.on(#argument)),
         ),
     };
     let storage = every.as_ref().map(|every| {
@@ -43,7 +46,7 @@ pub(crate) fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
             type Id = #id;
             type Event = #event;
 
-            fn apply(&mut self, event: &Self::Event) {
+            fn apply(&mut self, #taken: &Self::Event) {
                 #note
                 #apply
             }

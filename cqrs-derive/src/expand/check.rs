@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, ExprRange, RangeLimits};
 
 use crate::ast::check::{Check, Measure, whole};
 use crate::ast::request::Request;
-use crate::core_path::placed_at;
+use crate::core_path::{local, placed_at};
 
 /// Writes the method, where there is something to check.
 pub(crate) fn validate(request: &Request<'_>, core: &TokenStream) -> Option<TokenStream> {
@@ -35,8 +35,8 @@ pub(crate) fn validate(request: &Request<'_>, core: &TokenStream) -> Option<Toke
 fn field(check: &Check, core: &TokenStream) -> TokenStream {
     let Check { member, name, ty, optional, measure, range } = check;
     let at = placed_at(ty.span());
-    let value = Ident::new("value", Span::mixed_site());
-    let count = Ident::new("count", Span::mixed_site());
+    let value = local("value");
+    let count = local("count");
     let measured = match measure {
         Measure::Chars => Some(quote_spanned!(at=> #value.chars().count())),
         Measure::Items => Some(quote_spanned!(at=> #value.len())),

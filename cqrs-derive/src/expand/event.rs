@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Index, Member};
 
 use crate::ast::event::{Event, Type};
-use crate::core_path::{core_path, placed_at};
+use crate::core_path::{core_path, local, placed_at};
 use crate::expand::given;
 use crate::valid::tag::Tag;
 
@@ -26,9 +26,10 @@ pub(crate) fn expand(event: &Event<'_>) -> TokenStream {
     let event_type = event_type(types);
     let tags = tags(types);
     let schema = event.schema.then(|| {
+        let kind = local("event_type");
         quote! {
-            fn schema(event_type: &#core::EventType) -> ::core::option::Option<#core::check::Value> {
-                #core::event_schema::<Self>(event_type)
+            fn schema(#kind: &#core::EventType) -> ::core::option::Option<#core::check::Value> {
+                #core::event_schema::<Self>(#kind)
             }
         }
     });

@@ -5,20 +5,21 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use crate::ast::event_set::EventSet;
-use crate::core_path::{core_path, placed_at};
+use crate::core_path::{core_path, local, placed_at};
 
 /// Writes the implementation.
 pub(crate) fn expand(set: &EventSet<'_>) -> TokenStream {
     let core = core_path();
     let EventSet { ident, variants, .. } = set;
+    let (event, raw, kind) = (local("event"), local("raw"), local("event_type"));
     let each: Vec<_> = variants
         .iter()
         .map(|(_, ty)| quote_spanned!(placed_at(ty.span())=> <#ty as #core::EventSet>))
         .collect();
     let decode = variants.iter().zip(&each).map(|((variant, _), each)| {
         quote! {
-            if let ::core::option::Option::Some(event) = #each::from_raw(raw) {
-                return ::core::option::Option::Some(event.map(Self::#variant));
+            if let ::core::option::Option::Some(#event) = #each::from_raw(#raw) {
+                return ::core::option::Option::Some(#event.map(Self::#variant));
             }
         }
     });
@@ -33,13 +34,13 @@ pub(crate) fn expand(set: &EventSet<'_>) -> TokenStream {
                 [#(#each::problems()),*].concat()
             }
 
-            fn schema(event_type: &str) -> ::core::option::Option<#core::check::Value> {
+            fn schema(#kind: &str) -> ::core::option::Option<#core::check::Value> {
                 ::core::option::Option::None
-                    #(.or_else(|| #each::schema(event_type)))*
+                    #(.or_else(|| #each::schema(#kind)))*
             }
 
             fn from_raw(
-                raw: #core::Raw<'_>,
+                #raw: #core::Raw<'_>,
             ) -> ::core::option::Option<::core::result::Result<Self, #core::BoxError>> {
                 #(#decode)*
                 ::core::option::Option::None

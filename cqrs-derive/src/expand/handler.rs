@@ -1,13 +1,14 @@
 //! What announces a handler, and the checks beside it.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{GenericArgument, Item, PathArguments, Type};
+use syn::{Item, Type};
 
 use crate::ast::handler::{self, Handler, Role, Target};
-use crate::core_path::{core_path, placed_at};
+use crate::core_path::{core_path, local, placed_at};
 use crate::fault::Faults;
+use crate::plain;
 
 /// The item as it is, and what announces it.
 pub(crate) fn expand(role: Role, arguments: TokenStream, item: &TokenStream) -> TokenStream {
@@ -33,11 +34,16 @@ fn announce(handler: &Handler) -> TokenStream {
         Target::Function { ident, input, parameters, output } => {
             function(handler, &core, ident, input, parameters, output)
         }
-        Target::Decides { aggregate, command } => quote! {
-            #[allow(unused_imports, reason = "for an `impl` that does not compile")]
-            use #core::check::DecidesNot as _;
-            #core::discovered!(|app| #core::check::Decides::<#aggregate, #command>::announce(app));
-        },
+        Target::Decides { aggregate, command } => {
+            let app = local("app");
+            quote! {
+                #[allow(unused_imports, reason = "for an `impl` that does not compile")]
+                use #core::check::DecidesNot as _;
+                #core::discovered!(
+                    |#app| #core::check::Decides::<#aggregate, #command>::announce(#app)
+                );
+            }
+        }
     };
     let conditions = &handler.conditions;
     quote! {
@@ -65,15 +71,16 @@ fn function(
     let parameters_held = parameters.iter().map(|ty| check(core, "parameter", ty.span(), &[ty]));
     let known = quote!(#core::check::Checked<#input, { __INPUT }>);
     let answer_held = answer(handler.role, output, &known, core);
-    let names: Vec<_> = (0..=parameters.len()).map(|n| format_ident!("p{n}")).collect();
+    let names: Vec<_> = (0..=parameters.len()).map(|n| local(&format!("p{n}"))).collect();
     let types = [input].into_iter().chain(parameters);
     let future = quote_spanned!(placed_at(ident.span())=>
         #core::check::future::<{ __INPUT & __PARAMETERS & __ANSWER }, _>(#ident(#(#names),*))
     );
     let checked = quote!(#core::check::Checked<#input, { __FUTURE }>);
+    let app = local("app");
     let register = match &handler.name {
-        Some(name) => quote!(app.event_handler::<#checked, _>(#name, #ident)),
-        None => quote!(app.handler::<#checked, _>(#ident)),
+        Some(name) => quote!(#app.event_handler::<#checked, _>(#name, #ident)),
+        None => quote!(#app.handler::<#checked, _>(#ident)),
     };
     quote! {
         const __INPUT: bool = #input_held;
@@ -83,7 +90,7 @@ fn function(
             let _ = |#(#names: #types),*| #future;
             __INPUT & __PARAMETERS & __ANSWER
         };
-        #core::discovered!(|app| #register);
+        #core::discovered!(|#app| #register);
     }
 }
 
@@ -113,16 +120,10 @@ fn answer(role: Role, output: &Type, input: &TokenStream, core: &TokenStream) ->
 }
 
 fn parts_of_result(ty: &Type) -> Option<(&Type, &Type)> {
-    let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last()?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-    let mut arguments = arguments.args.iter();
+    let last = plain::last_segment(ty)?;
+    let mut arguments = plain::arguments(last);
     match (arguments.next()?, arguments.next()?, arguments.next()) {
-        (GenericArgument::Type(output), GenericArgument::Type(error), None)
-            if last.ident == "Result" =>
-        {
-            Some((output, error))
-        }
+        (output, error, None) if last.ident == "Result" => Some((output, error)),
         _ => None,
     }
 }

@@ -6,8 +6,11 @@ use syn::spanned::Spanned;
 use syn::{LitStr, Member, Type};
 
 use crate::ast::rejection::{Case, Rejection, Says};
-use crate::core_path::{core_path, placed_at};
+use crate::core_path::{core_path, local, placed_at};
 use crate::expand::given;
+
+/// What a transparent case holds.
+const HELD: &str = "inner";
 
 /// Writes the implementation.
 pub(crate) fn expand(rejection: &Rejection<'_>) -> TokenStream {
@@ -23,7 +26,8 @@ pub(crate) fn expand(rejection: &Rejection<'_>) -> TokenStream {
             }
             Says::Inner { ty, .. } => {
                 let inner = as_rejection(ty, &core);
-                quote!(#pattern => #inner::code(inner))
+                let held = local(HELD);
+                quote!(#pattern => #inner::code(#held))
             }
         }
     }));
@@ -69,7 +73,8 @@ fn pattern(case: &Case<'_>) -> TokenStream {
 }
 
 fn held(path: &TokenStream, member: &Member) -> TokenStream {
-    quote!(#path { #member: inner })
+    let held = local(HELD);
+    quote!(#path { #member: #held })
 }
 
 /// The method, where a case names a field.
@@ -85,7 +90,8 @@ fn field(cases: &[Case<'_>], core: &TokenStream) -> Option<TokenStream> {
                 }
                 Says::Inner { ty, .. } => {
                     let inner = as_rejection(ty, core);
-                    Some(quote!(#pattern => #inner::field(inner)))
+                    let held = local(HELD);
+                    Some(quote!(#pattern => #inner::field(#held)))
                 }
             }
         })

@@ -5,7 +5,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use crate::ast::request::Request;
-use crate::core_path::{core_path, placed_at};
+use crate::core_path::{core_path, local, placed_at};
 use crate::expand::{check, given};
 
 /// Writes the implementations, and what the discovery finds.
@@ -25,8 +25,9 @@ pub(crate) fn expand(request: &Request<'_>) -> TokenStream {
     let wire = (!request.local).then(|| wire(request, &core));
     let validate = check::validate(request, &core);
     let again = (!request.run_once).then(|| again(request, &core));
+    let app = local("app");
     let discovered =
-        (!request.shared).then(|| quote!(#core::discovered!(|app| app.expects::<#ident>());));
+        (!request.shared).then(|| quote!(#core::discovered!(|#app| #app.expects::<#ident>());));
     quote! {
         #[automatically_derived]
         impl #core::Request for #ident {

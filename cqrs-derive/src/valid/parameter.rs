@@ -1,10 +1,11 @@
 //! Parameters of handlers, as far as their types tell by how they are written.
 
 use quote::ToTokens;
-use syn::{GenericArgument, PathArguments, PathSegment, Type};
+use syn::Type;
 
 use crate::ast::handler::Role;
 use crate::fault::Faults;
+use crate::plain;
 
 /// Parameters that a handler has at most, beside the first one.
 const LIMIT: usize = 6;
@@ -12,7 +13,7 @@ const LIMIT: usize = 6;
 /// Checks the first parameter.
 pub(crate) fn input(role: Role, ty: &Type, faults: &mut Faults) {
     let what = role.input();
-    match ty {
+    match plain::ty(ty) {
         Type::Reference(reference) => {
             let owned = written(&reference.elem);
             let message = format!("the first parameter is {what} by value: `{owned}`");
@@ -20,10 +21,10 @@ pub(crate) fn input(role: Role, ty: &Type, faults: &mut Faults) {
         }
         Type::ImplTrait(_) => faults.at(ty, format!("name the type of {what}")),
         _ => {
-            if let Some(last) = last_segment(ty)
+            if let Some(last) = plain::last_segment(ty)
                 && last.ident == "Envelope"
             {
-                let inner = argument(last).map_or_else(String::new, |inner| {
+                let inner = plain::argument(last).map_or_else(String::new, |inner| {
                     let inner = written(inner);
                     format!(": `{inner}`")
                 });
@@ -40,7 +41,7 @@ pub(crate) fn input(role: Role, ty: &Type, faults: &mut Faults) {
 /// Checks the other parameters.
 pub(crate) fn others(role: Role, types: &[&Type], faults: &mut Faults) {
     for ty in types {
-        match ty {
+        match plain::ty(ty) {
             Type::Reference(reference) => {
                 let owned = written(&reference.elem);
                 let message = format!(
@@ -50,7 +51,7 @@ pub(crate) fn others(role: Role, types: &[&Type], faults: &mut Faults) {
             }
             Type::ImplTrait(_) => faults.at(ty, "name the type: it says what is injected"),
             _ => {
-                let work = last_segment(ty).is_some_and(|last| last.ident == "Work");
+                let work = plain::last_segment(ty).is_some_and(|last| last.ident == "Work");
                 if role == Role::Query && work {
                     let message = "the handler of a query only reads: take a `Repository<A>` or \
                                    `Documents<T>`, or make the request a command";
@@ -68,24 +69,9 @@ pub(crate) fn others(role: Role, types: &[&Type], faults: &mut Faults) {
     }
 }
 
-fn last_segment(ty: &Type) -> Option<&PathSegment> {
-    match ty {
-        Type::Path(path) => path.path.segments.last(),
-        _ => None,
-    }
-}
-
-fn argument(segment: &PathSegment) -> Option<&Type> {
-    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
-    match arguments.args.first()? {
-        GenericArgument::Type(inner) => Some(inner),
-        _ => None,
-    }
-}
-
 /// A type as a person writes it.
 fn written(ty: &Type) -> String {
-    let mut text = ty.to_token_stream().to_string();
+    let mut text = plain::ty(ty).to_token_stream().to_string();
     for (spaced, plain) in [(" :: ", "::"), (" < ", "<"), (" >", ">"), (" ,", ","), ("& ", "&")] {
         text = text.replace(spaced, plain);
     }

@@ -4,6 +4,7 @@ use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Fields, Type};
 
 use crate::fault::Faults;
+use crate::plain;
 
 /// Refuses type parameters and lifetimes: `what` names one thing, and has one name.
 pub(crate) fn not_generic(input: &DeriveInput, what: &str, faults: &mut Faults) {
@@ -20,18 +21,38 @@ pub(crate) fn not_union(input: &DeriveInput, what: &str, faults: &mut Faults) {
     }
 }
 
-/// Whether a type is a number, a truth value or a text, as far as its name tells.
-pub(crate) fn is_scalar(ty: &Type) -> bool {
-    let Type::Path(path) = ty else { return false };
-    let last = path.path.segments.last();
-    last.is_some_and(|last| {
-        let name = last.ident.to_string();
-        is_number(&name) || ["bool", "char", "String"].contains(&name.as_str())
+/// What a type is, as far as its name tells. What a name stands for, only the compiler knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Number,
+    /// A truth value or a character.
+    Value,
+    Text,
+    List,
+    Map,
+}
+
+/// What a type is. A pointer is what it points to.
+pub(crate) fn kind(ty: &Type) -> Option<Kind> {
+    match plain::ty(ty) {
+        Type::Reference(reference) => return kind(&reference.elem),
+        Type::Array(_) | Type::Slice(_) => return Some(Kind::List),
+        _ => {}
+    }
+    let last = plain::last_segment(ty)?;
+    Some(match last.ident.to_string().as_str() {
+        "String" | "str" => Kind::Text,
+        "bool" | "char" => Kind::Value,
+        "Vec" | "VecDeque" | "HashSet" | "BTreeSet" => Kind::List,
+        "HashMap" | "BTreeMap" => Kind::Map,
+        "Box" | "Rc" | "Arc" | "Cow" => return kind(plain::argument(last)?),
+        name if is_number(name) => Kind::Number,
+        _ => return None,
     })
 }
 
 /// Whether this is what Rust calls a number.
-pub(crate) fn is_number(name: &str) -> bool {
+fn is_number(name: &str) -> bool {
     let size = name.strip_prefix(['u', 'i', 'f']).unwrap_or_default();
     size == "size" || size.parse::<u8>().is_ok_and(|size| size.is_power_of_two() && size >= 8)
 }
@@ -40,9 +61,20 @@ pub(crate) fn is_number(name: &str) -> bool {
 pub(crate) fn not_bare(fields: &Fields, faults: &mut Faults) {
     if let Fields::Unnamed(unnamed) = fields
         && let [only] = Vec::from_iter(&unnamed.unnamed)[..]
-        && is_scalar(&only.ty)
+        && is_bare(&only.ty)
     {
         faults.near(&unnamed.span(), "name this field: the body of an event is an object");
+    }
+}
+
+/// Whether a value has no fields.
+fn is_bare(ty: &Type) -> bool {
+    if let Type::Tuple(_) = plain::ty(ty) {
+        return true;
+    }
+    match plain::last_segment(ty) {
+        Some(last) if last.ident == "Option" => plain::argument(last).is_some_and(is_bare),
+        _ => kind(ty).is_some_and(|kind| kind != Kind::Map),
     }
 }
 

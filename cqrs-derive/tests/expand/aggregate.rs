@@ -3,10 +3,10 @@ impl ::cqrs_core::Aggregate for Course {
     const CATEGORY: &'static str = "course";
     type Id = Uuid;
     type Event = CourseEvent;
-    fn apply(&mut self, event: &Self::Event) {
+    fn apply(&mut self, __event: &Self::Event) {
         #[allow(unused_imports, reason = "it says what to write where `on` is missing")]
         use ::cqrs_core::check::NeedsOn as _;
-        Self::on(self, event)
+        self.on(__event)
     }
     fn storage() -> ::cqrs_core::Storage<Self> {
         ::cqrs_core::Storage::snapshots(100)

@@ -20,20 +20,22 @@ impl ::cqrs_core::Request for CreateCourse {
     }
     fn validate(&self) -> ::cqrs_core::Result<()> {
         {
-            let value = &self.title;
-            let count = value.chars().count();
-            if !(1..=200).contains(&count) {
+            let __value = &self.title;
+            let __count = __value.chars().count();
+            if !(1..=200).contains(&__count) {
                 return ::core::result::Result::Err(
                     ::cqrs_core::Error::invalid_field(
                         "title",
-                        ::std::format!("`title` has 1 to 200 characters, not {}", count),
+                        ::std::format!(
+                            "`title` has 1 to 200 characters, not {}", __count
+                        ),
                     ),
                 );
             }
         }
         {
-            let value = &self.price_cents;
-            if !(0..=LIMIT).contains(value) {
+            let __value = &self.price_cents;
+            if !(0..=LIMIT).contains(__value) {
                 return ::core::result::Result::Err(
                     ::cqrs_core::Error::invalid_field(
                         "price_cents",
@@ -42,13 +44,13 @@ impl ::cqrs_core::Request for CreateCourse {
                 );
             }
         }
-        if let ::core::option::Option::Some(value) = &self.tags {
-            let count = value.len();
-            if !(..=10).contains(&count) {
+        if let ::core::option::Option::Some(__value) = &self.tags {
+            let __count = __value.len();
+            if !(..=10).contains(&__count) {
                 return ::core::result::Result::Err(
                     ::cqrs_core::Error::invalid_field(
                         "tags",
-                        ::std::format!("`tags` has at most 10 items, not {}", count),
+                        ::std::format!("`tags` has at most 10 items, not {}", __count),
                     ),
                 );
             }
@@ -67,4 +69,4 @@ impl ::cqrs_core::Request for CreateCourse {
 }
 #[automatically_derived]
 impl ::cqrs_core::Command for CreateCourse {}
-::cqrs_core::discovered!(| app | app.expects:: < CreateCourse > ());
+::cqrs_core::discovered!(| __app | __app.expects:: < CreateCourse > ());

@@ -15,14 +15,14 @@ const _: () = {
             Failure<EnrollError>,
         >();
     const __FUTURE: bool = {
-        let _ = |p0: Enroll, p1: Work| ::cqrs_core::check::future::<
+        let _ = |__p0: Enroll, __p1: Work| ::cqrs_core::check::future::<
             { __INPUT & __PARAMETERS & __ANSWER },
             _,
-        >(enroll(p0, p1));
+        >(enroll(__p0, __p1));
         __INPUT & __PARAMETERS & __ANSWER
     };
     ::cqrs_core::discovered!(
-        | app | app.handler:: < ::cqrs_core::check::Checked < Enroll, { __FUTURE } >, _ >
-        (enroll)
+        | __app | __app.handler:: < ::cqrs_core::check::Checked < Enroll, { __FUTURE } >,
+        _ > (enroll)
     );
 };

@@ -3,6 +3,7 @@ const _: () = {
     #[allow(unused_imports, reason = "for an `impl` that does not compile")]
     use ::cqrs_core::check::DecidesNot as _;
     ::cqrs_core::discovered!(
-        | app | ::cqrs_core::check::Decides:: < Course, CreateCourse > ::announce(app)
+        | __app | ::cqrs_core::check::Decides:: < Course, CreateCourse >
+        ::announce(__app)
     );
 };

@@ -29,9 +29,9 @@ const _: () = {
             }
         }
         fn schema(
-            event_type: &::cqrs_core::EventType,
+            __event_type: &::cqrs_core::EventType,
         ) -> ::core::option::Option<::cqrs_core::check::Value> {
-            ::cqrs_core::event_schema::<Self>(event_type)
+            ::cqrs_core::event_schema::<Self>(__event_type)
         }
     }
 };

@@ -7,14 +7,14 @@ const _: () = {
     const __ANSWER: bool = ::cqrs_core::check::nothing::<()>()
         & ::cqrs_core::check::cause::<HandlerError>();
     const __FUTURE: bool = {
-        let _ = |p0: CourseEvent| ::cqrs_core::check::future::<
+        let _ = |__p0: CourseEvent| ::cqrs_core::check::future::<
             { __INPUT & __PARAMETERS & __ANSWER },
             _,
-        >(mail(p0));
+        >(mail(__p0));
         __INPUT & __PARAMETERS & __ANSWER
     };
     ::cqrs_core::discovered!(
-        | app | app.event_handler:: < ::cqrs_core::check::Checked < CourseEvent, {
+        | __app | __app.event_handler:: < ::cqrs_core::check::Checked < CourseEvent, {
         __FUTURE } >, _ > ("learning.mailer", mail)
     );
 };

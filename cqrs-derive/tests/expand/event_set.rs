@@ -14,23 +14,23 @@ impl ::cqrs_core::EventSet for Input {
         ]
             .concat()
     }
-    fn schema(event_type: &str) -> ::core::option::Option<::cqrs_core::check::Value> {
+    fn schema(__event_type: &str) -> ::core::option::Option<::cqrs_core::check::Value> {
         ::core::option::Option::None
-            .or_else(|| <CourseEvent as ::cqrs_core::EventSet>::schema(event_type))
-            .or_else(|| <EnrollmentEvent as ::cqrs_core::EventSet>::schema(event_type))
+            .or_else(|| <CourseEvent as ::cqrs_core::EventSet>::schema(__event_type))
+            .or_else(|| <EnrollmentEvent as ::cqrs_core::EventSet>::schema(__event_type))
     }
     fn from_raw(
-        raw: ::cqrs_core::Raw<'_>,
+        __raw: ::cqrs_core::Raw<'_>,
     ) -> ::core::option::Option<::core::result::Result<Self, ::cqrs_core::BoxError>> {
-        if let ::core::option::Option::Some(event) = <CourseEvent as ::cqrs_core::EventSet>::from_raw(
-            raw,
+        if let ::core::option::Option::Some(__event) = <CourseEvent as ::cqrs_core::EventSet>::from_raw(
+            __raw,
         ) {
-            return ::core::option::Option::Some(event.map(Self::Course));
+            return ::core::option::Option::Some(__event.map(Self::Course));
         }
-        if let ::core::option::Option::Some(event) = <EnrollmentEvent as ::cqrs_core::EventSet>::from_raw(
-            raw,
+        if let ::core::option::Option::Some(__event) = <EnrollmentEvent as ::cqrs_core::EventSet>::from_raw(
+            __raw,
         ) {
-            return ::core::option::Option::Some(event.map(Self::Enrollment));
+            return ::core::option::Option::Some(__event.map(Self::Enrollment));
         }
         ::core::option::Option::None
     }

@@ -3,16 +3,16 @@ impl ::cqrs_core::Rejection for CourseError {
     fn code(&self) -> &'static str {
         match self {
             Self::NotPublished { .. } => "learning.course_not_published",
-            Self::Payment { 0: inner } => {
-                <PaymentError as ::cqrs_core::Rejection>::code(inner)
+            Self::Payment { 0: __inner } => {
+                <PaymentError as ::cqrs_core::Rejection>::code(__inner)
             }
         }
     }
     fn field(&self) -> ::core::option::Option<&str> {
         match self {
             Self::NotPublished { .. } => ::core::option::Option::Some("course_id"),
-            Self::Payment { 0: inner } => {
-                <PaymentError as ::cqrs_core::Rejection>::field(inner)
+            Self::Payment { 0: __inner } => {
+                <PaymentError as ::cqrs_core::Rejection>::field(__inner)
             }
         }
     }

@@ -16,7 +16,7 @@ enum CourseEvent {
     Published,
     #[event(name = "test.course_rated", tag = "rating:{0}")]
     #[serde(rename(serialize = "stars", deserialize = "stars"))]
-    Rated(u8),
+    Rated(Level),
     #[event(name = "test.course_closed")]
     #[serde(rename(deserialize = "shut"), alias = "closed")]
     Closed {},
@@ -76,8 +76,12 @@ fn each_variant_has_its_name_its_serde_name_and_its_version() {
 
 #[test]
 fn every_event_comes_back() {
-    for event in [created(), CourseEvent::Published, CourseEvent::Rated(5), CourseEvent::Closed {}]
-    {
+    for event in [
+        created(),
+        CourseEvent::Published,
+        CourseEvent::Rated(Level { of: 5 }),
+        CourseEvent::Closed {},
+    ] {
         let body = event.encode().unwrap();
         let back = CourseEvent::decode(event.event_type(), body.as_ref()).unwrap();
         assert_eq!(back, event);
@@ -103,7 +107,7 @@ fn older_versions_are_lifted_step_by_step() {
 #[test]
 fn tags_are_texts_with_fields_in_them() {
     assert_eq!(created().tags(), ["tutor:1", "{all}", "1/text"]);
-    assert_eq!(CourseEvent::Rated(5).tags(), ["rating:5"]);
+    assert_eq!(CourseEvent::Rated(Level { of: 5 }).tags(), ["rating:5"]);
     assert!(CourseEvent::Published.tags().is_empty());
     assert_eq!(Enrolled { course: 4 }.tags(), ["course:4"]);
     assert_eq!(Wrapped(Level { of: 3 }).tags(), ["it is 3"]);

@@ -4,6 +4,8 @@
 mod aggregate;
 mod event;
 mod event_set;
+mod hygiene;
+mod macro_rules;
 mod rejection;
 mod request;
 mod schema;

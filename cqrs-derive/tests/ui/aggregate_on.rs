@@ -25,4 +25,22 @@ struct ByValue;
 
 fn by_value(_: ByValue, _: &Counted) {}
 
+#[derive(Default, Aggregate)]
+#[aggregate(category = "by_trait", id = String, event = Counted)]
+struct ByTrait;
+
+trait Switch {
+    fn on(&mut self, _: &str) {}
+}
+
+impl Switch for ByTrait {}
+
+#[derive(Default, Aggregate)]
+#[aggregate(category = "no_method", id = String, event = Counted)]
+struct NoMethod;
+
+impl NoMethod {
+    fn on(_: &mut Self, _: &Counted) {}
+}
+
 fn main() {}

@@ -1,5 +1,7 @@
 //! Events that could not be told apart or read again.
 
+use std::collections::HashMap;
+
 use cqrs_core::{Event as _, EventSet};
 use cqrs_derive::Event;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,27 @@ enum CourseEvent {
     #[event(name = "test.renamed")]
     #[serde(rename(serialize = "written"))]
     Renamed,
+    #[event(name = "test.scalar")]
+    Scalar(u64),
+    #[event(name = "test.text")]
+    Text(Box<str>),
+    #[event(name = "test.maybe")]
+    Maybe(Option<bool>),
+    #[event(name = "test.list")]
+    List(Vec<Level>),
+    #[event(name = "test.array")]
+    Array([Level; 2]),
+    #[event(name = "test.tuple")]
+    Tuple((Level, Level)),
+    #[event(name = "test.map")]
+    Map(HashMap<String, u8>),
+    #[event(name = "test.object")]
+    Object(Box<Level>),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Level {
+    of: u8,
 }
 
 #[derive(Clone, Serialize, Deserialize, Event)]
@@ -28,6 +51,10 @@ enum Tagged {
 #[derive(Clone, Serialize, Deserialize, Event)]
 #[event(name = "test.bare")]
 struct Bare(String);
+
+#[derive(Clone, Serialize, Deserialize, Event)]
+#[event(name = "test.bare_array")]
+struct BareArray([u8; 2]);
 
 #[derive(Clone, Serialize, Deserialize, Event)]
 #[event(name = "test.generic")]

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Serialize, Deserialize)]
 struct Hidden;
 
+#[derive(Clone, Serialize, Deserialize)]
+struct Level {
+    of: u8,
+}
+
 #[derive(Clone, Serialize, Deserialize, Event)]
 enum CourseEvent {
     #[event(name = "test.created", tag = "tutor:{tutor}", tag = "{course_id:?}", tag = "")]
@@ -13,7 +18,7 @@ enum CourseEvent {
     #[event(name = "test.published", tag = "course:{id}")]
     Published,
     #[event(name = "test.rated", tag = "rating:{1}", tag = "{0", tag = "0}")]
-    Rated(u8),
+    Rated(Level),
 }
 
 #[derive(Clone, Serialize, Deserialize, Event)]

@@ -25,6 +25,16 @@ struct Create {
     nothing: String,
     #[check(chars = 1.., chars = ..=5)]
     twice: String,
+    #[check(items = 1..=5)]
+    boxed: Box<str>,
+    #[check(items = 1..=5)]
+    borrowed: std::borrow::Cow<'static, str>,
+    #[check(range = ..=5)]
+    compared: Box<str>,
+    #[check(chars = ..=5)]
+    bytes: Box<[u8]>,
+    #[check(chars = ..=5)]
+    pair: [u8; 2],
 }
 
 #[derive(Clone, Serialize, Deserialize, Command)]
@@ -34,6 +44,15 @@ enum Either {
         #[check(chars = 1..)]
         title: String,
     },
+}
+
+#[derive(Command)]
+#[command(name = "test.static", local, run_once)]
+struct Static {
+    #[check(items = 1..)]
+    title: &'static str,
+    #[check(items = 1..)]
+    shared: Option<std::sync::Arc<String>>,
 }
 
 fn main() {}

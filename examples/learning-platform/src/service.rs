@@ -11,6 +11,10 @@ use crate::http::{self, Gateway, Stop};
 use crate::settings::Role;
 use crate::{learning, page, payments};
 
+/// How long a repeat waits while the first is handled, before it is told to come back: less than the
+/// store waits for its lock, so that one of two repeats has an answer while the other still waits.
+const IN_FLIGHT: Duration = Duration::from_secs(3);
+
 /// How much a service takes on.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -36,8 +40,8 @@ pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<Ap
         .max_body(http::BODY_LIMIT)
         .layer(Trace::new())
         .layer(Timeout::after(bounds.timeout))
-        .layer(ConcurrencyLimit::at_most(bounds.at_once))
-        .layer(Idempotency::new("http"));
+        .layer(Idempotency::new("http").wait_at_most(IN_FLIGHT))
+        .layer(ConcurrencyLimit::at_most(bounds.at_once));
     if role.is_learning() {
         learning::declare(Arc::clone(&store)).await?;
         app = learning::register(app);

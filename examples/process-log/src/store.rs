@@ -19,7 +19,9 @@ impl Opened {
             return Ok(Self { store, in_memory: true, sqlite: None });
         }
         if !url.starts_with("sqlite:") {
-            return Err(format!("no store at {url:?}: sqlite:PATH or memory:").into());
+            // Not the URL: it may hold a password.
+            let scheme: String = url.chars().take_while(|c| *c != ':').take(20).collect();
+            return Err(format!("no store of the kind {scheme:?}: sqlite:PATH or memory:").into());
         }
         let sqlite = SqliteStore::connect(url).await?;
         Ok(Self { store: Arc::new(sqlite.clone()), in_memory: false, sqlite: Some(sqlite) })

@@ -148,7 +148,8 @@ async fn a_url_names_a_file_or_memory() {
     assert_eq!(again.head().await.unwrap().position, 1);
     let memory = SqliteStore::connect("sqlite::memory:").await.unwrap();
     assert_eq!(memory.head().await.unwrap().position, 0);
-    assert!(SqliteStore::connect("postgres://localhost").await.is_err());
+    let other = SqliteStore::connect("postgres://ada:secret@localhost").await.unwrap_err();
+    assert!(other.to_string().contains("\"postgres\"") && !format!("{other:?}").contains("secret"));
 }
 
 #[tokio::test]

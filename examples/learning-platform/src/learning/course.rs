@@ -1,12 +1,13 @@
-//! The rules for courses.
+//! Courses: their state, which is the document that queries read, and their rules.
 
-use cqrs_core::{Context, Decide, Decision};
-use cqrs_derive::{Aggregate, Event};
+use cqrs_core::{Aggregate, Context, Decide, Decision, Entity, Storage};
+use cqrs_derive::{Event, command_handler};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::CourseError;
 use super::requests::{ChangePrice, CourseChanged, CreateCourse, PublishCourse};
+use super::views::{CourseStatus, CourseView};
 
 /// What happens to a course.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
@@ -14,6 +15,8 @@ pub enum CourseEvent {
     /// It was offered.
     #[event(name = "learning.course_created")]
     Created {
+        /// Which course.
+        course_id: Uuid,
         /// What it is called.
         title: String,
         /// Who teaches it.
@@ -25,41 +28,87 @@ pub enum CourseEvent {
     },
     /// It was opened for enrolments.
     #[event(name = "learning.course_published")]
-    Published {},
+    Published {
+        /// Which course.
+        course_id: Uuid,
+    },
     /// It costs something else from now on.
     #[event(name = "learning.price_changed")]
     PriceChanged {
+        /// Which course.
+        course_id: Uuid,
         /// The new price.
         price_cents: u64,
     },
 }
 
 /// A course.
-#[derive(Debug, Default, Aggregate)]
-#[aggregate(category = "course", id = Uuid, event = CourseEvent)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Course {
-    pub(super) title: String,
-    pub(super) tutor_id: String,
+    course_id: Uuid,
+    title: String,
+    tutor_id: String,
     pub(super) price_cents: u64,
-    pub(super) capacity: u32,
-    pub(super) published: bool,
+    capacity: u32,
+    pub(super) status: CourseStatus,
+    enrolled: u32,
+    version: u64,
+    /// Both in one field, to find by both.
+    tutor_and_status: String,
 }
 
-impl Course {
-    fn on(&mut self, event: &CourseEvent) {
+impl Aggregate for Course {
+    const CATEGORY: &'static str = "course";
+    type Id = Uuid;
+    type Event = CourseEvent;
+
+    fn storage() -> Storage<Self> {
+        Storage::document()
+    }
+
+    fn apply(&mut self, event: &CourseEvent) {
         match event {
-            CourseEvent::Created { title, tutor_id, price_cents, capacity } => {
+            CourseEvent::Created { course_id, title, tutor_id, price_cents, capacity } => {
+                self.course_id = *course_id;
                 self.title.clone_from(title);
                 self.tutor_id.clone_from(tutor_id);
                 self.price_cents = *price_cents;
                 self.capacity = *capacity;
             }
-            CourseEvent::Published {} => self.published = true,
-            CourseEvent::PriceChanged { price_cents } => self.price_cents = *price_cents,
+            CourseEvent::Published { .. } => self.status = CourseStatus::Published,
+            CourseEvent::PriceChanged { price_cents, .. } => self.price_cents = *price_cents,
         }
+        self.version += 1;
+        self.tutor_and_status = Self::by_both(&self.tutor_id, self.status).1;
     }
 }
 
+impl Entity for Course {
+    const COLLECTION: &'static str = "course";
+    const INDEXED: &'static [&'static str] = &["status", "tutor_id", "tutor_and_status"];
+
+    fn id(&self) -> String {
+        self.course_id.to_string()
+    }
+}
+
+impl Course {
+    /// The field to find the courses of a tutor with a status by, and its value.
+    pub(super) fn by_both(tutor_id: &str, status: CourseStatus) -> (&'static str, String) {
+        ("tutor_and_status", format!("{} {tutor_id}", status.name()))
+    }
+
+    /// What is shown of it.
+    pub(super) fn shown(self) -> CourseView {
+        let Self { course_id, title, tutor_id, price_cents, capacity, status, enrolled, .. } = self;
+        let version = self.version;
+        CourseView { course_id, title, tutor_id, price_cents, capacity, status, enrolled, version }
+    }
+}
+
+type Decided = Result<Decision<CourseEvent, CourseChanged>, CourseError>;
+
+#[command_handler]
 impl Decide<CreateCourse> for Course {
     fn target(command: &CreateCourse) -> Uuid {
         command.course_id
@@ -70,27 +119,31 @@ impl Decide<CreateCourse> for Course {
             return Err(CourseError::Exists);
         }
         let CreateCourse { course_id, title, tutor_id, price_cents, capacity } = command.clone();
-        let created = CourseEvent::Created { title, tutor_id, price_cents, capacity };
+        let created = CourseEvent::Created { course_id, title, tutor_id, price_cents, capacity };
         Ok(changed(course_id, context, Decision::event(created)))
     }
 }
 
+#[command_handler]
 impl Decide<PublishCourse> for Course {
     fn target(command: &PublishCourse) -> Uuid {
         command.course_id
     }
 
     fn decide(&self, command: &PublishCourse, context: &Context<'_>) -> Decided {
-        if !context.exists() {
-            return Err(CourseError::NotFound);
+        let PublishCourse { course_id } = *command;
+        match self.status {
+            _ if !context.exists() => Err(CourseError::NotFound),
+            CourseStatus::Published => Err(CourseError::AlreadyPublished),
+            CourseStatus::Draft => {
+                let published = CourseEvent::Published { course_id };
+                Ok(changed(course_id, context, Decision::event(published)))
+            }
         }
-        if self.published {
-            return Err(CourseError::AlreadyPublished);
-        }
-        Ok(changed(command.course_id, context, Decision::event(CourseEvent::Published {})))
     }
 }
 
+#[command_handler]
 impl Decide<ChangePrice> for Course {
     fn target(command: &ChangePrice) -> Uuid {
         command.course_id
@@ -104,13 +157,11 @@ impl Decide<ChangePrice> for Course {
         let decision = if price_cents == self.price_cents {
             Decision::nothing()
         } else {
-            Decision::event(CourseEvent::PriceChanged { price_cents })
+            Decision::event(CourseEvent::PriceChanged { course_id, price_cents })
         };
         Ok(changed(course_id, context, decision))
     }
 }
-
-type Decided = Result<Decision<CourseEvent, CourseChanged>, CourseError>;
 
 fn changed(
     course_id: Uuid,

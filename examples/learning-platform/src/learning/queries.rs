@@ -3,34 +3,33 @@
 use cqrs_core::{Documents, Entity, Error, Failure, FindDocuments, Never};
 use cqrs_derive::query_handler;
 
+use super::course::Course;
+use super::enrollment::Enrollment;
 use super::error::{CourseError, EnrollmentError};
 use super::requests::{CoursePage, GetCourse, GetEnrollment, GetStats, ListCourses, Stats};
-use super::views::{
-    Course, CourseStatus, Enrollment, EnrollmentCounts, EnrollmentStatus, StoredCourse,
-    StoredEnrollment,
-};
+use super::views::{CourseStatus, CourseView, EnrollmentCounts, EnrollmentStatus, EnrollmentView};
 
 #[query_handler]
 async fn get_course(
     query: GetCourse,
-    courses: Documents<StoredCourse>,
-) -> Result<Course, Failure<CourseError>> {
+    courses: Documents<Course>,
+) -> Result<CourseView, Failure<CourseError>> {
     let found = courses.get(&query.course_id.to_string()).await?;
-    Ok(found.ok_or(CourseError::NotFound)?.into_inner().course)
+    Ok(found.ok_or(CourseError::NotFound)?.into_inner().shown())
 }
 
 #[query_handler]
 async fn list_courses(
     query: ListCourses,
-    courses: Documents<StoredCourse>,
+    courses: Documents<Course>,
 ) -> Result<CoursePage, Failure<Never>> {
     let ListCourses { status, tutor_id, page, limit } = query;
     let find = match (status, tutor_id) {
-        (None, None) => FindDocuments::all(StoredCourse::COLLECTION),
+        (None, None) => FindDocuments::all(Course::COLLECTION),
         (Some(status), None) => courses_by("status", status.name()),
         (None, Some(tutor_id)) => courses_by("tutor_id", tutor_id),
         (Some(status), Some(tutor_id)) => {
-            let (field, value) = StoredCourse::by_both(&tutor_id, status);
+            let (field, value) = Course::by_both(&tutor_id, status);
             courses_by(field, value)
         }
     };
@@ -44,17 +43,17 @@ async fn list_courses(
     };
     let skip = u64::from(page - 1) * u64::from(limit);
     let found = courses.query(find.skip(skip).limit(limit)).await?;
-    let items = found.into_iter().map(|course| course.into_inner().course).collect();
+    let items = found.into_iter().map(|course| course.into_inner().shown()).collect();
     Ok(CoursePage { items, total })
 }
 
 #[query_handler]
 async fn get_enrollment(
     query: GetEnrollment,
-    enrollments: Documents<StoredEnrollment>,
-) -> Result<Enrollment, Failure<EnrollmentError>> {
+    enrollments: Documents<Enrollment>,
+) -> Result<EnrollmentView, Failure<EnrollmentError>> {
     let found = enrollments.get(&query.enrollment_id.to_string()).await?;
-    Ok(found.ok_or(EnrollmentError::NotFound)?.into_inner().enrollment)
+    Ok(found.ok_or(EnrollmentError::NotFound)?.into_inner().shown())
 }
 
 /// Counted when somebody asks: a document of counts would be written by every command, and each would
@@ -62,13 +61,13 @@ async fn get_enrollment(
 #[query_handler]
 async fn stats(
     _: GetStats,
-    courses: Documents<StoredCourse>,
-    enrollments: Documents<StoredEnrollment>,
+    courses: Documents<Course>,
+    enrollments: Documents<Enrollment>,
 ) -> Result<Stats, Failure<Never>> {
     let published = count(&courses, CourseStatus::Published).await?;
     let drafts = count(&courses, CourseStatus::Draft).await?;
     let of = async |status: EnrollmentStatus| -> Result<u64, Error> {
-        let find = FindDocuments::by(StoredEnrollment::COLLECTION, "status", status.name());
+        let find = FindDocuments::by(Enrollment::COLLECTION, "status", status.name());
         enrollments.count(find).await
     };
     let enrollments = EnrollmentCounts {
@@ -81,10 +80,10 @@ async fn stats(
     Ok(Stats { courses: drafts + published, published, enrollments })
 }
 
-async fn count(courses: &Documents<StoredCourse>, status: CourseStatus) -> Result<u64, Error> {
+async fn count(courses: &Documents<Course>, status: CourseStatus) -> Result<u64, Error> {
     courses.count(courses_by("status", status.name())).await
 }
 
 fn courses_by(field: &'static str, value: impl Into<String>) -> FindDocuments {
-    FindDocuments::by(StoredCourse::COLLECTION, field, value.into())
+    FindDocuments::by(Course::COLLECTION, field, value.into())
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::{CourseError, EnrollmentError};
-use super::views::{Course, CourseStatus, Enrollment, EnrollmentCounts, EnrollmentStatus};
+use super::views::{CourseStatus, CourseView, EnrollmentCounts, EnrollmentStatus, EnrollmentView};
 
 /// Offers a course; nobody sees it before it is published.
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
@@ -95,7 +95,7 @@ pub struct EnrollmentChanged {
 
 /// Asks for a course.
 #[derive(Debug, Clone, Serialize, Deserialize, Query)]
-#[query(name = "learning.get_course", output = Course, error = CourseError)]
+#[query(name = "learning.get_course", output = CourseView, error = CourseError)]
 pub struct GetCourse {
     /// Which course.
     pub course_id: Uuid,
@@ -122,14 +122,14 @@ pub struct ListCourses {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoursePage {
     /// The courses of the page.
-    pub items: Vec<Course>,
+    pub items: Vec<CourseView>,
     /// How many there are on all pages.
     pub total: u64,
 }
 
 /// Asks for an enrolment.
 #[derive(Debug, Clone, Serialize, Deserialize, Query)]
-#[query(name = "learning.get_enrollment", output = Enrollment, error = EnrollmentError)]
+#[query(name = "learning.get_enrollment", output = EnrollmentView, error = EnrollmentError)]
 pub struct GetEnrollment {
     /// Which enrolment.
     pub enrollment_id: Uuid,

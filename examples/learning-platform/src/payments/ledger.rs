@@ -1,44 +1,35 @@
-//! The ledger: a document for each payment, written with its events.
+//! The ledger: all payments, and their sum.
 
-use cqrs_core::{Entity, Error, Loaded, Work};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use cqrs_core::{Documents, Entity, Failure, FindDocuments, Never};
+use cqrs_derive::query_handler;
 
 use super::payment::Payment;
-use super::requests::Charge;
+use super::requests::{GetLedger, Ledger, PaymentState};
 
-/// The document of a payment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct StoredCharge {
-    pub(super) charge: Charge,
-}
+/// Documents that are read at once.
+const PAGE: u32 = 1_000;
 
-impl StoredCharge {
-    /// Writes what a payment looks like now.
-    pub(super) async fn write(
-        work: &Work,
-        payment_id: Uuid,
-        payment: &Loaded<Payment>,
-    ) -> Result<(), Error> {
-        let Some(state) = payment.state else { return Ok(()) };
-        let (student_id, amount_cents) = (payment.student_id.clone(), payment.amount_cents);
-        let document = Self { charge: Charge { payment_id, student_id, amount_cents, state } };
-        match work.get::<Self>(&document.id()).await? {
-            None => work.insert(&document),
-            Some(mut before) => {
-                *before = document;
-                work.save(&before)
+#[query_handler]
+async fn ledger(query: GetLedger, payments: Documents<Payment>) -> Result<Ledger, Failure<Never>> {
+    let find = match query.student_id {
+        None => FindDocuments::all(Payment::COLLECTION),
+        Some(student_id) => FindDocuments::by(Payment::COLLECTION, "student_id", student_id),
+    };
+    let mut find = find.limit(PAGE);
+    let mut ledger = Ledger { charges: Vec::new(), total_cents: 0 };
+    loop {
+        let page = payments.query(find.clone()).await?;
+        let is_last = page.len() < PAGE as usize;
+        find.after = page.last().map(|payment| payment.id());
+        for payment in page {
+            let charge = payment.into_inner().shown();
+            if charge.state == PaymentState::Charged {
+                ledger.total_cents += charge.amount_cents;
             }
+            ledger.charges.push(charge);
         }
-    }
-}
-
-impl Entity for StoredCharge {
-    const COLLECTION: &'static str = "charge";
-    const INDEXED: &'static [&'static str] = &["student_id"];
-
-    fn id(&self) -> String {
-        self.charge.payment_id.to_string()
+        if is_last {
+            return Ok(ledger);
+        }
     }
 }

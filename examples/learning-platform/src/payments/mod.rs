@@ -7,19 +7,17 @@
 pub mod payment;
 pub mod requests;
 
-mod handlers;
 mod ledger;
 
 use std::sync::Arc;
 
 use cqrs_core::{AppBuilder, Documents, Result, Store};
 
-use ledger::StoredCharge;
-use payment::PaymentEvent;
+use payment::Payment;
 
 /// Adds what stands in this module to an app.
 pub fn register(app: AppBuilder) -> AppBuilder {
-    app.discover_in("payments").reads::<PaymentEvent>()
+    app.discover_in("payments")
 }
 
 /// Tells the store of the documents.
@@ -27,5 +25,5 @@ pub fn register(app: AppBuilder) -> AppBuilder {
 /// # Errors
 /// When the store cannot be written.
 pub async fn declare(store: Arc<dyn Store>) -> Result<()> {
-    Documents::<StoredCharge>::new(store).declare().await
+    Documents::<Payment>::new(store).declare().await
 }

@@ -1,7 +1,7 @@
-//! The rules for payments.
+//! Payments: their state, which is the document that the ledger reads, and their rules.
 
-use cqrs_core::{Context, Decide, Decision};
-use cqrs_derive::{Aggregate, Event};
+use cqrs_core::{Aggregate, Context, Decide, Decision, Entity, Storage};
+use cqrs_derive::{Event, command_handler};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,6 +16,8 @@ pub enum PaymentEvent {
     /// The student paid.
     #[event(name = "payments.charged")]
     Charged {
+        /// Which payment.
+        payment_id: Uuid,
         /// Who.
         student_id: String,
         /// How much.
@@ -24,6 +26,8 @@ pub enum PaymentEvent {
     /// The student could not pay.
     #[event(name = "payments.declined")]
     Declined {
+        /// Which payment.
+        payment_id: Uuid,
         /// Who.
         student_id: String,
         /// How much it would have been.
@@ -31,86 +35,178 @@ pub enum PaymentEvent {
     },
     /// The student was given the money back.
     #[event(name = "payments.refunded")]
-    Refunded {},
+    Refunded {
+        /// Which payment.
+        payment_id: Uuid,
+    },
 }
 
-/// A payment.
-#[derive(Debug, Default, Aggregate)]
-#[aggregate(category = "payment", id = Uuid, event = PaymentEvent)]
-pub struct Payment {
-    pub(super) student_id: String,
-    pub(super) amount_cents: u64,
-    /// `None`: nobody asked for it.
-    pub(super) state: Option<PaymentState>,
+/// A payment. All of it is shown.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payment(Charge);
+
+impl Aggregate for Payment {
+    const CATEGORY: &'static str = "payment";
+    type Id = Uuid;
+    type Event = PaymentEvent;
+
+    fn storage() -> Storage<Self> {
+        Storage::document()
+    }
+
+    fn apply(&mut self, event: &PaymentEvent) {
+        match event.clone() {
+            PaymentEvent::Charged { payment_id, student_id, amount_cents } => {
+                let state = PaymentState::Charged;
+                self.0 = Charge { payment_id, student_id, amount_cents, state };
+            }
+            PaymentEvent::Declined { payment_id, student_id, amount_cents } => {
+                let state = PaymentState::Declined;
+                self.0 = Charge { payment_id, student_id, amount_cents, state };
+            }
+            PaymentEvent::Refunded { .. } => self.0.state = PaymentState::Refunded,
+        }
+    }
+}
+
+impl Entity for Payment {
+    const COLLECTION: &'static str = "payment";
+    const INDEXED: &'static [&'static str] = &["student_id"];
+
+    fn id(&self) -> String {
+        self.0.payment_id.to_string()
+    }
 }
 
 impl Payment {
-    fn on(&mut self, event: &PaymentEvent) {
-        let state = match event {
-            PaymentEvent::Charged { .. } => PaymentState::Charged,
-            PaymentEvent::Declined { .. } => PaymentState::Declined,
-            PaymentEvent::Refunded {} => PaymentState::Refunded,
-        };
-        if let PaymentEvent::Charged { student_id, amount_cents }
-        | PaymentEvent::Declined { student_id, amount_cents } = event
-        {
-            self.student_id.clone_from(student_id);
-            self.amount_cents = *amount_cents;
-        }
-        self.state = Some(state);
-    }
-
-    fn shown(&self, payment_id: Uuid, state: PaymentState) -> Charge {
-        let (student_id, amount_cents) = (self.student_id.clone(), self.amount_cents);
-        Charge { payment_id, student_id, amount_cents, state }
+    /// What is shown of it.
+    pub(super) fn shown(self) -> Charge {
+        self.0
     }
 }
 
 type Decided = Result<Decision<PaymentEvent, Charge>, PaymentError>;
 
+#[command_handler]
 impl Decide<ChargePayment> for Payment {
     fn target(command: &ChargePayment) -> Uuid {
         command.payment_id
     }
 
-    fn decide(&self, command: &ChargePayment, _: &Context<'_>) -> Decided {
+    fn decide(&self, command: &ChargePayment, context: &Context<'_>) -> Decided {
         let ChargePayment { payment_id, student_id, amount_cents } = command.clone();
-        if let Some(state) = self.state {
-            if (&self.student_id, self.amount_cents) != (&student_id, amount_cents) {
+        if context.exists() {
+            if (&self.0.student_id, self.0.amount_cents) != (&student_id, amount_cents) {
                 return Err(PaymentError::Exists);
             }
             // The first answer, whatever came after it.
-            let first = match state {
-                PaymentState::Refunded => PaymentState::Charged,
-                state => state,
+            let state = match self.0.state {
+                PaymentState::Charged | PaymentState::Refunded => PaymentState::Charged,
+                PaymentState::Declined => PaymentState::Declined,
             };
-            return Ok(Decision::nothing().returning(self.shown(payment_id, first)));
+            return Ok(Decision::nothing().returning(Charge { state, ..self.0.clone() }));
         }
-        let (state, event) = if amount_cents > LIMIT_CENTS {
-            let student_id = student_id.clone();
-            (PaymentState::Declined, PaymentEvent::Declined { student_id, amount_cents })
+        let event = if amount_cents > LIMIT_CENTS {
+            PaymentEvent::Declined { payment_id, student_id, amount_cents }
         } else {
-            let student_id = student_id.clone();
-            (PaymentState::Charged, PaymentEvent::Charged { student_id, amount_cents })
+            PaymentEvent::Charged { payment_id, student_id, amount_cents }
         };
-        let answer = Charge { payment_id, student_id, amount_cents, state };
-        Ok(Decision::event(event).returning(answer))
+        let mut after = Self::default();
+        after.apply(&event);
+        Ok(Decision::event(event).returning(after.shown()))
     }
 }
 
+#[command_handler]
 impl Decide<RefundPayment> for Payment {
     fn target(command: &RefundPayment) -> Uuid {
         command.payment_id
     }
 
-    fn decide(&self, command: &RefundPayment, _: &Context<'_>) -> Decided {
-        let answer = self.shown(command.payment_id, PaymentState::Refunded);
-        match self.state {
-            None | Some(PaymentState::Declined) => Err(PaymentError::NothingToRefund),
-            Some(PaymentState::Refunded) => Ok(Decision::nothing().returning(answer)),
-            Some(PaymentState::Charged) => {
-                Ok(Decision::event(PaymentEvent::Refunded {}).returning(answer))
+    fn decide(&self, command: &RefundPayment, context: &Context<'_>) -> Decided {
+        let decision = match self.0.state {
+            _ if !context.exists() => return Err(PaymentError::NothingToRefund),
+            PaymentState::Declined => return Err(PaymentError::NothingToRefund),
+            PaymentState::Refunded => Decision::nothing(),
+            PaymentState::Charged => {
+                Decision::event(PaymentEvent::Refunded { payment_id: command.payment_id })
             }
+        };
+        Ok(decision.returning(Charge { state: PaymentState::Refunded, ..self.0.clone() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cqrs_core::memory::MemoryStore;
+    use cqrs_core::{App, Failure, MessageId, Rejection};
+
+    use super::*;
+    use crate::payments;
+    use crate::payments::requests::{GetLedger, Ledger};
+
+    async fn app() -> App {
+        let store = std::sync::Arc::new(MemoryStore::default());
+        payments::declare(store.clone()).await.unwrap();
+        payments::register(App::builder().shared_store(store)).build().unwrap()
+    }
+
+    fn charge(payment_id: Uuid, amount_cents: u64) -> ChargePayment {
+        ChargePayment { payment_id, student_id: "mina".into(), amount_cents }
+    }
+
+    #[track_caller]
+    fn code<O>(answer: Result<O, Failure<PaymentError>>) -> &'static str {
+        match answer {
+            Err(Failure::Rejected(rejection)) => rejection.code(),
+            _ => panic!("it was not rejected"),
         }
+    }
+
+    #[tokio::test]
+    async fn a_charge_is_answered_as_it_was_first() {
+        let (app, id) = (app().await, MessageId::fresh().uuid());
+        let first = app.send(charge(id, 50_000)).await.unwrap();
+        assert_eq!((first.state, first.amount_cents), (PaymentState::Charged, 50_000));
+        assert_eq!(app.send(charge(id, 50_000)).await.unwrap(), first);
+        assert_eq!(code(app.send(charge(id, 49_999)).await), "payments.payment_exists");
+        let refunded = app.send(RefundPayment { payment_id: id }).await.unwrap();
+        assert_eq!(refunded.state, PaymentState::Refunded);
+        assert_eq!(app.send(RefundPayment { payment_id: id }).await.unwrap(), refunded);
+        assert_eq!(app.send(charge(id, 50_000)).await.unwrap(), first);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_is_declined_and_not_given_back() {
+        let (app, id) = (app().await, MessageId::fresh().uuid());
+        for _ in 0..2 {
+            let declined = app.send(charge(id, 50_001)).await.unwrap();
+            assert_eq!(declined.state, PaymentState::Declined);
+        }
+        for payment_id in [id, MessageId::fresh().uuid()] {
+            let refund = app.send(RefundPayment { payment_id }).await;
+            assert_eq!(code(refund), "payments.nothing_to_refund");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_ledger_sums_what_was_charged_and_kept() {
+        let app = app().await;
+        let ids: Vec<Uuid> = (0..4).map(|_| MessageId::fresh().uuid()).collect();
+        for (id, amount_cents) in ids.iter().zip([100, 200, 60_000, 400]) {
+            app.send(charge(*id, amount_cents)).await.unwrap();
+        }
+        app.send(RefundPayment { payment_id: ids[1] }).await.unwrap();
+        let ledger = async |student_id: Option<&str>| -> Ledger {
+            app.ask(GetLedger { student_id: student_id.map(str::to_owned) }).await.unwrap()
+        };
+        let all = ledger(None).await;
+        let states: Vec<_> = all.charges.iter().map(|charge| charge.state).collect();
+        use PaymentState::{Charged, Declined, Refunded};
+        assert_eq!(states, [Charged, Refunded, Declined, Charged]);
+        assert_eq!(all.total_cents, 500);
+        assert_eq!(ledger(Some("mina")).await, all);
+        assert_eq!(ledger(Some("otto")).await, Ledger { charges: Vec::new(), total_cents: 0 });
     }
 }

@@ -44,7 +44,7 @@ pub struct Ledger {
 }
 
 /// A payment, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
     /// Which payment.
     pub payment_id: Uuid,
@@ -57,10 +57,11 @@ pub struct Charge {
 }
 
 /// How a payment stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentState {
     /// The student has paid.
+    #[default]
     Charged,
     /// The student was given the money back.
     Refunded,

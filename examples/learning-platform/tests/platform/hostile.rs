@@ -52,6 +52,23 @@ async fn a_hostile_body_gets_a_typed_answer() {
 }
 
 #[tokio::test]
+async fn the_log_says_nothing_of_what_is_in_a_request() {
+    let (folder, service) = fresh();
+    let client = &service.client;
+    let secret = "mallory-knows-this";
+    for (field, status) in
+        [("title", 200), ("tutor_id", 200), ("course_id", 400), ("capacity", 400)]
+    {
+        let mut course = course(&id());
+        course[field] = secret.into();
+        assert_eq!(client.command("create_course", &course).await.status, status, "{field}");
+    }
+    service.stop().await;
+    assert!(folder.log().contains("cannot be decoded"), "{}", folder.log());
+    assert!(!folder.log().contains(secret), "{}", folder.log());
+}
+
+#[tokio::test]
 async fn a_field_that_is_given_twice_is_refused_by_name() {
     let (_folder, service) = fresh();
     let body = format!(r#"{{"course_id":"{}","title":"a","title":"b"}}"#, id());

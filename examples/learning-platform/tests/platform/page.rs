@@ -42,15 +42,15 @@ async fn a_course_is_created_published_and_enrolled_in() {
     browser.click("#create button").await;
     browser.until("document.querySelectorAll('#courses tr').length === 2").await;
     browser.until("document.querySelector('#message').textContent === 'created'").await;
-    let row =
-        "[...document.querySelectorAll('#courses tr')].find(tr => tr.innerText.includes('Owls'))";
-    browser.until(&format!("{row}.innerText.includes('draft')")).await;
-    browser.evaluate(&format!("{row}.setAttribute('id', 'owls')")).await;
-    browser.click("#owls button").await;
-    browser.until(&format!("{row}.innerText.includes('published')")).await;
-    browser.until(&format!("{row}.querySelector('button').textContent === 'Enrol'")).await;
-    browser.evaluate(&format!("{row}.setAttribute('id', 'owls')")).await;
-    browser.click("#owls button").await;
+    let owls = "tr[data-title='Owls at night']";
+    let says =
+        |text: &str| format!("document.querySelector(\"{owls}\").innerText.includes('{text}')");
+    let button = format!("{owls} button");
+    browser.until(&says("draft")).await;
+    browser.click(&button).await;
+    browser.until(&says("published")).await;
+    browser.until(&says("Enrol")).await;
+    browser.click(&button).await;
     browser.until("document.querySelector('#figures').textContent.includes('1 enrolments')").await;
     for event in ["course_created", "course_published", "enrollment_requested"] {
         let events = "document.querySelector('#events').innerText";
@@ -66,5 +66,4 @@ async fn a_course_is_created_published_and_enrolled_in() {
     browser.until("document.querySelector('#figures').textContent.includes('2 published')").await;
     assert_ne!(browser.evaluate("document.title").await, "broken into");
     assert_eq!(browser.complaints().await, [""; 0]);
-    browser.close().await;
 }

@@ -1,11 +1,11 @@
 //! A real browser without a screen, driven over WebDriver (W3C): the few commands that a test needs.
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -19,6 +19,8 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// A session of a browser.
 pub(crate) struct Browser {
     client: Client,
+    /// Where the driver listens: `127.0.0.1:9515`.
+    address: String,
     session: String,
     _driver: Option<Driver>,
     _profile: TempDir,
@@ -87,13 +89,14 @@ impl Browser {
             "goog:chromeOptions": { "args": args },
             "goog:loggingPrefs": { "browser": "ALL" },
         } });
+        let address = url.trim_start_matches("http://").to_owned();
         let client = Client::at(url);
         let answer =
             client.post("/session", json!({ "capabilities": capabilities }).to_string(), &[]).await;
         assert_eq!(answer.status, 200, "no session: {}", answer.text());
         let answer: Value = serde_json::from_slice(&answer.body).unwrap();
         let session = answer["value"]["sessionId"].as_str().unwrap().to_owned();
-        let browser = Self { client, session, _driver: driver, _profile: profile };
+        let browser = Self { client, address, session, _driver: driver, _profile: profile };
         browser.tell("/url", &json!({ "url": page })).await;
         browser
     }
@@ -149,9 +152,23 @@ impl Browser {
         severe.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Ends the browser.
-    pub(crate) async fn close(self) {
-        let path = format!("/session/{}", self.session);
-        assert_eq!(self.client.call(Method::DELETE, &path).await.status, 200);
+    /// Tells the driver to end the browser.
+    fn end(&self) -> std::io::Result<()> {
+        let mut driver = TcpStream::connect(&self.address)?;
+        driver.set_read_timeout(Some(PATIENCE))?;
+        let (session, address) = (&self.session, &self.address);
+        let end = format!("DELETE /session/{session} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        driver.write_all(end.as_bytes())?;
+        // The first word of the answer comes when the browser has ended.
+        driver.read_exact(&mut [0; 8])
+    }
+}
+
+/// Also when a test has failed: a driver that is killed leaves its browser behind.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("the browser goes on: {error}");
+        }
     }
 }
