@@ -191,6 +191,7 @@ pub mod memory;
 mod message;
 mod once;
 mod port;
+mod rebuild;
 mod record;
 mod repository;
 mod retry;

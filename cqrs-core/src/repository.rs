@@ -20,6 +20,7 @@ use crate::port::clock::{Clock, SystemClock};
 use crate::port::commit::{Commit, CommitId, Committed};
 use crate::port::read::ReadStream;
 use crate::port::store::{Pages, Store};
+use crate::rebuild;
 use crate::retry::ConflictRetry;
 
 /// The aggregates of one kind in a store, however they are [stored](crate::Storage).
@@ -162,6 +163,21 @@ impl<A: Aggregate> Repository<A> {
     /// As [`load`](Self::load).
     pub async fn load_at(&self, id: &A::Id, at: At) -> Result<Loaded<A>> {
         load::load_at(&self.store, load::stream_of::<A>(id, self.tenant.as_deref()), at).await
+    }
+
+    /// Writes the document of an aggregate that has events and no document, once: for aggregates that
+    /// were stored as their events before they were [stored as documents](crate::Storage::document).
+    /// Whether it did; for one that its events delete, or that is stored otherwise, there is nothing
+    /// to do. The document says what the events come to.
+    ///
+    /// One whose document was deleted without an event ([`Work::delete`](crate::Work::delete)) looks
+    /// the same, and comes back.
+    ///
+    /// # Errors
+    /// A conflict when another commit came first: once more is safe. As [`load_at`](Self::load_at);
+    /// when the document could not be read again; as [`Store::commit`].
+    pub async fn rebuild(&self, id: &A::Id) -> Result<bool> {
+        rebuild::rebuild::<A>(&self.store, load::stream_of::<A>(id, self.tenant.as_deref())).await
     }
 
     /// The recorded events of an aggregate, by the page, oldest first. Other stretches are read with

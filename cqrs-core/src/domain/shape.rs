@@ -6,6 +6,7 @@
 //! made for nothing but the elements of a tuple that stand before the one that is looked at; where
 //! one has rules of its own, samples are tried until it takes one.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
@@ -84,8 +85,8 @@ impl Known {
     fn before(&mut self, place: &Place) -> Option<u64> {
         let next = self.0.len() as u64;
         match self.0.entry((place.kind, place.of?, place.name)) {
-            std::collections::hash_map::Entry::Occupied(known) => Some(*known.get()),
-            std::collections::hash_map::Entry::Vacant(new) => {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(new) => {
                 new.insert(next);
                 None
             }
@@ -110,6 +111,7 @@ impl Type {
 }
 
 /// What is asked for at a place.
+#[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) kind: &'static str,
     pub(super) name: &'static str,

@@ -169,7 +169,7 @@ struct One<T> {
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only its shape is looked at")]
 struct Deep<T> {
-    it: Option<Vec<Option<Vec<Option<One<T>>>>>>,
+    it: Option<Vec<One<Option<One<T>>>>>,
 }
 
 #[derive(Deserialize)]

@@ -25,7 +25,7 @@ pub(crate) struct Snapshots<A> {
 
 /// The schemas that were asked for, by aggregate and version: looking at a type takes longer than
 /// loading an aggregate.
-static SCHEMAS: LazyLock<RwLock<HashMap<(TypeId, Option<u32>), Fingerprint>>> =
+static SCHEMAS: LazyLock<RwLock<HashMap<(TypeId, u32), Fingerprint>>> =
     LazyLock::new(RwLock::default);
 
 impl<A: Aggregate> Snapshots<A> {
@@ -44,7 +44,8 @@ impl<A: Aggregate> Snapshots<A> {
 
     /// What the snapshots are made of. See [`Storage::snapshots`](crate::Storage::snapshots).
     pub(crate) fn schema(&self) -> Fingerprint {
-        let key = (TypeId::of::<A>(), self.version);
+        let version = self.version.unwrap_or(1);
+        let key = (TypeId::of::<A>(), version);
         if let Some(schema) = SCHEMAS.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return *schema;
         }
@@ -53,7 +54,7 @@ impl<A: Aggregate> Snapshots<A> {
         f.text(A::CATEGORY);
         // Two kinds of aggregates may share streams and look alike, and come to something else.
         f.text(type_name::<A>());
-        f.number(u64::from(self.version.unwrap_or(1)));
+        f.number(u64::from(version));
         f.each(A::Event::TYPES, |f, event_type| {
             f.text(event_type.name);
             f.number(u64::from(event_type.version));

@@ -145,9 +145,16 @@ impl<A: Aggregate> Storage<A> {
     ///
     /// The document counts, not the events: one that is not there is one that does not
     /// [exist](crate::Context::exists), though its stream may have events from before it was deleted.
-    /// A document that cannot be decoded is an error; it is not made anew. A state of the past
+    /// A document that cannot be decoded is an error; it is not made anew, and one that could not be
+    /// decoded is not written. A state of the past
     /// ([`Repository::load_at`](crate::Repository::load_at)) is folded from the events, and is as
     /// complete as they are.
+    ///
+    /// # Aggregates that were stored as their events
+    /// They have no documents, so none of them exists until its document is written. Do that once, with
+    /// [`Repository::rebuild`](crate::Repository::rebuild) for each stream of the category, before
+    /// the first command. Nothing tells such a stream from one whose document was deleted without an
+    /// event, so it is not done by itself.
     ///
     /// ```
     /// use cqrs_core::{Aggregate, Entity, Storage};

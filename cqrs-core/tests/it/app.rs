@@ -447,8 +447,7 @@ async fn requests_by_name_share_the_handler_and_bad_ones_are_named() -> Result<(
 
 #[test]
 fn the_manifest_names_functions_and_aggregates_as_their_authors_do() {
-    async fn twice(t: Twice) -> Result<u64, Never> {
-        let Twice = t;
+    async fn twice(_: Twice) -> Result<u64, Never> {
         Ok(2)
     }
     let builder = App::builder().store(MemoryStore::default());

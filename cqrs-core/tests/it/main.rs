@@ -12,6 +12,7 @@ mod keys;
 mod layers;
 mod logged;
 mod misuse;
+mod rebuilt;
 mod refused;
 mod repeats;
 mod schemas;

@@ -2,6 +2,7 @@
 //! in the store suite.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod aggregates;
 mod commits;
 mod common;
 mod crash;

@@ -1,5 +1,6 @@
 //! Which files are opened, made, migrated and refused.
 
+use std::path::Path;
 use std::task::{Context, Waker};
 
 use cqrs_core::{Committed, ErrorKind, ReadLog, Store};
@@ -98,6 +99,41 @@ async fn many_that_open_a_fresh_file_at_once_get_one_log() {
         assert_eq!(logs.len(), 1);
         let head = SqliteStore::open(&path).await.unwrap().head().await.unwrap();
         assert_eq!(head.position, 12);
+    }
+}
+
+/// A file as the first version of the tables left it, with an event in it.
+async fn of_the_first_version(path: &Path) {
+    let store = SqliteStore::open(path).await.unwrap();
+    store.commit(deposit("17")).await.unwrap();
+    store.close().await.unwrap();
+    let file = Connection::open(path).unwrap();
+    file.execute_batch("DROP VIEW snapshots; DROP TABLE snapshot_rows; PRAGMA user_version = 1")
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_migrate_a_file_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..5 {
+        let path = folder.path().join(format!("{round}.db"));
+        of_the_first_version(&path).await;
+        let opening = (0..12).map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move {
+                let store = SqliteStore::open(path).await.unwrap();
+                store.commit(deposit("17")).await.unwrap();
+            })
+        });
+        for task in opening.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        let head = SqliteStore::open(&path).await.unwrap().head().await.unwrap();
+        assert_eq!(head.position, 13);
+        let file = Connection::open(&path).unwrap();
+        let version = file.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
+        assert_eq!(version.unwrap(), 2);
+        file.execute_batch("SELECT * FROM snapshots").unwrap();
     }
 }
 
