@@ -81,6 +81,10 @@ pub trait Aggregate: Default + Send + Sync + 'static {
 /// }
 /// assert_eq!(Seat { row: 12, place: 'A' }.key(), "12-A");
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell aggregates apart",
+    note = "use a text, a UUID or a whole number, or implement `AggregateId` for it: `fn key(&self) -> String`"
+)]
 pub trait AggregateId: Clone + Eq + Send + Sync + 'static {
     /// The id of the stream: at most 1,024 bytes, no control characters, different for different
     /// ids.

@@ -23,7 +23,7 @@ use crate::error::{BoxError, Error, ErrorKind, Result};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a rejection by the domain",
-    note = "implement `Rejection` for it, or use `Never` when the request cannot be rejected"
+    note = "derive `Rejection` for an error type of your own (or implement it); when the request cannot be rejected, its error is `Never`, which the derives take when `error` is left out"
 )]
 pub trait Rejection: std::error::Error + Send + Sync + 'static {
     /// Stable, for machines: `learning.course_not_published`.

@@ -101,7 +101,8 @@ pub enum ErrorKind {
     },
     /// The store does not offer this part of a commit, or this way of reading.
     Unsupported {
-        /// The part, named as the field of [`Capabilities`](crate::Capabilities), or `inbox`.
+        /// The part, named as the field of [`Capabilities`](crate::Capabilities), `inbox` or
+        /// `idempotency key`.
         part: &'static str,
     },
     /// No handler has this name.

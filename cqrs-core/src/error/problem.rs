@@ -19,7 +19,9 @@ pub enum Problem {
         handler: String,
     },
     /// A request is expected and nobody handles it.
-    #[error("nobody handles `{message}`: add `.decides::<A, C>()` or `.handler(f)`")]
+    #[error(
+        "nobody handles `{message}`: put `#[command_handler]` at its function or `impl Decide` or `#[query_handler]` at its function, or add `.handler(f)` or `.decides::<A, C>()`"
+    )]
     MissingHandler {
         /// Name of the request.
         message: &'static str,

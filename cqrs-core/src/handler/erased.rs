@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::handler::any::{AnyAnswer, AnyRequest};
 use crate::handler::{Answer, Handler};
 use crate::message::envelope::Envelope;
-use crate::message::request::Request;
+use crate::message::local::IdempotencyKey;
+use crate::message::request::{Request, RequestKind};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -64,6 +65,10 @@ pub(crate) struct Plain<H>(pub(crate) H);
 /// What is checked of every request before its handler sees it.
 fn check<R: Request, H: Handler<R>>(request: &Envelope<R>) -> Result<()> {
     request.message.validate()?;
+    let keyed = request.metadata.local::<IdempotencyKey>().is_some();
+    if keyed && R::KIND == RequestKind::Command && request.metadata.inbox().is_none() {
+        return Err(no_layer(R::NAME));
+    }
     if !H::ANSWERS_REPEATS && request.metadata.inbox().is_some() {
         return Err(no_inbox(R::NAME));
     }
@@ -92,6 +97,16 @@ impl<R: Request, H: Handler<R>> Erased<R> for Plain<H> {
             form.close::<R>(self.0.handle(envelope).await)
         }))
     }
+}
+
+/// A key that nothing looked at would promise what nobody keeps.
+#[cold]
+fn no_layer(name: &str) -> Error {
+    let context = format!(
+        "`{name}` came with an idempotency key, and no layer takes it: add \
+         `.layer(Idempotency::new(..))` to the app"
+    );
+    Error::new(ErrorKind::Unsupported { part: "idempotency key" }, context)
 }
 
 #[cold]

@@ -40,6 +40,7 @@ impl<R: Request> Service<Envelope<R>> for HandlerService<R> {
     message = "`{Self}` cannot be put around the handler of `{R}`",
     label = "not a layer for `{R}`",
     note = "it must be a `tower::Layer<HandlerService<R>>` whose service takes `Envelope<R>`, answers `Reply<R::Output>`, and is `Clone + Send + Sync`, with a `Send` future and an error that becomes a `BoxError`",
+    note = "a layer for requests of every type, such as those of `cqrs_core::layer`, goes around everything: `.layer(..)`",
     note = "where the service is not `Clone` (tower's `RateLimit`), put a `tower::buffer::BufferLayer` around it"
 )]
 pub trait RequestLayer<R: Request>: Send + 'static {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Failure};
 use crate::handler::{AnyAnswer, AnyRequest};
 use crate::layer::surround::{Inner, Surround, Surrounded, layer};
 use crate::message::id::MessageId;
@@ -17,7 +17,7 @@ use crate::message::request::RequestKind;
 /// Applies a command that brings an [`IdempotencyKey`] once, and answers its repeats as the first.
 ///
 /// A key counts within tenant, actor and name of the command; the id of the message is derived from
-/// the four. The answer is kept in the commit of the command itself
+/// the four. Callers without an actor share their keys: put this inside what finds out who asks. The answer is kept in the commit of the command itself
 /// ([`Metadata::with_inbox`](crate::Metadata::with_inbox)), for as long as the store keeps it. Only
 /// answers are kept: a rejected command may be repeated under its key, and is decided anew. The same
 /// key with another body is refused as [`IdReused`](ErrorKind::IdReused).
@@ -103,11 +103,20 @@ impl Surround for Idempotency {
             return Err(Error::new(ErrorKind::InFlight, context).into());
         };
         // The id under which everything is recorded, in the span of `Trace`.
-        tracing::Span::current().record("message_id", tracing::field::display(id));
+        tracing::Span::current().record("keyed_id", tracing::field::display(id));
         request.metadata = request.metadata.with_id(id).with_inbox(self.consumer.clone());
+        let name = request.name();
         let answer = inner.run(request).await;
         drop(turn);
-        answer
+        answer.map_err(|failure| match failure {
+            Failure::Failed(error) if matches!(error.kind(), ErrorKind::IdReused { .. }) => {
+                let context = format!(
+                    "this idempotency key was used for another `{name}`: choose a new key for it"
+                );
+                Failure::Failed(Error::new(error.kind().clone(), context))
+            }
+            failure => failure,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind};
 use crate::handler::{AnyAnswer, AnyRequest};
 use crate::layer::surround::{Inner, Surround, Surrounded, layer};
+use crate::message::request::RequestKind;
 use crate::port::clock::{Clock, SystemClock};
 
 /// Gives every request a time for its answer, and enforces the deadline that it brings along
@@ -53,7 +54,7 @@ impl Surround for Timeout {
             (Some(time), None) | (None, Some(time)) => time,
             (None, None) => return inner.run(request).await,
         };
-        let name = request.name();
+        let (name, kind) = (request.name(), request.kind());
         if left.is_zero() {
             let context = format!("`{name}` came after its deadline: it was not begun");
             return Err(Error::new(ErrorKind::DeadlineExceeded, context).into());
@@ -62,9 +63,12 @@ impl Surround for Timeout {
         match tokio::time::timeout(left, inner.run(request)).await {
             Ok(answer) => answer,
             Err(_) => {
-                let context = format!(
-                    "`{name}` was not answered in time; what it asks for may still be done"
-                );
+                let context = match kind {
+                    RequestKind::Query => format!("`{name}` was not answered in time"),
+                    RequestKind::Command => format!(
+                        "`{name}` was not answered in time; what it asks for may still be done"
+                    ),
+                };
                 Err(Error::new(ErrorKind::DeadlineExceeded, context).into())
             }
         }

@@ -9,7 +9,8 @@ use crate::layer::surround::{Inner, Surround, Surrounded, layer};
 use crate::message::request::RequestKind;
 
 /// Makes a `tracing` span around every request: `request` with the fields `name`, `kind`,
-/// `message_id`, `correlation_id`, `causation_id`, `tenant`, `actor`, `traceparent`, `outcome`
+/// `message_id`, `keyed_id` (that of [`Idempotency`](crate::layer::Idempotency), under which a
+/// command with a key is recorded), `correlation_id`, `causation_id`, `tenant`, `actor`, `traceparent`, `outcome`
 /// (`answered`, `rejected`, `failed`), `code` (of the rejection), `position` and `error` (the
 /// [name](crate::ErrorKind::name) of its kind). Never what the request or its answer says.
 ///
@@ -17,7 +18,16 @@ use crate::message::request::RequestKind;
 /// to blame, otherwise of level `ERROR`, with the text of the error. (That text may quote what a
 /// panic or a driver said. The text of a request that cannot be decoded is not in it.)
 ///
-/// See the [module](crate::layer) for an example.
+/// What succeeds or is rejected is told by the span alone. A subscriber shows it when it reports
+/// spans that close:
+///
+/// ```
+/// use tracing_subscriber::fmt::format::FmtSpan;
+///
+/// tracing_subscriber::fmt().with_span_events(FmtSpan::CLOSE).init();
+/// ```
+///
+/// See the [module](crate::layer) for an example of the layer.
 #[derive(Debug, Clone, Default)]
 pub struct Trace(());
 
@@ -50,6 +60,7 @@ fn span(request: &AnyRequest) -> Span {
         name = request.name(),
         kind,
         message_id = Empty,
+        keyed_id = Empty,
         correlation_id = metadata.correlation(),
         causation_id = metadata.causation().map(display),
         tenant = metadata.tenant(),
@@ -82,7 +93,8 @@ fn record(span: &Span, answer: &AnyAnswer) {
         Err(Failure::Failed(error)) => {
             span.record("outcome", "failed");
             span.record("error", error.kind().name());
-            if error.is_retryable() || error.is_of_the_caller() {
+            let late = *error.kind() == ErrorKind::DeadlineExceeded;
+            if late || error.is_retryable() || error.is_of_the_caller() {
                 let error = &*without_payload(error);
                 tracing::warn!(parent: span, error, "the request failed");
             } else {

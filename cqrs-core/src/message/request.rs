@@ -103,7 +103,8 @@ pub trait Request: Sized + Send + Sync + 'static {
 /// [`Request`] for an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a command",
-    note = "derive `Command` for it, or implement `Request` with `KIND = RequestKind::Command`, and `Command`"
+    note = "derive `Command` for it, or implement `Request` with `KIND = RequestKind::Command`, and `Command`",
+    note = "a query is asked: `app.ask(..)`, `#[query_handler]`"
 )]
 pub trait Command: Request {}
 
@@ -111,6 +112,7 @@ pub trait Command: Request {}
 /// [`Handler`](crate::Handler) for an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a query",
-    note = "derive `Query` for it, or implement `Request` with `KIND = RequestKind::Query`, and `Query`"
+    note = "derive `Query` for it, or implement `Request` with `KIND = RequestKind::Query`, and `Query`",
+    note = "a command is sent: `app.send(..)`, `#[command_handler]`"
 )]
 pub trait Query: Request {}

@@ -75,8 +75,13 @@ async fn a_repeat_under_a_key_is_answered_as_the_first() {
     let repeat = app.send(FAST).with(keyed("a")).reply().await.unwrap();
     assert_eq!(first, repeat);
     assert_eq!(booth.sold.load(Ordering::Relaxed), 1);
-    let other = app.send(Ticket { refused: true, ..FAST }).with(keyed("a")).await;
-    assert!(matches!(failed(other), ErrorKind::IdReused { .. }));
+    let Err(Failure::Failed(other)) =
+        app.send(Ticket { refused: true, ..FAST }).with(keyed("a")).await
+    else {
+        panic!()
+    };
+    assert!(matches!(other.kind(), ErrorKind::IdReused { .. }));
+    assert!(other.to_string().contains("this idempotency key was used"), "{other}");
 }
 
 #[tokio::test]
@@ -174,4 +179,18 @@ async fn a_body_counts_as_it_was_received() {
     }
     let other = call(body(36_893_488_147_419_103_234)).await;
     assert!(matches!(failed(other), ErrorKind::IdReused { .. }));
+}
+
+#[tokio::test]
+async fn a_key_that_no_layer_takes_is_refused() {
+    let booth = Booth::default();
+    let app = App::builder()
+        .store(MemoryStore::default())
+        .resource(booth.clone())
+        .handler(ticket)
+        .build()
+        .unwrap();
+    let error = app.send(FAST).with(keyed("a")).await.unwrap_err();
+    assert!(error.to_string().contains("add `.layer(Idempotency::new(..))`"), "{error}");
+    assert_eq!(booth.sold.load(Ordering::Relaxed), 0);
 }

@@ -143,8 +143,10 @@ impl<'a> Case<'a> {
         });
         let Some(transparent) = transparent else {
             if readable && !coded {
-                let written = KEYS.keys[0].written;
-                let message = format!("`{ident}` has a code: add `#[rejection({written})]`");
+                let code = snake_case(&ident.to_string());
+                let message = format!(
+                    "`{ident}` needs a code: add `#[rejection(code = \"your_service.{code}\")]`"
+                );
                 faults.at(ident, message);
             }
             return Self { variant, says: Says::Itself { code, field } };
@@ -170,4 +172,16 @@ impl<'a> Case<'a> {
             Says::Inner { .. } => None,
         }
     }
+}
+
+/// A name for a code, from that of a variant.
+fn snake_case(ident: &str) -> String {
+    let mut text = String::new();
+    for c in ident.trim_start_matches("r#").chars() {
+        if c.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
 }
