@@ -6,7 +6,7 @@
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
-use syn::{Attribute, Ident, Meta, Token, parenthesized, token};
+use syn::{Attribute, Ident, Meta, Path, Token, parenthesized, token};
 
 use crate::fault::Faults;
 
@@ -31,6 +31,9 @@ impl Key {
         Self { name, written, repeats: true }
     }
 }
+
+/// Where `cqrs-core` is, for a package that does not depend on it.
+pub(crate) const CRATE: Key = Key::once("crate", "crate = facade::cqrs_core");
 
 /// The keys of an attribute.
 pub(crate) struct Keys {
@@ -115,18 +118,13 @@ impl Keys {
         value: &mut impl FnMut(&Ident, ParseStream<'_>, &mut Faults) -> syn::Result<()>,
     ) {
         let Ok(ident) = input.call(Ident::parse_any) else {
-            let message = match self.keys {
-                [] => format!("`{}` has no keys", self.written),
-                _ => format!("a key of `{}` is expected here: {}", self.written, self.known()),
-            };
+            let message = format!("a key of `{}` is expected here: {}", self.written, self.known());
             faults.push(input.error(message));
             return skip(input);
         };
         let Some(key) = self.keys.iter().find(|key| ident == key.name) else {
-            let message = match self.keys {
-                [] => format!("`{}` has no keys", self.written),
-                _ => format!("`{}` has no key `{ident}`, it has {}", self.written, self.known()),
-            };
+            let message =
+                format!("`{}` has no key `{ident}`, it has {}", self.written, self.known());
             faults.at(ident, message);
             return skip(input);
         };
@@ -186,6 +184,25 @@ pub(crate) fn value<T: Parse>(key: &Ident, input: ParseStream<'_>) -> syn::Resul
     }
     input.parse::<Token![=]>()?;
     input.parse()
+}
+
+/// The path of a module after `key =`.
+pub(crate) fn module(key: &Ident, input: ParseStream<'_>) -> syn::Result<Path> {
+    let Module(path) = value(key, input)?;
+    Ok(path)
+}
+
+struct Module(Path);
+
+impl Parse for Module {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let path = input.call(Path::parse_mod_style)?;
+        match input.is_empty() || input.peek(Token![,]) {
+            true => Ok(Self(path)),
+            // Half of a path would be a fault of its own.
+            false => Err(input.error("more than a path")),
+        }
+    }
 }
 
 /// What stands in the brackets after `key`.

@@ -2,12 +2,17 @@
 
 use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
+use syn::Path;
 
 /// The path of the crate, whatever name the package that uses the macro gave it.
 ///
-/// A package that has it from elsewhere than from its manifest has it under its own name.
-pub(crate) fn core_path() -> TokenStream {
+/// A package that has it from elsewhere than from its manifest has it under its own name, or says
+/// where it is.
+pub(crate) fn core_path(written: Option<&Path>) -> TokenStream {
+    if let Some(path) = written {
+        return of_macro(path.clone()).into_token_stream();
+    }
     match crate_name("cqrs-core") {
         Ok(FoundCrate::Name(name)) => {
             let name = Ident::new(&name, Span::call_site());
@@ -16,6 +21,15 @@ pub(crate) fn core_path() -> TokenStream {
         // `Itself`: an example in the docs of the crate, where `crate` is the example.
         Ok(FoundCrate::Itself) | Err(_) => quote!(::cqrs_core),
     }
+}
+
+/// A path as if the macro had written it, so that the user's lints are silent about it. `$crate` says
+/// by its own span which crate it is.
+fn of_macro(mut path: Path) -> Path {
+    for segment in path.segments.iter_mut().filter(|segment| segment.ident != "$crate") {
+        segment.ident.set_span(placed_at(segment.ident.span()));
+    }
+    path
 }
 
 /// A variable of what a macro writes. Hygiene keeps the user's functions and variables out, the name

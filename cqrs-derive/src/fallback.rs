@@ -16,7 +16,7 @@ use crate::expand::request::answers;
 
 /// A request without checks and without a wire form.
 pub(crate) fn request(request: &Request<'_>) -> TokenStream {
-    let core = core_path();
+    let core = core_path(request.core.as_ref());
     let kind = Ident::new(request.kind.name(), request.ident.span());
     let (output, error) = answers(request, &core);
     let bound = quote!(::core::marker::Send + ::core::marker::Sync + 'static);
@@ -36,7 +36,7 @@ pub(crate) fn request(request: &Request<'_>) -> TokenStream {
 
 /// An event without types.
 pub(crate) fn event(event: &Event<'_>) -> TokenStream {
-    let core = core_path();
+    let core = core_path(event.core.as_ref());
     let generics = bounded(event.generics, &quote!(#core::check::Recordable));
     let head = head(&generics, &quote!(#core::Event), event.ident);
     quote! {
@@ -49,7 +49,7 @@ pub(crate) fn event(event: &Event<'_>) -> TokenStream {
 
 /// A set without events.
 pub(crate) fn event_set(set: &EventSet<'_>) -> TokenStream {
-    let core = core_path();
+    let core = core_path(set.core.as_ref());
     let bound = quote!(::core::marker::Send + ::core::marker::Sync + 'static);
     let head = head(&bounded(set.generics, &bound), &quote!(#core::EventSet), set.ident);
     quote! {
@@ -67,7 +67,7 @@ pub(crate) fn event_set(set: &EventSet<'_>) -> TokenStream {
 
 /// A rejection without a code.
 pub(crate) fn rejection(rejection: &Rejection<'_>) -> TokenStream {
-    let core = core_path();
+    let core = core_path(rejection.core.as_ref());
     let head = head(rejection.generics, &quote!(#core::Rejection), rejection.ident);
     quote! {
         #head {
@@ -78,7 +78,7 @@ pub(crate) fn rejection(rejection: &Rejection<'_>) -> TokenStream {
 
 /// An aggregate that takes in nothing.
 pub(crate) fn aggregate(aggregate: &Aggregate<'_>) -> TokenStream {
-    let core = core_path();
+    let core = core_path(aggregate.core.as_ref());
     let bound =
         quote!(::core::default::Default + ::core::marker::Send + ::core::marker::Sync + 'static);
     let generics = bounded(aggregate.generics, &bound);

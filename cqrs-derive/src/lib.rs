@@ -86,7 +86,9 @@
 //! The guide, `cqrs_core::guide`, has a page for each concept, with these macros, and a tutorial.
 //!
 //! Add `cqrs-core` and `cqrs-derive` to the package. What the macros write finds `cqrs-core` under
-//! the name that the package gave it.
+//! the name that the package gave it. A package that has it through another one says where it is:
+//! every macro has the key `crate = facade::cqrs_core`, and a `macro_rules!` of the facade writes
+//! `crate = $crate::cqrs_core`.
 //!
 //! # What it promises
 //!
@@ -141,7 +143,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 }
 
 #[doc = include_str!("../docs/event_set.md")]
-#[proc_macro_derive(EventSet)]
+#[proc_macro_derive(EventSet, attributes(event_set))]
 pub fn derive_event_set(input: TokenStream) -> TokenStream {
     expand::event_set(&parse_macro_input!(input as DeriveInput)).into()
 }

@@ -51,6 +51,15 @@ fn a_small_query() {
 }
 
 #[test]
+fn a_query_that_says_where_the_crate_is() {
+    let item = quote! {
+        #[query(name = "learning.courses", run_once, crate = facade::events)]
+        struct Courses;
+    };
+    derived("query_elsewhere", item, |item| expand::request(Kind::Query, item));
+}
+
+#[test]
 fn an_event() {
     let item = quote! {
         #[event(schema)]

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use syn::parse::Parse;
 use syn::{DeriveInput, Expr, Generics, Ident, LitStr, Path, Type};
 
-use crate::attr::{Key, Keys, list, value};
+use crate::attr::{CRATE, Key, Keys, list, module, value};
 use crate::fault::Faults;
 use crate::valid::{name, shape};
 
@@ -17,6 +17,7 @@ const KEYS: Keys = Keys {
         Key::once("event", "event = Type"),
         Key::once("apply", "apply = path::of::function"),
         Key::once("snapshot", "snapshot(every = 100)"),
+        CRATE,
     ],
 };
 
@@ -31,6 +32,8 @@ const SNAPSHOT: Keys = Keys {
 pub(crate) struct Aggregate<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
+    /// Where `cqrs-core` is, if that is said.
+    pub(crate) core: Option<Path>,
     pub(crate) category: Option<LitStr>,
     pub(crate) id: Option<Type>,
     pub(crate) event: Option<Type>,
@@ -49,6 +52,7 @@ impl<'a> Aggregate<'a> {
         let mut aggregate = Self {
             ident: &input.ident,
             generics: &input.generics,
+            core: None,
             category: None,
             id: None,
             event: None,
@@ -72,6 +76,7 @@ impl<'a> Aggregate<'a> {
                     check_apply(&path, faults);
                     aggregate.apply = Some(path);
                 }
+                "crate" => aggregate.core = Some(module(key, input)?),
                 _ => {
                     (aggregate.every, aggregate.version) = read_snapshot(key, input, faults)?;
                 }

@@ -1,9 +1,10 @@
 //! `#[event(..)]` at an enum's variants, or at a struct.
 
+use syn::parse::ParseStream;
 use syn::{Attribute, Data, DeriveInput, Fields, Generics, Ident, LitInt, LitStr, Path, Token};
 
 use crate::ast::serde_name;
-use crate::attr::{Key, Keys, list, value};
+use crate::attr::{CRATE, Key, Keys, list, module, value};
 use crate::fault::Faults;
 use crate::valid::tag::{self, Tag, unraw};
 use crate::valid::upcast::{self, Upcast};
@@ -24,7 +25,7 @@ const KEYS: Keys = Keys {
 const ENUM_KEYS: Keys = Keys {
     attribute: "event",
     written: "#[event(schema)]",
-    keys: &[Key::once("schema", "schema")],
+    keys: &[Key::once("schema", "schema"), CRATE],
 };
 
 /// At a struct, which is both the event and its type.
@@ -35,6 +36,7 @@ const STRUCT_KEYS: Keys = Keys {
         Key::once("upcast", "upcast(1 = path::of::function)"),
         Key::repeated("tag", "tag = \"tutor:{tutor_id}\""),
         Key::once("schema", "schema"),
+        CRATE,
     ],
     ..KEYS
 };
@@ -43,9 +45,28 @@ const STRUCT_KEYS: Keys = Keys {
 pub(crate) struct Event<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
+    /// Where `cqrs-core` is, if that is said.
+    pub(crate) core: Option<Path>,
     pub(crate) types: Vec<Type<'a>>,
     /// Whether the manifest shows JSON Schemas of the bodies.
     pub(crate) schema: bool,
+}
+
+/// What is said of the item as a whole.
+#[derive(Default)]
+struct Item {
+    core: Option<Path>,
+    schema: bool,
+}
+
+impl Item {
+    fn read(&mut self, key: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+        match key.to_string().as_str() {
+            "crate" => self.core = Some(module(key, input)?),
+            _ => self.schema = true,
+        }
+        Ok(())
+    }
 }
 
 /// One type of event.
@@ -65,19 +86,16 @@ impl<'a> Event<'a> {
     pub(crate) fn read(input: &'a DeriveInput, faults: &mut Faults) -> Self {
         shape::not_generic(input, "an event", faults);
         shape::not_union(input, "an event", faults);
-        let mut schema = false;
+        let mut item = Item::default();
         let types = match &input.data {
             Data::Struct(data) => {
                 let serde_name = unraw(&input.ident);
                 let (attrs, ident) = (&input.attrs, &input.ident);
-                let read = (STRUCT_KEYS, &mut schema);
+                let read = (STRUCT_KEYS, &mut item);
                 vec![Type::read(read, attrs, ident, &data.fields, serde_name, faults)]
             }
             Data::Enum(data) => {
-                ENUM_KEYS.read(&input.attrs, faults, |_, _, _| {
-                    schema = true;
-                    Ok(())
-                });
+                ENUM_KEYS.read(&input.attrs, faults, |key, input, _| item.read(key, input));
                 if data.variants.is_empty() {
                     faults.at(&input.ident, "an event has at least one variant");
                 }
@@ -85,7 +103,7 @@ impl<'a> Event<'a> {
                 let variants = data.variants.iter().map(|variant| {
                     let serde_name = serde_name::variant_name(variant, &rules, faults);
                     let (attrs, ident) = (&variant.attrs, &variant.ident);
-                    let read = (KEYS, &mut false);
+                    let read = (KEYS, &mut Item::default());
                     let kind = Type::read(read, attrs, ident, &variant.fields, serde_name, faults);
                     Type { variant: Some(ident), ..kind }
                 });
@@ -93,7 +111,8 @@ impl<'a> Event<'a> {
             }
             Data::Union(_) => Vec::new(),
         };
-        let event = Self { ident: &input.ident, generics: &input.generics, types, schema };
+        let Item { core, schema } = item;
+        let event = Self { ident: &input.ident, generics: &input.generics, core, types, schema };
         event.check_distinct(faults);
         event
     }
@@ -119,7 +138,7 @@ impl<'a> Event<'a> {
 
 impl Type<'_> {
     fn read(
-        (keys, schema): (Keys, &mut bool),
+        (keys, item): (Keys, &mut Item),
         attrs: &[Attribute],
         ident: &Ident,
         fields: &Fields,
@@ -150,7 +169,7 @@ impl Type<'_> {
                     upcasts = list(key, input, read_upcasts)?;
                     sound = true;
                 }
-                "schema" => *schema = true,
+                "schema" | "crate" => item.read(key, input)?,
                 _ => tags.extend(tag::tag(&value(key, input)?, fields, faults)),
             }
             Ok(())
@@ -169,8 +188,8 @@ impl Type<'_> {
 
 const NAME: &str = KEYS.keys[0].written;
 
-fn read_upcasts(input: syn::parse::ParseStream<'_>) -> syn::Result<Vec<Upcast>> {
-    let one = |input: syn::parse::ParseStream<'_>| {
+fn read_upcasts(input: ParseStream<'_>) -> syn::Result<Vec<Upcast>> {
+    let one = |input: ParseStream<'_>| {
         let literal: LitInt = input.parse()?;
         let from = literal.base10_parse()?;
         input.parse::<Token![=]>()?;

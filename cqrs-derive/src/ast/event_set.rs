@@ -2,16 +2,21 @@
 
 use quote::ToTokens;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Fields, Generics, Ident, Type};
+use syn::{Data, DeriveInput, Fields, Generics, Ident, Path, Type};
 
+use crate::attr::{CRATE, Keys, module};
 use crate::fault::Faults;
 use crate::plain;
 use crate::valid::shape;
+
+const KEYS: Keys = Keys { attribute: "event_set", written: "#[event_set(..)]", keys: &[CRATE] };
 
 /// A set of events.
 pub(crate) struct EventSet<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
+    /// Where `cqrs-core` is, if that is said.
+    pub(crate) core: Option<Path>,
     /// The variants, each with what it holds.
     pub(crate) variants: Vec<(&'a Ident, &'a Type)>,
 }
@@ -20,7 +25,16 @@ impl<'a> EventSet<'a> {
     /// Reads an enum.
     pub(crate) fn read(input: &'a DeriveInput, faults: &mut Faults) -> Self {
         shape::not_generic(input, "a set of events", faults);
-        let mut set = Self { ident: &input.ident, generics: &input.generics, variants: Vec::new() };
+        let mut set = Self {
+            ident: &input.ident,
+            generics: &input.generics,
+            core: None,
+            variants: Vec::new(),
+        };
+        KEYS.read(&input.attrs, faults, |key, input, _| {
+            set.core = Some(module(key, input)?);
+            Ok(())
+        });
         let Data::Enum(data) = &input.data else {
             faults.at(&input.ident, "a set of events is an enum: `enum Input { A(A), B(B) }`");
             return set;

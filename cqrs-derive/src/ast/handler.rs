@@ -2,9 +2,11 @@
 
 use proc_macro2::TokenStream;
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, Ident, Item, ItemFn, ItemImpl, LitStr, ReturnType, Signature, Type};
+use syn::{
+    Attribute, FnArg, Ident, Item, ItemFn, ItemImpl, LitStr, Path, ReturnType, Signature, Type,
+};
 
-use crate::attr::{Key, Keys, value};
+use crate::attr::{CRATE, Key, Keys, module, value};
 use crate::fault::Faults;
 use crate::plain;
 use crate::valid::{name, parameter};
@@ -20,9 +22,9 @@ pub(crate) enum Role {
 impl Role {
     fn keys(self) -> Keys {
         let (attribute, written, keys) = match self {
-            Self::Command => ("command_handler", "#[command_handler]", &[] as _),
-            Self::Query => ("query_handler", "#[query_handler]", &[] as _),
-            Self::Event => ("event_handler", "#[event_handler(..)]", NAME),
+            Self::Command => ("command_handler", "#[command_handler]", &[CRATE] as _),
+            Self::Query => ("query_handler", "#[query_handler]", &[CRATE] as _),
+            Self::Event => ("event_handler", "#[event_handler(..)]", EVENT_KEYS),
         };
         Keys { attribute, written, keys }
     }
@@ -37,11 +39,13 @@ impl Role {
     }
 }
 
-const NAME: &[Key] = &[Key::once("name", "name = \"learning.mailer\"")];
+const EVENT_KEYS: &[Key] = &[Key::once("name", "name = \"learning.mailer\""), CRATE];
 
 /// What is announced.
 pub(crate) struct Handler {
     pub(crate) role: Role,
+    /// Where `cqrs-core` is, if that is said.
+    pub(crate) core: Option<Path>,
     /// The conditions under which it is there.
     pub(crate) conditions: Vec<Attribute>,
     /// The name of an event handler.
@@ -72,7 +76,7 @@ pub(crate) fn read(
     item: &Item,
     faults: &mut Faults,
 ) -> Option<Handler> {
-    let name = read_name(role, arguments, faults);
+    let (name, core) = read_arguments(role, arguments, faults);
     let (attrs, target) = match item {
         Item::Fn(function) => (&function.attrs, read_function(role, function, faults)),
         Item::Impl(item) if role == Role::Command => (&item.attrs, read_impl(item, faults)),
@@ -86,16 +90,25 @@ pub(crate) fn read(
         }
     };
     let conditions = attrs.iter().filter(|attr| attr.path().is_ident("cfg")).cloned().collect();
-    Some(Handler { role, conditions, name, target: target? })
+    Some(Handler { role, core, conditions, name, target: target? })
 }
 
-fn read_name(role: Role, arguments: TokenStream, faults: &mut Faults) -> Option<LitStr> {
-    let (mut literal, mut named) = (None, false);
+fn read_arguments(
+    role: Role,
+    arguments: TokenStream,
+    faults: &mut Faults,
+) -> (Option<LitStr>, Option<Path>) {
+    let (mut literal, mut named, mut core) = (None, false, None);
     role.keys().read_arguments(arguments, faults, |key, input, faults| {
-        named = true;
-        let text = value(key, input)?;
-        name::name(&text, faults);
-        literal = Some(text);
+        match key.to_string().as_str() {
+            "crate" => core = Some(module(key, input)?),
+            _ => {
+                named = true;
+                let text = value(key, input)?;
+                name::name(&text, faults);
+                literal = Some(text);
+            }
+        }
         Ok(())
     });
     if role == Role::Event && !named {
@@ -103,7 +116,7 @@ fn read_name(role: Role, arguments: TokenStream, faults: &mut Faults) -> Option<
                        `#[event_handler(name = \"learning.mailer\")]`";
         faults.push(syn::Error::new(proc_macro2::Span::call_site(), message));
     }
-    literal
+    (literal, core)
 }
 
 fn read_function(role: Role, function: &ItemFn, faults: &mut Faults) -> Option<Target> {

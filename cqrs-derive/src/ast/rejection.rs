@@ -1,8 +1,10 @@
 //! `#[rejection(..)]` at an enum's variants, or at a struct.
 
-use syn::{Attribute, Data, DeriveInput, Fields, Generics, Ident, Index, LitStr, Member, Type};
+use syn::{
+    Attribute, Data, DeriveInput, Fields, Generics, Ident, Index, LitStr, Member, Path, Type,
+};
 
-use crate::attr::{Key, Keys, value};
+use crate::attr::{CRATE, Key, Keys, module, value};
 use crate::fault::Faults;
 use crate::plain;
 use crate::valid::{name, shape};
@@ -17,10 +19,23 @@ const KEYS: Keys = Keys {
     ],
 };
 
+/// At the item itself: a struct is its only case.
+const ITEM_KEYS: Keys = Keys {
+    keys: &[
+        Key::once("code", "code = \"learning.course_not_published\""),
+        Key::once("field", "field = \"price_cents\""),
+        Key::once("transparent", "transparent"),
+        CRATE,
+    ],
+    ..KEYS
+};
+
 /// A rejection and all that its attributes say.
 pub(crate) struct Rejection<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
+    /// Where `cqrs-core` is, if that is said.
+    pub(crate) core: Option<Path>,
     pub(crate) cases: Vec<Case<'a>>,
 }
 
@@ -41,24 +56,34 @@ impl<'a> Rejection<'a> {
     /// Reads a type.
     pub(crate) fn read(input: &'a DeriveInput, faults: &mut Faults) -> Self {
         shape::not_union(input, "a rejection", faults);
+        let mut core = None;
         let cases = match &input.data {
             Data::Struct(data) => {
-                vec![Case::read(&input.attrs, &input.ident, None, &data.fields, faults)]
+                let read = (ITEM_KEYS, &mut core);
+                vec![Case::read(read, &input.attrs, &input.ident, None, &data.fields, faults)]
             }
             Data::Enum(data) => {
-                for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("rejection")) {
-                    let message = "each variant has a `#[rejection(..)]` of its own, the enum none";
-                    faults.at(attr, message);
-                }
+                ITEM_KEYS.read(&input.attrs, faults, |key, input, faults| {
+                    if key == "crate" {
+                        core = Some(module(key, input)?);
+                        return Ok(());
+                    }
+                    if key != "transparent" {
+                        value::<LitStr>(key, input)?;
+                    }
+                    faults.at(key, format!("each variant has a `{key}` of its own, the enum none"));
+                    Ok(())
+                });
                 let variants = data.variants.iter().map(|variant| {
                     let ident = &variant.ident;
-                    Case::read(&variant.attrs, ident, Some(ident), &variant.fields, faults)
+                    let read = (KEYS, &mut None);
+                    Case::read(read, &variant.attrs, ident, Some(ident), &variant.fields, faults)
                 });
                 variants.collect()
             }
             Data::Union(_) => Vec::new(),
         };
-        let rejection = Self { ident: &input.ident, generics: &input.generics, cases };
+        let rejection = Self { ident: &input.ident, generics: &input.generics, core, cases };
         rejection.check_transparent(faults);
         let mut seen = Vec::new();
         for code in rejection.cases.iter().filter_map(Case::code) {
@@ -88,6 +113,7 @@ impl<'a> Rejection<'a> {
 
 impl<'a> Case<'a> {
     fn read(
+        (keys, core): (Keys, &mut Option<Path>),
         attrs: &[Attribute],
         ident: &Ident,
         variant: Option<&'a Ident>,
@@ -95,7 +121,7 @@ impl<'a> Case<'a> {
         faults: &mut Faults,
     ) -> Self {
         let (mut code, mut field, mut transparent, mut coded) = (None, None, None, false);
-        let readable = KEYS.read(attrs, faults, |key, input, faults| {
+        let readable = keys.read(attrs, faults, |key, input, faults| {
             match key.to_string().as_str() {
                 "code" => {
                     coded = true;
@@ -110,6 +136,7 @@ impl<'a> Case<'a> {
                     }
                     field = Some(literal);
                 }
+                "crate" => *core = Some(module(key, input)?),
                 _ => transparent = Some(key.clone()),
             }
             Ok(())

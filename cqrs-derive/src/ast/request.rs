@@ -3,7 +3,7 @@
 use syn::{DeriveInput, Generics, Ident, LitInt, LitStr, Path, Type};
 
 use crate::ast::check::{self, Check};
-use crate::attr::{Key, Keys, value};
+use crate::attr::{CRATE, Key, Keys, module, value};
 use crate::fault::Faults;
 use crate::plain;
 use crate::valid::{name, shape};
@@ -52,6 +52,7 @@ const KEYS: &[Key] = &[
     Key::once("run_once", "run_once"),
     Key::once("shared", "shared"),
     Key::once("schema", "schema"),
+    CRATE,
 ];
 
 /// A request and all that its attributes say.
@@ -59,6 +60,8 @@ pub(crate) struct Request<'a> {
     pub(crate) kind: Kind,
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
+    /// Where `cqrs-core` is, if that is said.
+    pub(crate) core: Option<Path>,
     pub(crate) name: Option<LitStr>,
     pub(crate) output: Option<Type>,
     pub(crate) error: Option<Type>,
@@ -81,6 +84,7 @@ impl<'a> Request<'a> {
             kind,
             ident: &input.ident,
             generics: &input.generics,
+            core: None,
             name: None,
             output: None,
             error: None,
@@ -114,6 +118,7 @@ impl<'a> Request<'a> {
                 "validate" => request.validate = Some(value(key, input)?),
                 "run_once" => request.run_once = true,
                 "shared" => request.shared = true,
+                "crate" => request.core = Some(module(key, input)?),
                 _ => schema = Some(key.clone()),
             }
             Ok(())

@@ -10,7 +10,7 @@ use crate::expand::given;
 
 /// Writes the implementation.
 pub(crate) fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
-    let core = core_path();
+    let core = core_path(aggregate.core.as_ref());
     let Aggregate { ident, category, id, event, apply, every, version, .. } = aggregate;
     let (category, id) = (given(category.as_ref()), given(id.as_ref()));
     let (event, taken) = (given(event.as_ref()), local("event"));

@@ -12,7 +12,7 @@ use crate::valid::tag::Tag;
 
 /// Writes the implementation.
 pub(crate) fn expand(event: &Event<'_>) -> TokenStream {
-    let core = core_path();
+    let core = core_path(event.core.as_ref());
     let Event { ident, types, .. } = event;
     let list = types.iter().map(|kind| {
         let (name, variant) = (given(kind.name.as_ref()), &kind.serde_name);

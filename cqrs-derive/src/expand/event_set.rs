@@ -9,7 +9,7 @@ use crate::core_path::{core_path, local, placed_at};
 
 /// Writes the implementation.
 pub(crate) fn expand(set: &EventSet<'_>) -> TokenStream {
-    let core = core_path();
+    let core = core_path(set.core.as_ref());
     let EventSet { ident, variants, .. } = set;
     let (event, raw, kind) = (local("event"), local("raw"), local("event_type"));
     let each: Vec<_> = variants

@@ -29,7 +29,7 @@ pub(crate) fn expand(role: Role, arguments: TokenStream, item: &TokenStream) -> 
 }
 
 fn announce(handler: &Handler) -> TokenStream {
-    let core = core_path();
+    let core = core_path(handler.core.as_ref());
     let written = match &handler.target {
         Target::Function { ident, input, parameters, output } => {
             function(handler, &core, ident, input, parameters, output)

@@ -14,8 +14,8 @@ const HELD: &str = "inner";
 
 /// Writes the implementation.
 pub(crate) fn expand(rejection: &Rejection<'_>) -> TokenStream {
-    let core = core_path();
-    let Rejection { ident, generics, cases } = rejection;
+    let core = core_path(rejection.core.as_ref());
+    let Rejection { ident, generics, cases, .. } = rejection;
     let (parameters, arguments, bounds) = generics.split_for_impl();
     let code = matched(cases.iter().map(|case| {
         let pattern = pattern(case);

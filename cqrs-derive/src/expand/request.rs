@@ -10,7 +10,7 @@ use crate::expand::{check, given};
 
 /// Writes the implementations, and what the discovery finds.
 pub(crate) fn expand(request: &Request<'_>) -> TokenStream {
-    let core = core_path();
+    let core = core_path(request.core.as_ref());
     let Request { kind, ident, .. } = request;
     let kind = Ident::new(kind.name(), placed_at(ident.span()));
     let name = given(request.name.as_ref());
