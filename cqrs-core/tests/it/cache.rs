@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
@@ -16,7 +15,7 @@ use proptest::prelude::*;
 use crate::tally::{Folded, Full, Push, Snapped, push};
 use crate::watched::{Seen, Watched};
 
-fn hot<A: Decide<Push>>(store: &Watched) -> Repository<A> {
+pub(crate) fn hot<A: Decide<Push>>(store: &Watched) -> Repository<A> {
     Repository::new(store.shared()).cached(100)
 }
 
@@ -26,14 +25,14 @@ async fn elsewhere(store: &Watched, value: i64) {
     other.execute(&push(value), &Metadata::default()).await.unwrap();
 }
 
-async fn send<A: Decide<Push>>(
+pub(crate) async fn send<A: Decide<Push>>(
     tallies: &Repository<A>,
     command: Push,
 ) -> Result<i64, Failure<Full>> {
     Ok(tallies.execute(&command, &Metadata::default()).await?.output)
 }
 
-fn seen(commits: usize, streams: usize, events: usize) -> Seen {
+pub(crate) fn seen(commits: usize, streams: usize, events: usize) -> Seen {
     Seen { commits, streams, events, ..Seen::default() }
 }
 
@@ -226,23 +225,6 @@ async fn the_commands_of_an_app_share_what_is_kept() -> Result<(), BoxError> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn commands_on_one_hot_aggregate_take_turns() {
-    let store = Watched::default();
-    let tallies = hot::<Folded>(&store);
-    let tasks = (0..64).map(|_| {
-        let tallies = tallies.clone();
-        tokio::spawn(async move { send(&tallies, push(1)).await.unwrap() })
-    });
-    let mut answers = Vec::new();
-    for task in tasks.collect::<Vec<_>>() {
-        answers.push(task.await.unwrap());
-    }
-    answers.sort_unstable();
-    assert_eq!(answers, (0..64).collect::<Vec<_>>(), "each saw what the one before left");
-    assert_eq!(store.seen(), seen(64, 1, 0), "nobody raced, and nobody read twice");
-}
-
 /// Commands of tasks with a cache of their own each, and of some without, on two aggregates.
 async fn race(commands: &[(usize, u32)]) {
     let store = Watched::default();
@@ -334,36 +316,5 @@ async fn the_number_that_is_kept_is_bounded() -> Result<(), BoxError> {
     let Seen { commits, streams, .. } = store.seen();
     assert_eq!(commits, 600);
     assert!(streams > 500, "{streams}: most were not kept");
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_store_that_stalls_holds_up_the_others_for_a_second_only() -> Result<(), BoxError> {
-    let store = Watched::default();
-    let tallies = hot::<Folded>(&store);
-    send(&tallies, push(1)).await?;
-    // Begun, and never asked again: it holds the seat.
-    let mut stalled = Box::pin(send(&tallies, push(1)));
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(stalled.as_mut().poll(&mut context).is_pending());
-    let began = tokio::time::Instant::now();
-    assert_eq!(send(&tallies, push(1)).await?, 1, "it goes on without what is kept");
-    assert_eq!(began.elapsed().as_secs(), 1);
-    assert_eq!(stalled.await?, 2, "and the other one decides anew");
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_queue_of_more_than_a_second_is_no_race() -> Result<(), BoxError> {
-    let store = Watched::default().taking(Duration::from_millis(10));
-    let tallies = hot::<Folded>(&store);
-    let tasks = (0..400).map(|_| {
-        let tallies = tallies.clone();
-        tokio::spawn(async move { send(&tallies, push(1)).await })
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await??;
-    }
-    assert_eq!(store.seen(), seen(400, 1, 0), "nobody raced, and nobody read twice");
     Ok(())
 }

@@ -21,5 +21,6 @@ mod snapshots;
 mod stored;
 mod tally;
 mod troubled;
+mod turns;
 mod tutor;
 mod watched;
