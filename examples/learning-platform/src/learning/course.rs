@@ -2,6 +2,7 @@
 
 use cqrs_core::{Aggregate, Context, Decide, Decision, Entity, Storage};
 use cqrs_derive::{Event, command_handler};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -10,7 +11,8 @@ use super::requests::{ChangePrice, CourseChanged, CreateCourse, PublishCourse};
 use super::views::{CourseStatus, CourseView};
 
 /// What happens to a course.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
+#[event(schema)]
 pub enum CourseEvent {
     /// It was offered.
     #[event(name = "learning.course_created")]

@@ -2,6 +2,7 @@
 
 use cqrs_core::{Aggregate, Context, Decide, Decision, Entity, Failure, Loaded, Storage, Work};
 use cqrs_derive::{Event, command_handler};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,7 +12,8 @@ use super::requests::{CancelEnrollment, EnrollmentChanged, RequestEnrollment};
 use super::views::{CourseStatus, EnrollmentStatus, EnrollmentView};
 
 /// What happens to an enrolment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
+#[event(schema)]
 pub enum EnrollmentEvent {
     /// A student asked for a place.
     #[event(name = "learning.enrollment_requested", tag = "course:{course_id}")]

@@ -1,10 +1,13 @@
 //! How the learning side says no.
 
 use cqrs_derive::Rejection;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a request about a course is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, Rejection)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema, Rejection,
+)]
 pub enum CourseError {
     /// Nobody created it.
     #[error("there is no such course")]
@@ -25,7 +28,9 @@ pub enum CourseError {
 }
 
 /// Why a request about an enrolment is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, Rejection)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema, Rejection,
+)]
 pub enum EnrollmentError {
     /// Nobody requested it.
     #[error("there is no such enrolment")]

@@ -2,6 +2,7 @@
 
 use cqrs_core::{Error, Result};
 use cqrs_derive::{Command, Query};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -9,8 +10,8 @@ use super::error::{CourseError, EnrollmentError};
 use super::views::{CourseStatus, CourseView, EnrollmentCounts, EnrollmentStatus, EnrollmentView};
 
 /// Offers a course; nobody sees it before it is published.
-#[derive(Debug, Clone, Serialize, Deserialize, Command)]
-#[command(name = "learning.create_course", output = CourseChanged, error = CourseError)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
+#[command(name = "learning.create_course", output = CourseChanged, error = CourseError, schema)]
 #[command(validate = CreateCourse::check_tutor)]
 pub struct CreateCourse {
     /// Chosen by the caller.
@@ -30,16 +31,16 @@ pub struct CreateCourse {
 }
 
 /// Opens a course for enrolments.
-#[derive(Debug, Clone, Serialize, Deserialize, Command)]
-#[command(name = "learning.publish_course", output = CourseChanged, error = CourseError)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
+#[command(name = "learning.publish_course", output = CourseChanged, error = CourseError, schema)]
 pub struct PublishCourse {
     /// Which course.
     pub course_id: Uuid,
 }
 
 /// Changes what a course costs from now on.
-#[derive(Debug, Clone, Serialize, Deserialize, Command)]
-#[command(name = "learning.change_price", output = CourseChanged, error = CourseError)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
+#[command(name = "learning.change_price", output = CourseChanged, error = CourseError, schema)]
 pub struct ChangePrice {
     /// Which course.
     pub course_id: Uuid,
@@ -49,7 +50,7 @@ pub struct ChangePrice {
 }
 
 /// What came of a command on a course.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CourseChanged {
     /// Which course.
     pub course_id: Uuid,
@@ -58,8 +59,8 @@ pub struct CourseChanged {
 }
 
 /// Asks for a place in a published course, at the price it has now.
-#[derive(Debug, Clone, Serialize, Deserialize, Command)]
-#[command(name = "learning.request_enrollment", output = EnrollmentChanged, error = EnrollmentError)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
+#[command(name = "learning.request_enrollment", output = EnrollmentChanged, error = EnrollmentError, schema)]
 #[command(validate = RequestEnrollment::check_student)]
 pub struct RequestEnrollment {
     /// Chosen by the caller.
@@ -72,8 +73,8 @@ pub struct RequestEnrollment {
 }
 
 /// Gives up an enrolment that is not paid for.
-#[derive(Debug, Clone, Serialize, Deserialize, Command)]
-#[command(name = "learning.cancel_enrollment", output = EnrollmentChanged, error = EnrollmentError)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
+#[command(name = "learning.cancel_enrollment", output = EnrollmentChanged, error = EnrollmentError, schema)]
 pub struct CancelEnrollment {
     /// Which enrolment.
     pub enrollment_id: Uuid,
@@ -83,7 +84,7 @@ pub struct CancelEnrollment {
 }
 
 /// What came of a command on an enrolment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EnrollmentChanged {
     /// Which enrolment.
     pub enrollment_id: Uuid,
@@ -94,16 +95,16 @@ pub struct EnrollmentChanged {
 }
 
 /// Asks for a course.
-#[derive(Debug, Clone, Serialize, Deserialize, Query)]
-#[query(name = "learning.get_course", output = CourseView, error = CourseError)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Query)]
+#[query(name = "learning.get_course", output = CourseView, error = CourseError, schema)]
 pub struct GetCourse {
     /// Which course.
     pub course_id: Uuid,
 }
 
 /// Asks for a page of courses, in the order of their ids.
-#[derive(Debug, Clone, Serialize, Deserialize, Query)]
-#[query(name = "learning.list_courses", output = CoursePage)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Query)]
+#[query(name = "learning.list_courses", output = CoursePage, schema)]
 pub struct ListCourses {
     /// Only those with this status.
     pub status: Option<CourseStatus>,
@@ -119,7 +120,7 @@ pub struct ListCourses {
 }
 
 /// A page of courses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CoursePage {
     /// The courses of the page.
     pub items: Vec<CourseView>,
@@ -128,20 +129,20 @@ pub struct CoursePage {
 }
 
 /// Asks for an enrolment.
-#[derive(Debug, Clone, Serialize, Deserialize, Query)]
-#[query(name = "learning.get_enrollment", output = EnrollmentView, error = EnrollmentError)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Query)]
+#[query(name = "learning.get_enrollment", output = EnrollmentView, error = EnrollmentError, schema)]
 pub struct GetEnrollment {
     /// Which enrolment.
     pub enrollment_id: Uuid,
 }
 
 /// Asks how many courses and enrolments there are.
-#[derive(Debug, Clone, Serialize, Deserialize, Query)]
-#[query(name = "learning.stats", output = Stats)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Query)]
+#[query(name = "learning.stats", output = Stats, schema)]
 pub struct GetStats {}
 
 /// How many courses and enrolments there are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
     /// All courses.
     pub courses: u64,

@@ -1,10 +1,11 @@
 //! What queries answer: courses, enrolments and figures, as they are shown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A course, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CourseView {
     /// Which course.
     pub course_id: Uuid,
@@ -25,7 +26,7 @@ pub struct CourseView {
 }
 
 /// Whether a course is open for enrolments.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CourseStatus {
     /// Not yet.
@@ -36,7 +37,7 @@ pub enum CourseStatus {
 }
 
 /// An enrolment, as it is shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EnrollmentView {
     /// Which enrolment.
     pub enrollment_id: Uuid,
@@ -53,7 +54,7 @@ pub struct EnrollmentView {
 }
 
 /// How an enrolment stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EnrollmentStatus {
     /// It was requested, and is not paid for.
@@ -70,7 +71,7 @@ pub enum EnrollmentStatus {
 }
 
 /// How many enrolments stand how.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EnrollmentCounts {
     /// Those that are not paid for.
     pub payment_pending: u64,

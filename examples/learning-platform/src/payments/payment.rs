@@ -2,6 +2,7 @@
 
 use cqrs_core::{Aggregate, Context, Decide, Decision, Entity, Storage};
 use cqrs_derive::{Event, command_handler};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,7 +12,8 @@ use super::requests::{Charge, ChargePayment, PaymentError, PaymentState, RefundP
 const LIMIT_CENTS: u64 = 50_000;
 
 /// What happens to a payment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
+#[event(schema)]
 pub enum PaymentEvent {
     /// The student paid.
     #[event(name = "payments.charged")]

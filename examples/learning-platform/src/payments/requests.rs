@@ -1,12 +1,13 @@
 //! What can be asked of the platform's payments, and how they say no.
 
 use cqrs_derive::{Command, Query, Rejection};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Charges a student. Sent again it answers as it did first.
-#[derive(Debug, Clone, Serialize, Deserialize, Command)]
-#[command(name = "payments.charge", output = Charge, error = PaymentError, internal)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
+#[command(name = "payments.charge", output = Charge, error = PaymentError, internal, schema)]
 pub struct ChargePayment {
     /// Chosen by the caller.
     pub payment_id: Uuid,
@@ -18,16 +19,16 @@ pub struct ChargePayment {
 }
 
 /// Gives back what was charged. Sent again it answers as it did first.
-#[derive(Debug, Clone, Serialize, Deserialize, Command)]
-#[command(name = "payments.refund", output = Charge, error = PaymentError, internal)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
+#[command(name = "payments.refund", output = Charge, error = PaymentError, internal, schema)]
 pub struct RefundPayment {
     /// Which payment.
     pub payment_id: Uuid,
 }
 
 /// Asks for all charges, or for those of a student, in the order of their ids.
-#[derive(Debug, Clone, Serialize, Deserialize, Query)]
-#[query(name = "payments.ledger", output = Ledger)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Query)]
+#[query(name = "payments.ledger", output = Ledger, schema)]
 pub struct GetLedger {
     /// Only those of this student.
     #[check(chars = 1..=200)]
@@ -35,7 +36,7 @@ pub struct GetLedger {
 }
 
 /// All charges that were asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ledger {
     /// One for each payment.
     pub charges: Vec<Charge>,
@@ -44,7 +45,7 @@ pub struct Ledger {
 }
 
 /// A payment, as it is shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Charge {
     /// Which payment.
     pub payment_id: Uuid,
@@ -57,7 +58,7 @@ pub struct Charge {
 }
 
 /// How a payment stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentState {
     /// The student has paid.
@@ -70,7 +71,9 @@ pub enum PaymentState {
 }
 
 /// Why a request about a payment is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, Rejection)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema, Rejection,
+)]
 pub enum PaymentError {
     /// The id stands for another payment.
     #[error("a payment with this id and another amount or student exists")]

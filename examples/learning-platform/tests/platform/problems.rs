@@ -167,6 +167,14 @@ async fn health_and_manifest_tell_of_the_service() {
     let requests = manifest["requests"].as_array().unwrap();
     let create = requests.iter().find(|r| r["name"] == "learning.create_course").unwrap();
     assert_eq!((&create["kind"], &create["visibility"]), (&json!("command"), &json!("public")));
+    assert_eq!(create["schemas"]["request"]["properties"]["course_id"]["format"], "uuid");
+    assert!(create["rejections"].as_array().unwrap().contains(&json!("learning.course_exists")));
+    let created = &manifest["events"][0];
+    assert_eq!(
+        (&created["name"], &created["version"]),
+        (&json!("learning.course_created"), &json!(1))
+    );
+    assert_eq!(created["schema"]["properties"]["title"]["type"], "string");
     let charge = requests.iter().find(|r| r["name"] == "payments.charge").unwrap();
     assert_eq!(charge["visibility"], "internal");
 }
