@@ -3,6 +3,7 @@
 
 mod app;
 mod bank;
+mod building;
 mod cache;
 mod deletions;
 mod events;
