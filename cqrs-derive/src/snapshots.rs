@@ -110,6 +110,15 @@ fn an_aggregate() {
 }
 
 #[test]
+fn an_aggregate_that_is_a_document() {
+    let item = quote! {
+        #[aggregate(category = "tutor", id = String, event = TutorEvent, document)]
+        struct Tutor;
+    };
+    derived("aggregate_document", item, expand::aggregate);
+}
+
+#[test]
 fn an_aggregate_with_a_function_of_its_own() {
     let item = quote! {
         #[aggregate(category = "course", id = Uuid, event = CourseEvent, apply = Course::on_event)]

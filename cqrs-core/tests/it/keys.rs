@@ -194,3 +194,19 @@ async fn a_key_that_no_layer_takes_is_refused() {
     assert!(error.to_string().contains("add `.layer(Idempotency::new(..))`"), "{error}");
     assert_eq!(booth.sold.load(Ordering::Relaxed), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_repeat_goes_on_when_the_first_is_given_up() {
+    let (app, booth) = booth();
+    let slow = Ticket { slow: true, refused: false };
+    let first =
+        tokio::time::timeout(Duration::from_secs(1), app.send(slow.clone()).with(keyed("a")));
+    let (first, repeat) = tokio::join!(first, async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let repeat = app.send(FAST).with(keyed("a"));
+        repeat.await
+    });
+    assert!(first.is_err(), "it is given up");
+    assert_eq!(repeat.unwrap(), 0);
+    assert_eq!(booth.sold.load(Ordering::Relaxed), 1);
+}

@@ -9,8 +9,9 @@ use cqrs_core::layer::{
     Validate, around,
 };
 use cqrs_core::{
-    AnyRequest, App, AppBuilder, Clock, Command, Error, ErrorKind, Failure, ManualClock, Mediator,
-    MessageId, Metadata, Query, RawRequest, Rejection, Request, RequestKind, Res, Timestamp, Wire,
+    Answer, AnyRequest, App, AppBuilder, Clock, Command, Envelope, Error, ErrorKind, Failure,
+    Handler, ManualClock, Mediator, MessageId, Metadata, Query, RawRequest, Rejection, Request,
+    RequestKind, Res, Timestamp, Wire,
 };
 use serde::{Deserialize, Serialize};
 use tower::limit::ConcurrencyLimitLayer;
@@ -370,6 +371,24 @@ async fn the_trace_tells_names_ids_and_outcomes_and_no_payload() {
     assert!(text.contains(&id.to_string()), "{text}");
     assert!(!text.contains("987654321") && !text.contains("1975308642"), "{text}");
     assert!(!text.contains("my secret"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_of_unknown_outcome_is_tried_again_where_an_inbox_tells() {
+    struct Told(AtomicU32);
+    impl Handler<Flaky> for Told {
+        const ANSWERS_REPEATS: bool = true;
+        async fn handle(&self, _: Envelope<Flaky>) -> Answer<Flaky> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(Error::new(ErrorKind::OutcomeUnknown, "the line broke").into()),
+                n => Ok(n.into()),
+            }
+        }
+    }
+    let builder = App::builder().handler(Told(AtomicU32::new(0)));
+    let app = builder.layer(Retry::attempts_at_most(3)).build().unwrap();
+    let told = app.send(Flaky).with(Metadata::default().with_inbox("desk"));
+    assert_eq!(told.await.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ const KEYS: Keys = Keys {
         Key::once("event", "event = Type"),
         Key::once("apply", "apply = path::of::function"),
         Key::once("snapshot", "snapshot(every = 100)"),
+        Key::once("document", "document"),
         CRATE,
     ],
 };
@@ -42,6 +43,8 @@ pub(crate) struct Aggregate<'a> {
     pub(crate) every: Option<Expr>,
     /// Version of what the snapshots say.
     pub(crate) version: Option<Expr>,
+    /// Whether the state is stored as a document.
+    pub(crate) document: bool,
 }
 
 impl<'a> Aggregate<'a> {
@@ -59,8 +62,9 @@ impl<'a> Aggregate<'a> {
             apply: None,
             every: None,
             version: None,
+            document: false,
         };
-        let mut given = Vec::new();
+        let (mut given, mut document) = (Vec::new(), None);
         let readable = KEYS.read(&input.attrs, faults, |key, input, faults| {
             given.push(key.to_string());
             match key.to_string().as_str() {
@@ -76,6 +80,10 @@ impl<'a> Aggregate<'a> {
                     check_apply(&path, faults);
                     aggregate.apply = Some(path);
                 }
+                "document" => {
+                    aggregate.document = true;
+                    document = Some(key.clone());
+                }
                 "crate" => aggregate.core = Some(module(key, input)?),
                 _ => {
                     (aggregate.every, aggregate.version) = read_snapshot(key, input, faults)?;
@@ -83,6 +91,14 @@ impl<'a> Aggregate<'a> {
             }
             Ok(())
         });
+        if let Some(key) = document
+            && given.iter().any(|given| given == "snapshot")
+        {
+            faults.at(
+                &key,
+                "a state that is stored as a document has no snapshots: drop one of them",
+            );
+        }
         let missing: Vec<_> = KEYS.keys[..3]
             .iter()
             .filter(|key| !given.iter().any(|given| given == key.name))

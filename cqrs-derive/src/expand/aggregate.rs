@@ -31,11 +31,18 @@ pub(crate) fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
             quote_spanned!(placed_at(blamed)=> self.on(#argument)),
         ),
     };
-    let storage = every.as_ref().map(|every| {
-        let version = version.as_ref().map(|version| quote!(.version(#version)));
+    let storage = match every {
+        _ if aggregate.document => Some(quote!(document())),
+        Some(every) => {
+            let version = version.as_ref().map(|version| quote!(.version(#version)));
+            Some(quote!(snapshots(#every) #version))
+        }
+        None => None,
+    };
+    let storage = storage.map(|storage| {
         quote! {
             fn storage() -> #core::Storage<Self> {
-                #core::Storage::snapshots(#every) #version
+                #core::Storage::#storage
             }
         }
     });

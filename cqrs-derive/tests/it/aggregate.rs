@@ -1,6 +1,6 @@
 //! Aggregates: category, id, and who takes in the events.
 
-use cqrs_core::Aggregate;
+use cqrs_core::{Aggregate, Entity};
 use cqrs_derive::{Aggregate, Event};
 use serde::{Deserialize, Serialize};
 
@@ -66,4 +66,30 @@ fn snapshots_are_asked_for_with_their_version() {
     assert!(storage.contains("every: 100") && storage.contains("version: 2"), "{storage}");
     assert_eq!(Snapped::storage().restored(&Snapped { sum: 7 }).unwrap().unwrap().sum, 7);
     assert!(Counter::storage().restored(&Counter(7)).unwrap().is_none());
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, Aggregate)]
+#[aggregate(category = "stored", id = String, event = Counted, document)]
+struct Stored {
+    id: String,
+    sum: u64,
+}
+
+impl Stored {
+    fn on(&mut self, event: &Counted) {
+        self.sum += event.by;
+    }
+}
+
+impl Entity for Stored {
+    const COLLECTION: &'static str = "stored";
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+}
+
+#[test]
+fn a_document_is_asked_for() {
+    let stored = Stored { id: "a".into(), sum: 7 };
+    assert_eq!(Stored::storage().restored(&stored).unwrap().unwrap().sum, 7);
 }

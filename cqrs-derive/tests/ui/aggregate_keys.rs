@@ -25,6 +25,10 @@ struct Other;
 struct NoSnapshot;
 
 #[derive(Default, Aggregate)]
+#[aggregate(category = "both", id = String, event = Counted, snapshot(every = 5), document)]
+struct Both;
+
+#[derive(Default, Aggregate)]
 #[aggregate(category = "generic", id = String, event = Counted)]
 struct Generic<T> {
     value: T,

@@ -1,7 +1,7 @@
 //! Courses: their state, which is the document that queries read, and their rules.
 
-use cqrs_core::{Aggregate, Context, Decide, Decision, Entity, Storage};
-use cqrs_derive::{Event, command_handler};
+use cqrs_core::{Context, Decide, Decision, Entity};
+use cqrs_derive::{Aggregate, Event, command_handler};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -45,7 +45,8 @@ pub enum CourseEvent {
 }
 
 /// A course.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, Aggregate)]
+#[aggregate(category = "course", id = Uuid, event = CourseEvent, document)]
 pub struct Course {
     course_id: Uuid,
     title: String,
@@ -59,16 +60,8 @@ pub struct Course {
     tutor_and_status: String,
 }
 
-impl Aggregate for Course {
-    const CATEGORY: &'static str = "course";
-    type Id = Uuid;
-    type Event = CourseEvent;
-
-    fn storage() -> Storage<Self> {
-        Storage::document()
-    }
-
-    fn apply(&mut self, event: &CourseEvent) {
+impl Course {
+    fn on(&mut self, event: &CourseEvent) {
         match event {
             CourseEvent::Created { course_id, title, tutor_id, price_cents, capacity } => {
                 self.course_id = *course_id;

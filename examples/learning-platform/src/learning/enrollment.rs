@@ -1,7 +1,7 @@
 //! Enrolments: their state, which is the document that queries read, and their rules.
 
-use cqrs_core::{Aggregate, Context, Decide, Decision, Entity, Failure, Loaded, Storage, Work};
-use cqrs_derive::{Event, command_handler};
+use cqrs_core::{Context, Decide, Decision, Entity, Failure, Loaded, Work};
+use cqrs_derive::{Aggregate, Event, command_handler};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -38,20 +38,13 @@ pub enum EnrollmentEvent {
 }
 
 /// An enrolment. All of it is shown.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, Aggregate)]
+#[aggregate(category = "enrollment", id = Uuid, event = EnrollmentEvent, document)]
 #[serde(transparent)]
 pub struct Enrollment(EnrollmentView);
 
-impl Aggregate for Enrollment {
-    const CATEGORY: &'static str = "enrollment";
-    type Id = Uuid;
-    type Event = EnrollmentEvent;
-
-    fn storage() -> Storage<Self> {
-        Storage::document()
-    }
-
-    fn apply(&mut self, event: &EnrollmentEvent) {
+impl Enrollment {
+    fn on(&mut self, event: &EnrollmentEvent) {
         match event.clone() {
             EnrollmentEvent::Requested { enrollment_id, course_id, student_id, price_cents } => {
                 let status = EnrollmentStatus::PaymentPending;

@@ -1,7 +1,7 @@
 //! Payments: their state, which is the document that the ledger reads, and their rules.
 
-use cqrs_core::{Aggregate, Context, Decide, Decision, Entity, Storage};
-use cqrs_derive::{Event, command_handler};
+use cqrs_core::{Context, Decide, Decision, Entity};
+use cqrs_derive::{Aggregate, Event, command_handler};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -44,20 +44,13 @@ pub enum PaymentEvent {
 }
 
 /// A payment. All of it is shown.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, Aggregate)]
+#[aggregate(category = "payment", id = Uuid, event = PaymentEvent, document)]
 #[serde(transparent)]
 pub struct Payment(Charge);
 
-impl Aggregate for Payment {
-    const CATEGORY: &'static str = "payment";
-    type Id = Uuid;
-    type Event = PaymentEvent;
-
-    fn storage() -> Storage<Self> {
-        Storage::document()
-    }
-
-    fn apply(&mut self, event: &PaymentEvent) {
+impl Payment {
+    fn on(&mut self, event: &PaymentEvent) {
         match event.clone() {
             PaymentEvent::Charged { payment_id, student_id, amount_cents } => {
                 let state = PaymentState::Charged;
@@ -115,7 +108,7 @@ impl Decide<ChargePayment> for Payment {
             PaymentEvent::Charged { payment_id, student_id, amount_cents }
         };
         let mut after = Self::default();
-        after.apply(&event);
+        after.on(&event);
         Ok(Decision::event(event).returning(after.shown()))
     }
 }
