@@ -156,12 +156,9 @@ impl Problem {
 /// The name of a kind, for programs.
 fn code_of(kind: &ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::Unavailable => "unavailable",
-        ErrorKind::OutcomeUnknown => "outcome_unknown",
-        ErrorKind::Unsupported { .. } => "unsupported",
-        ErrorKind::Undecodable { .. } => "undecodable",
-        ErrorKind::Panicked => "panicked",
-        _ => "internal",
+        // Of something stored, which is none of the caller's business.
+        ErrorKind::Decode { .. } => ErrorKind::Internal.name(),
+        kind => kind.name(),
     }
 }
 
