@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::app::{Inner, no_handler};
 use crate::error::Failure;
-use crate::handler::{Answer, AnyAnswer, AnyRequest, BoxFuture};
+use crate::handler::{Answer, AnyAnswer, AnyRequest, BoxAnswering, BoxFuture};
 use crate::message::envelope::Envelope;
 use crate::message::metadata::Metadata;
 use crate::message::request::Request;
@@ -16,20 +16,20 @@ use crate::message::request::Request;
 ///
 /// See [`App`](crate::App) for an example.
 #[must_use = "nothing is sent until this is awaited"]
-pub struct Sending<'a, R: Request> {
+pub struct Sending<'a, R> {
     app: &'a Inner,
     state: State<'a, R>,
 }
 
-enum State<'a, R: Request> {
+enum State<'a, R> {
     New(Option<Envelope<R>>),
-    Handled(BoxFuture<'a, Answer<R>>),
+    Handled(BoxAnswering<'a, R>),
     /// Through the layers of the app.
     Layered(BoxFuture<'static, AnyAnswer>),
 }
 
 /// Nothing in it is pinned in place: the handler's future is boxed.
-impl<R: Request> Unpin for Sending<'_, R> {}
+impl<R> Unpin for Sending<'_, R> {}
 
 impl<'a, R: Request> Sending<'a, R> {
     pub(super) fn new(app: &'a Inner, request: R) -> Self {
@@ -55,7 +55,7 @@ impl<'a, R: Request> Sending<'a, R> {
     fn poll_reply(&mut self, context: &mut Context<'_>) -> Poll<Answer<R>> {
         loop {
             match &mut self.state {
-                State::Handled(handling) => return handling.as_mut().poll(context),
+                State::Handled(handling) => return handling.as_mut().poll_answer(context),
                 State::Layered(handling) => {
                     return handling.as_mut().poll(context).map(typed::<R>);
                 }

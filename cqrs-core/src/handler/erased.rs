@@ -18,9 +18,25 @@ use crate::message::request::{Request, RequestKind};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// A handler's future whose type does not say that `R` is a request: what holds one can be named
+/// without that bound, so that something else in its place is one error and not one for each mention.
+pub(crate) trait Answering<R> {
+    fn poll_answer(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer<R>>
+    where
+        R: Request;
+}
+
+impl<R: Request, F: Future<Output = Answer<R>>> Answering<R> for F {
+    fn poll_answer(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer<R>> {
+        self.poll(context)
+    }
+}
+
+pub(crate) type BoxAnswering<'a, R> = Pin<Box<dyn Answering<R> + Send + 'a>>;
+
 /// A handler of `R`, called in one of three ways; each makes one box.
 pub(crate) trait Erased<R: Request>: Send + Sync {
-    fn call(&self, request: Envelope<R>) -> BoxFuture<'_, Answer<R>>;
+    fn call(&self, request: Envelope<R>) -> BoxAnswering<'_, R>;
 
     fn call_owned(self: Arc<Self>, request: Envelope<R>) -> BoxFuture<'static, Answer<R>>;
 
@@ -76,7 +92,7 @@ fn check<R: Request, H: Handler<R>>(request: &Envelope<R>) -> Result<()> {
 }
 
 impl<R: Request, H: Handler<R>> Erased<R> for Plain<H> {
-    fn call(&self, request: Envelope<R>) -> BoxFuture<'_, Answer<R>> {
+    fn call(&self, request: Envelope<R>) -> BoxAnswering<'_, R> {
         Box::pin(Guarded::new(R::NAME, async move {
             check::<R, H>(&request)?;
             self.0.handle(request).await

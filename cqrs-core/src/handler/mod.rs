@@ -15,7 +15,7 @@ use crate::message::envelope::{Envelope, Reply};
 use crate::message::request::Request;
 
 pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest, Origin};
-pub(crate) use erased::BoxFuture;
+pub(crate) use erased::{BoxAnswering, BoxFuture};
 pub(crate) use event::ErasedEventHandler;
 pub use event::{HandlerError, IntoEventHandler};
 pub use function::IntoHandler;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::handler::Handler;
 use crate::handler::any::{AnyAnswer, AnyRequest};
-use crate::handler::erased::{BoxFuture, Erased, Plain};
+use crate::handler::erased::{BoxAnswering, BoxFuture, Erased, Plain};
 use crate::handler::service::{HandlerService, RequestLayer};
-use crate::handler::{Answer, Handler};
 use crate::manifest::RequestManifest;
 use crate::message::envelope::Envelope;
 use crate::message::metadata::Metadata;
@@ -76,7 +76,7 @@ pub(crate) struct Entry<R: Request> {
 }
 
 impl<R: Request> Entry<R> {
-    pub(crate) fn call(&self, request: Envelope<R>) -> BoxFuture<'_, Answer<R>> {
+    pub(crate) fn call(&self, request: Envelope<R>) -> BoxAnswering<'_, R> {
         self.handler.call(request)
     }
 }

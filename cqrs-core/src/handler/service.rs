@@ -10,7 +10,7 @@ use tower::{Layer, Service, ServiceExt};
 use crate::error::{BoxError, Error, ErrorKind, Failure};
 use crate::handler::Answer;
 use crate::handler::any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest};
-use crate::handler::erased::{BoxFuture, Erased, Guarded};
+use crate::handler::erased::{BoxAnswering, BoxFuture, Erased, Guarded};
 use crate::handler::registry::Registry;
 use crate::message::envelope::{Envelope, Reply};
 use crate::message::request::Request;
@@ -98,7 +98,7 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
 {
-    fn call(&self, request: Envelope<R>) -> BoxFuture<'_, Answer<R>> {
+    fn call(&self, request: Envelope<R>) -> BoxAnswering<'_, R> {
         Box::pin(Guarded::new(R::NAME, self.handle(request)))
     }
 
