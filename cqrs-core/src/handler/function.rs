@@ -197,12 +197,4 @@ macro_rules! functions {
     )* };
 }
 
-functions! {
-    ()
-    (A a)
-    (A a, B b)
-    (A a, B b, C c)
-    (A a, B b, C c, D d)
-    (A a, B b, C c, D d, E e)
-    (A a, B b, C c, D d, E e, G g)
-}
+for_each_arity!(functions);

@@ -1,5 +1,20 @@
 //! Handlers: typed async functions of a request, and how their parameters are found.
 
+/// Hands the numbers of parameters that a function handler may have, none to six, to a macro.
+macro_rules! for_each_arity {
+    ($functions:ident) => {
+        $functions! {
+            ()
+            (A a)
+            (A a, B b)
+            (A a, B b, C c)
+            (A a, B b, C c, D d)
+            (A a, B b, C c, D d, E e)
+            (A a, B b, C c, D d, E e, G g)
+        }
+    };
+}
+
 pub(crate) mod any;
 mod erased;
 mod event;

@@ -11,6 +11,8 @@ use cqrs_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::tower::{Hear, Heard, Tower};
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Rung {
     n: u64,
@@ -22,7 +24,7 @@ impl Event for Rung {
     }
 }
 
-/// A bell, and in another category the tower that counts.
+/// A bell; the tower, in another category, counts.
 #[derive(Debug, Default)]
 struct Bell {
     rung: Vec<u64>,
@@ -33,27 +35,6 @@ impl Aggregate for Bell {
     type Event = Rung;
     fn apply(&mut self, event: &Rung) {
         self.rung.push(event.n);
-    }
-}
-
-#[derive(Debug, Default)]
-struct Tower(Vec<u64>);
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Heard {
-    n: u64,
-}
-impl Event for Heard {
-    const TYPES: &'static [EventType] = &[EventType::new("tower.heard", "Heard")];
-    fn event_type(&self) -> &'static EventType {
-        &Self::TYPES[0]
-    }
-}
-impl Aggregate for Tower {
-    const CATEGORY: &'static str = "tower";
-    type Id = String;
-    type Event = Heard;
-    fn apply(&mut self, event: &Heard) {
-        self.0.push(event.n);
     }
 }
 
@@ -77,29 +58,6 @@ impl Decide<Ring> for Bell {
     }
     fn decide(&self, c: &Ring, _: &Context<'_>) -> Result<Decision<Rung>, Never> {
         Ok(Decision::event(Rung { n: c.n }))
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Hear {
-    n: u64,
-}
-impl Command for Hear {}
-impl Request for Hear {
-    const NAME: &'static str = "tower.hear";
-    const KIND: RequestKind = RequestKind::Command;
-    type Output = ();
-    type Error = Never;
-    fn wire() -> Option<Wire<Self>> {
-        Some(Wire::json())
-    }
-}
-impl Decide<Hear> for Tower {
-    fn target(_: &Hear) -> String {
-        "old".into()
-    }
-    fn decide(&self, c: &Hear, _: &Context<'_>) -> Result<Decision<Heard>, Never> {
-        Ok(Decision::event(Heard { n: c.n }))
     }
 }
 

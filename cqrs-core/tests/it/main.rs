@@ -21,6 +21,7 @@ mod sending;
 mod snapshots;
 mod stored;
 mod tally;
+mod tower;
 mod troubled;
 mod turns;
 mod tutor;

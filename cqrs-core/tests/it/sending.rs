@@ -6,33 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use cqrs_core::layer::Authorize;
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    Aggregate, Answer, AnyRequest, App, Call, Command, Context, Decide, Decision, Envelope, Error,
-    ErrorKind, Event, EventType, Failure, Handler, Inject, Mediator, Metadata, Never, Origin,
-    Problem, Query, Repository, Request, RequestKind, Res, Resources, Wire, Work,
+    Answer, AnyRequest, App, Call, Command, Envelope, Error, ErrorKind, Event, EventType, Failure,
+    Handler, Inject, Mediator, Metadata, Never, Origin, Problem, Query, Repository, Request,
+    RequestKind, Res, Resources, Wire, Work,
 };
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Heard {
-    n: u64,
-}
-impl Event for Heard {
-    const TYPES: &'static [EventType] = &[EventType::new("tower.heard", "Heard")];
-    fn event_type(&self) -> &'static EventType {
-        &Self::TYPES[0]
-    }
-}
-
-#[derive(Debug, Default)]
-struct Tower(Vec<u64>);
-impl Aggregate for Tower {
-    const CATEGORY: &'static str = "tower";
-    type Id = String;
-    type Event = Heard;
-    fn apply(&mut self, event: &Heard) {
-        self.0.push(event.n);
-    }
-}
+use crate::tower::{Hear, Heard, Tower};
 
 macro_rules! request {
     ($kind:ident $name:ident, $text:literal, $output:ty) => {
@@ -55,18 +35,8 @@ macro_rules! request {
         }
     };
 }
-request!(Command Hear, "tower.hear", ());
 request!(Command Outer, "tower.outer", ());
 request!(Query Ask, "tower.ask", u64);
-
-impl Decide<Hear> for Tower {
-    fn target(_: &Hear) -> String {
-        "old".into()
-    }
-    fn decide(&self, c: &Hear, _: &Context<'_>) -> Result<Decision<Heard>, Never> {
-        Ok(Decision::event(Heard { n: c.n }))
-    }
-}
 
 async fn ask(a: Ask) -> Result<u64, Never> {
     Ok(a.n)
