@@ -231,19 +231,25 @@ pub use message::wire::{Codec, FieldError, Schemas, Wire};
 pub use port::capabilities::{Capabilities, Limits, Support};
 pub use port::clock::{Clock, ManualClock, SystemClock};
 pub use port::commit::{
-    Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence, Guard,
-    InboxMark, NewEvent, Outgoing, OutgoingKind, ParkedWrite, Settled, TimerWrite,
+    AnswerTo, Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence,
+    Guard, InboxMark, NewEvent, Outgoing, OutgoingKind, Settled, TimerWrite, Tries,
 };
 pub use port::delivery::{Delivery, InboundMessage, Settle, Ticket, Verdict};
 pub use port::document::{
     Collection, Document, DocumentKey, FieldValue, FindDocuments, IndexedField,
 };
 pub use port::filter::Filter;
+pub use port::hint::Hint;
+pub use port::lease::{Lease, LeaseRequest};
+pub use port::outgoing::{FindOutgoing, PendingMessage};
 pub use port::page::{Page, Recorded};
+pub use port::parked::{FindParked, ParkedEntry, ParkedId, ParkedState, ParkedWrite};
 pub use port::read::{PageSize, ReadLog, ReadStream};
+pub use port::sink::{Sink, SinkEvents};
 pub use port::snapshot::{SnapshotRef, SnapshotWrite};
 pub use port::store::{Head, InboxEntry, LogId, Pages, Store};
 pub use port::stream_id::StreamId;
+pub use port::timer::{FindTimers, Timer};
 pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;

@@ -63,4 +63,44 @@ pub enum Conflict {
         /// The first message that was handled before.
         message: String,
     },
+    /// A lease is another's by now.
+    #[error("the lease `{lease}` was given to another: its token is {actual}, not {token}")]
+    Lease {
+        /// The lease.
+        lease: String,
+        /// The token that the commit named.
+        token: u64,
+        /// The token now; 0: nobody ever had it.
+        actual: u64,
+    },
+    /// What was to be settled is not there as it was.
+    #[error("{what} was settled or changed before")]
+    Settled {
+        /// What it is.
+        what: String,
+    },
+    /// A timer was set later than the commit knows.
+    #[error("the timer `{name}` of `{owner}`/{key} is at generation {actual} already")]
+    Timer {
+        /// What set it.
+        owner: String,
+        /// Which instance.
+        key: String,
+        /// Which timer.
+        name: String,
+        /// The generation of the timer that is set.
+        actual: u64,
+    },
+    /// A parked entry is not at the expected version.
+    #[error(
+        "the parked entry {position}@{subscription} is at version {actual}, not where the commit expected it"
+    )]
+    Parked {
+        /// The subscription.
+        subscription: String,
+        /// Its position.
+        position: u64,
+        /// Its real version; 0: it does not exist.
+        actual: u64,
+    },
 }

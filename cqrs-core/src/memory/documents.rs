@@ -129,6 +129,21 @@ impl Documents {
         ids.map(|id| self.get(&key(id.clone())).ok_or_else(|| broken("its index"))).collect()
     }
 
+    /// Removes documents as if they had never been.
+    pub(super) fn purge(&mut self, collection: &str, limit: u32) -> u32 {
+        let all = self.bodies.keys().filter(|key| key.collection == collection);
+        let keys: Vec<DocumentKey> = all.take(limit as usize).cloned().collect();
+        for key in &keys {
+            self.bodies.remove(key);
+            for ((tenant, name, ..), ids) in &mut self.index {
+                if *tenant == key.tenant && *name == key.collection {
+                    ids.remove(&key.id);
+                }
+            }
+        }
+        keys.len() as u32
+    }
+
     fn collection(&self, name: &str) -> Result<&Collection> {
         self.collections.get(name).ok_or_else(|| Collection::undeclared(name))
     }

@@ -3,6 +3,7 @@
 mod documents;
 mod snapshots;
 mod state;
+mod waiting;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,18 +11,26 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt};
+use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::id::MessageId;
+use crate::message::timestamp::Timestamp;
 use crate::port::Position;
 use crate::port::capabilities::{Capabilities, Limits, Support};
 use crate::port::clock::{Clock, SystemClock};
 use crate::port::commit::{Commit, Committed};
 use crate::port::document::{Collection, Document, DocumentKey, FindDocuments};
+use crate::port::hint::Hint;
+use crate::port::lease::{Lease, LeaseRequest};
+use crate::port::outgoing::{FindOutgoing, PendingMessage};
 use crate::port::page::Page;
+use crate::port::parked::{FindParked, ParkedEntry};
 use crate::port::read::{ReadLog, ReadStream};
 use crate::port::store::{Head, InboxEntry, Pages, Store};
-use state::State;
+use crate::port::timer::{FindTimers, Timer};
+use state::{Since, State};
+use waiting::{COMMIT_IDS_KEPT, INBOX_KEPT};
 
 /// A store in the memory of this process. Its clones are handles on the same log.
 ///
@@ -32,7 +41,7 @@ pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
     capabilities: Capabilities,
-    commit_ids_kept: Duration,
+    grown: Arc<watch::Sender<Position>>,
 }
 
 impl Default for MemoryStore {
@@ -44,21 +53,22 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store that takes its times from a clock.
     pub fn with_clock(clock: impl Clock) -> Self {
-        let later = "part of the runtime, which is not here yet";
         Self {
             state: Arc::default(),
             clock: Arc::new(clock),
             capabilities: Capabilities {
                 durable: Support::No("it lives in the memory of one process"),
                 shared: Support::No("it lives in the memory of one process"),
-                leases: Support::No(later),
-                timers: Support::No(later),
-                outgoing: Support::No(later),
-                parked: Support::No(later),
+                leases: Support::Yes,
+                timers: Support::Yes,
+                outgoing: Support::Yes,
+                parked: Support::Yes,
                 snapshots: Support::Yes,
+                keeps_commit_ids: COMMIT_IDS_KEPT,
+                keeps_inbox: INBOX_KEPT,
                 limits: Limits::default(),
             },
-            commit_ids_kept: Duration::from_secs(7 * 24 * 60 * 60),
+            grown: Arc::new(watch::Sender::new(0)),
         }
     }
 
@@ -72,8 +82,22 @@ impl MemoryStore {
     /// How long the id of a commit is remembered. Default: 7 days.
     #[must_use]
     pub fn keep_commit_ids(mut self, kept: Duration) -> Self {
-        self.commit_ids_kept = kept;
+        self.capabilities.keeps_commit_ids = kept;
         self
+    }
+
+    /// How long the inbox knows a message. Default: 30 days.
+    #[must_use]
+    pub fn keep_inbox(mut self, kept: Duration) -> Self {
+        self.capabilities.keeps_inbox = kept;
+        self
+    }
+
+    fn since(&self, now: Timestamp) -> Since {
+        Since {
+            commit_ids: now.saturating_sub(self.capabilities.keeps_commit_ids),
+            inbox: now.saturating_sub(self.capabilities.keeps_inbox),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,7 +121,17 @@ impl Store for MemoryStore {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         commit.check(&self.capabilities)?;
         let now = self.clock.now();
-        self.state().commit(commit, now, now.saturating_sub(self.commit_ids_kept))
+        let (committed, last) = {
+            let mut state = self.state();
+            let committed = state.commit(commit, now, self.since(now))?;
+            (committed, state.head().position)
+        };
+        self.grown.send_if_modified(|known| {
+            let grown = last > *known;
+            *known = last.max(*known);
+            grown
+        });
+        Ok(committed)
     }
 
     fn read_stream(&self, read: ReadStream) -> Pages {
@@ -150,7 +184,8 @@ impl Store for MemoryStore {
     }
 
     async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {
-        Ok(self.state().inbox.get(&(consumer.to_owned(), message)).cloned())
+        let since = self.since(self.clock.now()).inbox;
+        Ok(self.state().inbox_entry(consumer, message, since).cloned())
     }
 
     async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
@@ -158,6 +193,40 @@ impl Store for MemoryStore {
         let position = state.checkpoints.get(&(subscription.to_owned(), partition)).copied();
         state.head().admits(None, position.unwrap_or(0))?;
         Ok(position)
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
+        request.check(&self.capabilities.limits)?;
+        Ok(self.state().waiting.lease(request, self.clock.now()))
+    }
+
+    async fn release(&self, holder: &str, names: &[String]) -> Result<()> {
+        self.state().waiting.release(holder, names);
+        Ok(())
+    }
+
+    async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
+        Ok(self.state().waiting.leases(prefix, self.clock.now()))
+    }
+
+    async fn timers(&self, find: FindTimers) -> Result<Vec<Timer>> {
+        Ok(self.state().waiting.timers(&find))
+    }
+
+    async fn outgoing(&self, find: FindOutgoing) -> Result<Vec<PendingMessage>> {
+        Ok(self.state().waiting.outgoing(find))
+    }
+
+    async fn parked(&self, find: FindParked) -> Result<Vec<ParkedEntry>> {
+        Ok(self.state().waiting.parked(&find))
+    }
+
+    async fn purge_documents(&self, collection: &str, limit: u32) -> Result<u32> {
+        Ok(self.state().documents.purge(collection, limit))
+    }
+
+    fn hint(&self) -> Hint {
+        Hint::of(self.grown.subscribe())
     }
 }
 

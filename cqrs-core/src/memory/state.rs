@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::error::{Conflict, Error, Result};
 use crate::memory::documents::Documents;
 use crate::memory::snapshots::Snapshots;
+use crate::memory::waiting::{Kept, Waiting};
 use crate::message::fingerprint::Fingerprint;
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
@@ -27,16 +28,26 @@ const LOOKED_THROUGH: usize = 16_384;
 pub(super) struct State {
     id: LogId,
     log: Vec<Entry>,
+    /// The last position that was given to an event or a message.
+    last: Position,
     /// Indices into the log.
     streams: HashMap<StreamId, Vec<usize>>,
     event_ids: HashSet<MessageId>,
     commits: HashMap<CommitId, Done>,
-    /// Number of commit ids at which the old ones are forgotten.
-    forget_at: usize,
-    pub(super) inbox: HashMap<(String, MessageId), InboxEntry>,
+    commits_kept: Kept,
+    inbox: HashMap<(String, MessageId), (InboxEntry, Timestamp)>,
+    inbox_kept: Kept,
     pub(super) checkpoints: HashMap<(String, u32), Position>,
     pub(super) documents: Documents,
     snapshots: Snapshots,
+    pub(super) waiting: Waiting,
+}
+
+/// What was written earlier is not known any more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    pub(super) commit_ids: Timestamp,
+    pub(super) inbox: Timestamp,
 }
 
 #[derive(Debug)]
@@ -48,6 +59,7 @@ struct Done {
 
 #[derive(Debug)]
 struct Entry {
+    position: Position,
     stream: StreamId,
     version: Version,
     recorded_at: Timestamp,
@@ -61,56 +73,61 @@ impl Default for State {
         Self {
             id: LogId(Uuid::now_v7()),
             log: Vec::new(),
+            last: 0,
             streams: HashMap::new(),
             event_ids: HashSet::new(),
             commits: HashMap::new(),
-            forget_at: 1024,
+            commits_kept: Kept::default(),
             inbox: HashMap::new(),
+            inbox_kept: Kept::default(),
             checkpoints: HashMap::new(),
             documents: Documents::default(),
             snapshots: Snapshots::default(),
+            waiting: Waiting::default(),
         }
     }
 }
 
 impl State {
     pub(super) fn head(&self) -> Head {
-        Head { log: self.id, position: self.log.len() as Position }
+        Head { log: self.id, position: self.last }
     }
 
     pub(super) fn commit(
         &mut self,
         commit: Commit,
         now: Timestamp,
-        forget_before: Timestamp,
+        kept: Since,
     ) -> Result<Committed> {
         let fingerprint = commit.fingerprint();
-        // No `..`: a new part does not compile here until somebody stores or refuses it. Those that
-        // this store does not offer were refused before.
+        // No `..`: a new part does not compile here until somebody stores or refuses it.
         let Commit {
             id,
-            fences: _,
+            fences,
             guards,
             appends,
             documents,
             snapshots,
             checkpoint,
             inbox,
-            timers: _,
-            outgoing: _,
-            settled: _,
-            parked: _,
+            timers,
+            outgoing,
+            settled,
+            parked,
         } = commit;
 
-        if let Some(before) = self.before(id, fingerprint, &inbox, forget_before)? {
+        if let Some(before) = self.before(id, fingerprint, &inbox, kept)? {
             return Ok(before);
         }
+        let of_checkpoint = checkpoint.iter().flat_map(|checkpoint| &checkpoint.fence);
+        self.waiting.check_fences(fences.iter().chain(of_checkpoint))?;
         self.check_appends(&appends)?;
         for write in &documents {
             self.check_document(&write.key, write.expected)?;
         }
         self.check_guards(&guards)?;
         self.check_checkpoint(checkpoint.as_ref())?;
+        self.waiting.check(&outgoing, &timers, &settled, &parked)?;
         let plan = self.documents.plan(&documents)?;
 
         // The clock may step back; the log's times do not.
@@ -122,11 +139,20 @@ impl State {
         }
         self.documents.apply(plan, documents);
         self.snapshots.apply(snapshots);
-        let position = self.head().position;
-        self.forget_commits(forget_before);
+        self.waiting.settle(settled);
+        for message in outgoing {
+            self.last += 1;
+            self.waiting.send(self.last, recorded_at, message);
+        }
+        timers.iter().for_each(|timer| self.waiting.set(timer));
+        parked.into_iter().for_each(|entry| self.waiting.set_aside(entry, now));
+        let position = self.last;
+        self.commits_kept.sweep(&mut self.commits, |done| done.at >= kept.commit_ids);
         self.commits.insert(id, Done { fingerprint, position, at: now });
+        self.inbox_kept.sweep(&mut self.inbox, |(_, at)| *at >= kept.inbox);
         for InboxMark { consumer, message, fingerprint, reply } in inbox {
-            self.inbox.insert((consumer, message), InboxEntry { position, fingerprint, reply });
+            let entry = InboxEntry { position, fingerprint, reply };
+            self.inbox.insert((consumer, message), (entry, now));
         }
         if let Some(CheckpointWrite { subscription, partition, to, .. }) = checkpoint {
             self.checkpoints.insert((subscription, partition), to);
@@ -140,9 +166,9 @@ impl State {
         id: CommitId,
         fingerprint: Fingerprint,
         marks: &[InboxMark],
-        forget_before: Timestamp,
+        kept: Since,
     ) -> Result<Option<Committed>> {
-        let known = |mark: &InboxMark| self.inbox.get(&(mark.consumer.clone(), mark.message));
+        let known = |mark: &InboxMark| self.inbox_entry(&mark.consumer, mark.message, kept.inbox);
         let mut entries = Vec::new();
         for mark in marks {
             let Some(entry) = known(mark) else { continue };
@@ -159,20 +185,22 @@ impl State {
             let (position, reply) = (entry.position, entry.reply.clone());
             return Ok(Some(Committed::Before { position, reply }));
         }
-        match self.commits.get(&id).filter(|done| done.at >= forget_before) {
+        match self.commits.get(&id).filter(|done| done.at >= kept.commit_ids) {
             Some(done) if done.fingerprint != fingerprint => Err(Error::id_reused("commit", id.0)),
             Some(done) => Ok(Some(Committed::Before { position: done.position, reply: None })),
             None => Ok(None),
         }
     }
 
-    /// Forgets old commit ids once as many came as were kept the last time: a constant effort for
-    /// each commit, on average.
-    fn forget_commits(&mut self, forget_before: Timestamp) {
-        if self.commits.len() >= self.forget_at {
-            self.commits.retain(|_, done| done.at >= forget_before);
-            self.forget_at = 1024.max(self.commits.len() * 2);
-        }
+    /// What the inbox says, unless it is too old to be known.
+    pub(super) fn inbox_entry(
+        &self,
+        consumer: &str,
+        message: MessageId,
+        since: Timestamp,
+    ) -> Option<&InboxEntry> {
+        let (entry, at) = self.inbox.get(&(consumer.to_owned(), message))?;
+        (*at >= since).then_some(entry)
     }
 
     fn version(&self, stream: &StreamId) -> Version {
@@ -238,7 +266,7 @@ impl State {
     }
 
     fn first_matching(&self, filter: &Filter, after: Position) -> Option<Position> {
-        let rest = after as usize..self.log.len();
+        let rest = self.first_after(after)..self.log.len();
         rest.map(|n| self.recorded(n)).find(|event| filter.matches(event)).map(|e| e.position)
     }
 
@@ -247,7 +275,9 @@ impl State {
         let indices = self.streams.entry(stream.clone()).or_default();
         indices.push(n);
         self.event_ids.insert(event.id());
+        self.last += 1;
         self.log.push(Entry {
+            position: self.last,
             stream: stream.clone(),
             version: indices.len() as Version,
             recorded_at,
@@ -257,6 +287,11 @@ impl State {
         });
     }
 
+    /// Index of the first event after a position.
+    fn first_after(&self, position: Position) -> usize {
+        self.log.partition_point(|entry| entry.position <= position)
+    }
+
     fn recorded(&self, n: usize) -> Recorded<'_> {
         let entry = &self.log[n];
         Recorded {
@@ -264,7 +299,7 @@ impl State {
             category: &entry.stream.category,
             stream: &entry.stream.id,
             version: entry.version,
-            position: n as Position + 1,
+            position: entry.position,
             recorded_at: entry.recorded_at,
             event_type: &entry.event.event_type,
             schema_version: entry.event.schema_version,
@@ -311,8 +346,9 @@ impl State {
     /// One page of the log, and what is left to read.
     pub(super) fn log_page(&self, mut read: ReadLog) -> (Page, Option<ReadLog>) {
         let mut page = Page::default();
-        let end = self.log.len().min(read.after as usize + LOOKED_THROUGH);
-        for n in read.after as usize..end {
+        let from = self.first_after(read.after);
+        let end = self.log.len().min(from + LOOKED_THROUGH);
+        for n in from..end {
             let event = self.recorded(n);
             if read.filter.matches(&event) {
                 if is_full(&page, read.page) {
@@ -323,9 +359,10 @@ impl State {
                 page.push(&event);
             }
         }
-        read.after = end as Position;
+        let through_all = end == self.log.len();
+        read.after = if through_all { self.last } else { self.log[end].position - 1 };
         page.reach(read.after);
-        (page, (end < self.log.len()).then_some(read))
+        (page, (!through_all).then_some(read))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a store offers, and how much it takes.
 
+use std::time::Duration;
+
 /// Whether a store offers something; if not, why not. Its conformance cases then show as ignored
 /// with this reason. See [`Capabilities`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub struct Capabilities {
     pub durable: Support,
     /// Several processes use one store at once.
     pub shared: Support,
-    /// [`Commit::fences`](crate::Commit::fences).
+    /// [`Commit::fences`](crate::Commit::fences) and [`Store::lease`](crate::Store::lease).
     pub leases: Support,
     /// [`Commit::timers`](crate::Commit::timers).
     pub timers: Support,
@@ -45,6 +47,10 @@ pub struct Capabilities {
     pub parked: Support,
     /// [`Commit::snapshots`](crate::Commit::snapshots).
     pub snapshots: Support,
+    /// For how long it knows the id of a commit (P5). At least this long.
+    pub keeps_commit_ids: Duration,
+    /// For how long its inbox knows a message (P18). At least this long.
+    pub keeps_inbox: Duration,
     /// The sizes it takes.
     pub limits: Limits,
 }
@@ -63,14 +69,16 @@ pub struct Limits {
     pub payload: usize,
     /// Bytes of all metadata of an event. Default: 16 KiB.
     pub headers: usize,
-    /// Bytes of an id: of a stream, a document, a consumer, a subscription. Default: 1,024.
+    /// Bytes of an id: of a stream, a document, a consumer, a subscription, a lease, a timer; and of a
+    /// key. Default: 1,024.
     pub id: usize,
     /// Bytes of a name: a tenant, a category, an event type, a tag, a collection, a field.
     /// Default: 256.
     pub name: usize,
     /// Tags of an event. Default: 32.
     pub tags: usize,
-    /// Events, documents, snapshots, guards and marks of a commit, together. Default: 10,000.
+    /// Events, documents, snapshots, guards, marks, messages, timers and entries of a commit,
+    /// together. Default: 10,000.
     pub parts: usize,
     /// Bytes of all bodies of a commit, together. Default: 64 MiB.
     pub commit: usize,

@@ -9,12 +9,16 @@ use crate::message::metadata::Metadata;
 use crate::message::payload::Payload;
 use crate::port::capabilities::{Capabilities, Limits, Support};
 use crate::port::commit::{
-    Append, CheckpointWrite, Commit, DocumentWrite, Expected, Guard, NewEvent, Outgoing, Settled,
+    AnswerTo, Append, CheckpointWrite, Commit, DocumentWrite, Expected, Guard, NewEvent, Outgoing,
+    Settled,
 };
 use crate::port::document::{Collection, DocumentKey};
 use crate::port::filter::Filter;
+use crate::port::lease::LeaseRequest;
+use crate::port::parked::ParkedWrite;
 use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;
+use crate::port::timer::Timer;
 
 impl Commit {
     /// Checks the commit against what a store offers and takes. Every adapter calls it first.
@@ -86,28 +90,30 @@ impl Commit {
         }
         fences.iter().try_for_each(|fence| text("lease", &fence.lease, limits.id))?;
         for timer in timers {
-            text("owner", &timer.owner, limits.id)?;
-            text("timer", &timer.name, limits.id)?;
+            check_timer(&timer.owner, timer.tenant.as_deref(), &timer.key, &timer.name, limits)?;
         }
+        distinct(timers.iter().map(|t| (&t.owner, &t.tenant, &t.key, &t.name)), |timer| {
+            let context = format!("the timer `{}` of {} is set twice in one commit", timer.3, timer.2);
+            Error::invalid_field("timers", context)
+        })?;
         outgoing.iter().try_for_each(|message| check_outgoing(message, limits))?;
         for settled in settled {
             match settled {
                 Settled::Outgoing(_) => {}
-                Settled::Timer { owner, name, .. } => {
-                    text("owner", owner, limits.id)?;
-                    text("timer", name, limits.id)?;
+                Settled::Timer(timer) => {
+                    let Timer { owner, tenant, key, name, .. } = timer;
+                    check_timer(owner, tenant.as_deref(), key, name, limits)?;
                 }
                 Settled::Parked { subscription, .. } => {
                     text("subscription", subscription, limits.id)?;
                 }
             }
         }
-        for parked in parked {
-            text("subscription", &parked.subscription, limits.id)?;
-            text("key", &parked.key, limits.id)?;
-            let cause = parked.cause.len();
-            within(|| "the cause of a parked message".to_owned(), cause, limits.headers)?;
-        }
+        parked.iter().try_for_each(|write| check_parked(write, limits))?;
+        distinct(parked.iter().map(|p| (&p.subscription, p.position)), |(subscription, position)| {
+            let context = format!("{position}@{subscription} is written twice in one commit");
+            Error::invalid_field("parked", context)
+        })?;
         Ok(())
     }
 }
@@ -288,7 +294,53 @@ fn check_message(
 fn check_outgoing(message: &Outgoing, limits: &Limits) -> Result<()> {
     text("name", &message.name, limits.name)?;
     text("key", &message.key, limits.id)?;
+    if let Some(AnswerTo { saga, key, step }) = &message.answer_to {
+        [saga, key, step].into_iter().try_for_each(|part| text("answer_to", part, limits.id))?;
+    }
+    if let Some(tenant) = message.metadata.tenant() {
+        text("tenant", tenant, limits.name)?;
+    }
     check_message(&message.name, &message.metadata, &message.body, limits)
+}
+
+fn check_timer(
+    owner: &str,
+    tenant: Option<&str>,
+    key: &str,
+    name: &str,
+    limits: &Limits,
+) -> Result<()> {
+    text("owner", owner, limits.id)?;
+    if let Some(tenant) = tenant {
+        text("tenant", tenant, limits.name)?;
+    }
+    text("key", key, limits.id)?;
+    text("timer", name, limits.id)
+}
+
+fn check_parked(write: &ParkedWrite, limits: &Limits) -> Result<()> {
+    text("subscription", &write.subscription, limits.id)?;
+    text("key", &write.key, limits.id)?;
+    text("message", &write.message, limits.name)?;
+    within(|| "the cause of a parked message".to_owned(), write.cause.len(), limits.headers)?;
+    let edited = write.edited.as_ref().map_or(0, Payload::len);
+    within(|| write.message.clone(), edited, limits.payload)
+}
+
+impl LeaseRequest {
+    /// Checks the names. Every adapter calls it first.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) or [`TooLarge`](ErrorKind::TooLarge), naming what is to
+    /// blame.
+    pub fn check(&self, limits: &Limits) -> Result<()> {
+        text("holder", &self.holder, limits.id)?;
+        within(|| "the leases".to_owned(), self.names.len(), limits.parts)?;
+        self.names.iter().try_for_each(|name| text("lease", name, limits.id))?;
+        distinct(self.names.iter(), |name| {
+            Error::invalid_field("lease", format!("`{name}` is asked for twice"))
+        })
+    }
 }
 
 fn check_checkpoint(checkpoint: &CheckpointWrite, limits: &Limits) -> Result<()> {

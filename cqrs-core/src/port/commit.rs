@@ -11,8 +11,10 @@ use crate::message::payload::{Json, Payload};
 use crate::message::timestamp::Timestamp;
 use crate::port::document::DocumentKey;
 use crate::port::filter::Filter;
+use crate::port::parked::ParkedWrite;
 use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;
+use crate::port::timer::Timer;
 use crate::port::{Position, Version};
 
 /// Everything that is written at once, all or nothing (P1). There is no second way to write.
@@ -239,9 +241,12 @@ impl DocumentWrite {
     }
 }
 
-/// A lease that must still be ours when the commit is applied. No store offers leases yet
-/// ([`Capabilities::leases`](crate::Capabilities::leases)). See [`Commit`] for an example of a
-/// commit.
+/// A lease that must still be ours when the commit is applied. See [`LeaseRequest`] for an example of
+/// leases, and [`Commit`] for one of a commit.
+///
+/// A commit under a lease whose term is over is applied as long as nobody else has taken it.
+///
+/// [`LeaseRequest`]: crate::LeaseRequest
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fence {
     /// Name of the lease.
@@ -328,38 +333,112 @@ pub struct InboxMark {
     pub reply: Option<Bytes>,
 }
 
-/// A timer to set or to cancel. No store offers timers yet
-/// ([`Capabilities::timers`](crate::Capabilities::timers)). See [`Commit`] for an example of a
-/// commit.
+/// A timer to set, to set anew or to cancel.
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{Commit, FindTimers, Settled, Store, TimerWrite, Timestamp};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let store = MemoryStore::default();
+/// let soon = Timestamp::from_micros(1_000);
+/// let set = TimerWrite {
+///     owner: "checkout".into(),
+///     tenant: None,
+///     key: "order-17".into(),
+///     name: "payment".into(),
+///     generation: 1,
+///     due: Some(soon),
+/// };
+/// store.commit(Commit { timers: vec![set], ..Commit::default() }).await?;
+/// let find = || FindTimers { owner: "checkout".into(), due_by: soon, limit: 10 };
+/// let due = store.timers(find()).await?.remove(0);
+/// assert_eq!((due.key.as_str(), due.generation), ("order-17", 1));
+///
+/// let fired = Settled::Timer(due);
+/// store.commit(Commit { settled: vec![fired], ..Commit::default() }).await?;
+/// assert!(store.timers(find()).await?.is_empty());
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimerWrite {
-    /// Who set it.
+    /// What sets it: the name of a saga.
     pub owner: String,
-    /// Which of the owner's.
+    /// Whose data it is.
+    pub tenant: Option<Box<str>>,
+    /// Which instance of the owner.
+    pub key: String,
+    /// Which of the instance's timers.
     pub name: String,
-    /// Counts the times it was set, so that a late one is known.
+    /// Counts the times it was set. One that is not above the timer's own is a
+    /// [`Conflict`](crate::Conflict); a cancellation may equal it.
     pub generation: u64,
-    /// When it is due; `None` cancels it.
+    /// When it is due; `None` cancels it. Cancelling one that is not set changes nothing.
     pub due: Option<Timestamp>,
 }
 
-/// A message to send once the commit is durable. It gets a position in the log. No store offers
-/// them yet ([`Capabilities::outgoing`](crate::Capabilities::outgoing)). See [`Commit`] for an
-/// example of a commit.
+/// A message to send once the commit is durable. It gets a position in the log, after the events of
+/// its commit, and stays pending until it is [settled](Settled::Outgoing).
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{Commit, FindOutgoing, Json, Metadata, Outgoing, OutgoingKind, Payload, Settled, Store};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let store = MemoryStore::default();
+/// let body = Payload::Json(Json::parse(r#"{"amount":5}"#)?);
+/// let charge = Outgoing::new(OutgoingKind::Command, "payments.charge", "order-17", body);
+/// store.commit(Commit { outgoing: vec![charge], ..Commit::default() }).await?;
+///
+/// let pending = store.outgoing(FindOutgoing::after(0)).await?.remove(0);
+/// assert_eq!((pending.position, &*pending.message.name), (1, "payments.charge"));
+///
+/// let done = Settled::Outgoing(pending.message.metadata.id());
+/// store.commit(Commit { settled: vec![done], ..Commit::default() }).await?;
+/// assert!(store.outgoing(FindOutgoing::after(0)).await?.is_empty());
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outgoing {
     /// Its id and the rest of its metadata.
     pub metadata: Metadata,
     /// What it is.
     pub kind: OutgoingKind,
-    /// Name of the command or message.
+    /// Name of the command or message; of a timer, the timer's.
     pub name: Cow<'static, str>,
-    /// Messages with one key are sent in order.
+    /// Messages with one key, of one tenant, are sent in order.
     pub key: String,
     /// What it says.
     pub body: Payload,
-    /// Not to be sent earlier.
+    /// Not to be sent earlier. Later messages of its key wait as well.
     pub not_before: Option<Timestamp>,
+    /// Who is told what came of it.
+    pub answer_to: Option<AnswerTo>,
+    /// How often it is tried.
+    pub tries: Tries,
+}
+
+impl Outgoing {
+    /// A message with a fresh id, to be sent at once.
+    pub fn new(
+        kind: OutgoingKind,
+        name: impl Into<Cow<'static, str>>,
+        key: impl Into<String>,
+        body: Payload,
+    ) -> Self {
+        Self {
+            metadata: Metadata::default(),
+            kind,
+            name: name.into(),
+            key: key.into(),
+            body,
+            not_before: None,
+            answer_to: None,
+            tries: Tries::Policy,
+        }
+    }
 }
 
 /// What an [`Outgoing`] message is.
@@ -369,24 +448,66 @@ pub enum OutgoingKind {
     Command,
     /// For whoever listens.
     Message,
+    /// A timer that fired, for the saga that set it.
+    Timer,
 }
 
-/// Something that is done and can be forgotten. No store offers it yet
-/// ([`Capabilities::parked`](crate::Capabilities::parked)). See [`Commit`] for an example of a
-/// commit.
+impl OutgoingKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Command, Self::Message, Self::Timer];
+
+    /// Its name in stores.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Message => "message",
+            Self::Timer => "timer",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// The instance of a saga that is told what came of a message. The tenant is the message's. See
+/// [`Outgoing`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct AnswerTo {
+    /// Name of the saga.
+    pub saga: String,
+    /// Which instance.
+    pub key: String,
+    /// The step of which it is the answer, or the generation of the timer.
+    pub step: String,
+}
+
+/// How often an [`Outgoing`] message is tried. Whatever it is: only failures count, an answer of the
+/// domain is an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Tries {
+    /// As the relay's policy says; then it is parked.
+    #[default]
+    Policy,
+    /// So often; then whoever is to be [told](Outgoing::answer_to) is told that it failed. Without
+    /// anybody to tell, it is parked.
+    AtMost(u32),
+    /// Until there is an answer.
+    UntilAnswered,
+}
+
+/// Something that is done and can be forgotten. What is not there, or was changed, is a
+/// [`Conflict`](crate::Conflict): nothing is done twice. See [`Outgoing`], [`TimerWrite`] and
+/// [`ParkedWrite`] for examples.
+///
+/// [`ParkedWrite`]: crate::ParkedWrite
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// An outgoing message, by its id.
     Outgoing(MessageId),
-    /// A timer that has fired, by owner, name and generation.
-    Timer {
-        /// Who set it.
-        owner: String,
-        /// Which of the owner's.
-        name: String,
-        /// Which setting of it.
-        generation: u64,
-    },
+    /// A timer that has fired, as it was found.
+    Timer(Timer),
     /// A parked entry.
     Parked {
         /// The subscription.
@@ -396,31 +517,12 @@ pub enum Settled {
     },
 }
 
-/// A message that is set aside because it cannot be handled now. No store offers it yet
-/// ([`Capabilities::parked`](crate::Capabilities::parked)). See [`Commit`] for an example of a
-/// commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedWrite {
-    /// The subscription.
-    pub subscription: String,
-    /// Its partition.
-    pub partition: u32,
-    /// The key behind which later messages queue up.
-    pub key: String,
-    /// Its position.
-    pub position: Position,
-    /// Why.
-    pub cause: String,
-    /// How often it was tried.
-    pub attempts: u32,
-}
-
 /// What became of a commit. See [`Commit`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Committed {
     /// It was applied now.
     Now {
-        /// Position of its last event, or of the log's last one when it has none.
+        /// Position of its last event or outgoing message, or of the log's last one when it has none.
         position: Position,
     },
     /// It, or every message that it marks as handled, was applied before; nothing was written.

@@ -4,13 +4,15 @@ use crate::message::fingerprint::{Fingerprint, Fingerprinter};
 use crate::message::payload::{Json, PayloadRef};
 use crate::message::timestamp::Timestamp;
 use crate::port::commit::{
-    Append, CheckpointWrite, Commit, DocumentWrite, Expected, Fence, Guard, InboxMark, NewEvent,
-    Outgoing, OutgoingKind, ParkedWrite, Settled, TimerWrite,
+    AnswerTo, Append, CheckpointWrite, Commit, DocumentWrite, Expected, Fence, Guard, InboxMark,
+    NewEvent, Outgoing, Settled, TimerWrite, Tries,
 };
 use crate::port::document::DocumentKey;
 use crate::port::filter::Filter;
+use crate::port::parked::ParkedWrite;
 use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;
+use crate::port::timer::Timer;
 
 impl Commit {
     /// A digest of everything but the id, to tell a repeat from another commit under the same id.
@@ -56,32 +58,34 @@ impl Commit {
             f.number(*to);
             f.option(fence.as_ref(), add_fence);
         });
-        f.each(timers, |f, TimerWrite { owner, name, generation, due }| {
+        f.each(timers, |f, TimerWrite { owner, tenant, key, name, generation, due }| {
             f.text(owner);
+            f.text(tenant.as_deref().unwrap_or_default());
+            f.text(key);
             f.text(name);
             f.number(*generation);
             f.option(due.as_ref(), add_time);
         });
         f.each(outgoing, |f, message| {
-            let Outgoing { metadata, kind, name, key, body, not_before } = message;
+            let Outgoing { metadata, kind, name, key, body, not_before, answer_to, tries } = message;
             metadata.fingerprint(f);
-            f.number(u64::from(*kind == OutgoingKind::Command));
+            f.text(kind.name());
             f.text(name);
             f.text(key);
             add_payload(f, body.as_ref());
             f.option(not_before.as_ref(), add_time);
+            f.option(answer_to.as_ref(), |f, AnswerTo { saga, key, step }| {
+                [saga, key, step].into_iter().for_each(|part| f.text(part));
+            });
+            f.number(match tries {
+                Tries::Policy => 0,
+                Tries::AtMost(tries) => 1 + u64::from(*tries),
+                Tries::UntilAnswered => u64::MAX,
+            });
         });
         f.each(settled, add_settled);
         add_snapshots(&mut f, snapshots);
-        f.each(parked, |f, write| {
-            let ParkedWrite { subscription, partition, key, position, cause, attempts } = write;
-            f.text(subscription);
-            f.number(u64::from(*partition));
-            f.text(key);
-            f.number(*position);
-            f.text(cause);
-            f.number(u64::from(*attempts));
-        });
+        f.each(parked, add_parked);
         f.finish()
     }
 }
@@ -181,11 +185,14 @@ fn add_settled(f: &mut Fingerprinter, settled: &Settled) {
             f.number(0);
             f.add(id.uuid().as_bytes());
         }
-        Settled::Timer { owner, name, generation } => {
+        Settled::Timer(Timer { owner, tenant, key, name, generation, due }) => {
             f.number(1);
             f.text(owner);
+            f.text(tenant.as_deref().unwrap_or_default());
+            f.text(key);
             f.text(name);
             f.number(*generation);
+            add_time(f, due);
         }
         Settled::Parked { subscription, position } => {
             f.number(2);
@@ -193,6 +200,22 @@ fn add_settled(f: &mut Fingerprinter, settled: &Settled) {
             f.number(*position);
         }
     }
+}
+
+fn add_parked(f: &mut Fingerprinter, write: &ParkedWrite) {
+    let ParkedWrite { subscription, position, expected, partition, key, message, .. } = write;
+    let ParkedWrite { state, due, cause, attempts, edited, .. } = write;
+    f.text(subscription);
+    f.number(*position);
+    add_expected(f, *expected);
+    f.number(u64::from(*partition));
+    f.text(key);
+    f.text(message);
+    f.text(state.name());
+    f.option(due.as_ref(), add_time);
+    f.text(cause);
+    f.number(u64::from(*attempts));
+    f.option(edited.as_ref(), |f, body| add_payload(f, body.as_ref()));
 }
 
 fn add_time(f: &mut Fingerprinter, time: &Timestamp) {

@@ -8,11 +8,17 @@ pub(crate) mod delivery;
 mod digest;
 pub(crate) mod document;
 pub(crate) mod filter;
+pub(crate) mod hint;
+pub(crate) mod lease;
+pub(crate) mod outgoing;
 pub(crate) mod page;
+pub(crate) mod parked;
 pub(crate) mod read;
+pub(crate) mod sink;
 pub(crate) mod snapshot;
 pub(crate) mod store;
 pub(crate) mod stream_id;
+pub(crate) mod timer;
 
 /// A place in the log, from 1; 0 is before the first event. Positions strictly increase in commit
 /// order and may have gaps (P3).

@@ -295,6 +295,11 @@ impl Page {
         self.rows.iter().map(|row| self.event(row))
     }
 
+    /// The `n`-th event, from 0.
+    pub fn get(&self, n: usize) -> Option<Recorded<'_>> {
+        self.rows.get(n).map(|row| self.event(row))
+    }
+
     fn event(&self, row: &Row) -> Recorded<'_> {
         let part = |n: usize| {
             let from = if n == 0 { 0 } else { row.ends[n - 1] as usize };

@@ -14,8 +14,13 @@ use crate::port::Position;
 use crate::port::capabilities::Capabilities;
 use crate::port::commit::{Commit, Committed};
 use crate::port::document::{Collection, Document, DocumentKey, FindDocuments};
+use crate::port::hint::Hint;
+use crate::port::lease::{Lease, LeaseRequest};
+use crate::port::outgoing::{FindOutgoing, PendingMessage};
 use crate::port::page::Page;
+use crate::port::parked::{FindParked, ParkedEntry};
 use crate::port::read::{ReadLog, ReadStream};
+use crate::port::timer::{FindTimers, Timer};
 
 /// Pages as they are read, one at a time. Owned: it can be the body of a response or live in a task
 /// of its own. Dropping it ends the reading. See [`Store::read_log`] for an example.
@@ -147,6 +152,65 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`BeyondHead`](ErrorKind::BeyondHead) when the checkpoint lies past the end of the log,
     /// which was then restored to an older state.
     async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>>;
+
+    /// Gives out leases: each that was never given out, was released, or is over by the store's
+    /// clock, and more time on those that the holder has. Answers how each stands then, in the order
+    /// of the names.
+    ///
+    /// A lease that goes from one holder to another gets a higher token; one that its holder asks
+    /// for again keeps its token, also when its term was over meanwhile. A store that knows that a
+    /// holder is gone may give its leases out before they are over.
+    ///
+    /// Cancel safety: when the future is dropped, leases may have been given out all the same.
+    ///
+    /// # Errors
+    /// When names are no names; when the store cannot be written.
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>>;
+
+    /// Gives leases back, so that others need not wait until they are over. What is not this holder's
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn release(&self, holder: &str, names: &[String]) -> Result<()>;
+
+    /// The leases that somebody holds now, by the store's clock, whose names begin so; in the order
+    /// of their names.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn leases(&self, prefix: &str) -> Result<Vec<Lease>>;
+
+    /// Timers of one owner, the earliest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn timers(&self, find: FindTimers) -> Result<Vec<Timer>>;
+
+    /// Messages that are not settled, in the order of their positions. Once a reader was given a
+    /// position, no other message turns up at or below it (P4).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn outgoing(&self, find: FindOutgoing) -> Result<Vec<PendingMessage>>;
+
+    /// What is set aside.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn parked(&self, find: FindParked) -> Result<Vec<ParkedEntry>>;
+
+    /// Removes documents of a collection, of all tenants, deleted ones too, as if they had never
+    /// been: at most so many. How many were removed; less than the limit: nothing is left.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn purge_documents(&self, collection: &str, limit: u32) -> Result<u32>;
+
+    /// Hints that the log may have grown. Provided: none ever comes.
+    fn hint(&self) -> Hint {
+        Hint::never()
+    }
 }
 
 /// The identity of a log. A log that was made anew has another one; a copy keeps it. See [`Head`]
