@@ -207,6 +207,11 @@ pub use domain::aggregate::{Aggregate, AggregateId};
 pub use domain::context::Context;
 pub use domain::decide::{Decide, Decision};
 pub use domain::entity::Entity;
+pub use domain::fact::Fact;
+pub use domain::projection::Projection;
+pub use domain::saga::effect::{Effect, Message, SendStep};
+pub use domain::saga::outcome::{Answered, Outcome};
+pub use domain::saga::{Missing, Reaction, Route, Saga, Trigger};
 pub use domain::storage::Storage;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{

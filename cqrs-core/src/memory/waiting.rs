@@ -133,7 +133,8 @@ impl Waiting {
     }
 
     pub(super) fn set_aside(&mut self, write: ParkedWrite, now: Timestamp) {
-        let ParkedWrite { subscription, position, expected: _, partition, key, message, .. } = write;
+        let ParkedWrite { subscription, position, expected: _, partition, key, message, .. } =
+            write;
         let ParkedWrite { state, due, cause, attempts, edited, .. } = write;
         let place = (subscription.clone(), position);
         let before = self.parked.get(&place);
@@ -263,11 +264,8 @@ pub(super) struct Kept {
 impl Kept {
     /// Forgets old entries once as many came as were kept the last time: a constant effort for each
     /// commit, on average.
-    pub(super) fn sweep<K, V>(
-        &mut self,
-        map: &mut HashMap<K, V>,
-        is_kept: impl Fn(&V) -> bool,
-    ) where
+    pub(super) fn sweep<K, V>(&mut self, map: &mut HashMap<K, V>, is_kept: impl Fn(&V) -> bool)
+    where
         K: Eq + std::hash::Hash,
     {
         if map.len() >= self.forget_at.max(1024) {

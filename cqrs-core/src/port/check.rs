@@ -93,7 +93,8 @@ impl Commit {
             check_timer(&timer.owner, timer.tenant.as_deref(), &timer.key, &timer.name, limits)?;
         }
         distinct(timers.iter().map(|t| (&t.owner, &t.tenant, &t.key, &t.name)), |timer| {
-            let context = format!("the timer `{}` of {} is set twice in one commit", timer.3, timer.2);
+            let context =
+                format!("the timer `{}` of {} is set twice in one commit", timer.3, timer.2);
             Error::invalid_field("timers", context)
         })?;
         outgoing.iter().try_for_each(|message| check_outgoing(message, limits))?;
@@ -110,10 +111,13 @@ impl Commit {
             }
         }
         parked.iter().try_for_each(|write| check_parked(write, limits))?;
-        distinct(parked.iter().map(|p| (&p.subscription, p.position)), |(subscription, position)| {
-            let context = format!("{position}@{subscription} is written twice in one commit");
-            Error::invalid_field("parked", context)
-        })?;
+        distinct(
+            parked.iter().map(|p| (&p.subscription, p.position)),
+            |(subscription, position)| {
+                let context = format!("{position}@{subscription} is written twice in one commit");
+                Error::invalid_field("parked", context)
+            },
+        )?;
         Ok(())
     }
 }

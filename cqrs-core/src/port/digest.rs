@@ -67,7 +67,8 @@ impl Commit {
             f.option(due.as_ref(), add_time);
         });
         f.each(outgoing, |f, message| {
-            let Outgoing { metadata, kind, name, key, body, not_before, answer_to, tries } = message;
+            let Outgoing { metadata, kind, name, key, body, not_before, answer_to, tries } =
+                message;
             metadata.fingerprint(f);
             f.text(kind.name());
             f.text(name);
