@@ -1,8 +1,8 @@
 //! Parts of a commit that a store does not offer: refused by name, with nothing written.
 
 use cqrs_core::{
-    Capabilities, CheckpointWrite, ErrorKind, Fence, MessageId, Metadata, Outgoing, OutgoingKind,
-    ParkedWrite, Payload, Settled, SnapshotWrite, Support, TimerWrite, Timestamp,
+    Capabilities, CheckpointWrite, ErrorKind, Expected, Fence, MessageId, Outgoing, OutgoingKind,
+    ParkedState, ParkedWrite, Payload, Settled, SnapshotWrite, Support, TimerWrite, Timestamp,
 };
 use serde_json::json;
 
@@ -74,30 +74,36 @@ async fn a_fenced_checkpoint_is_refused_where_there_are_no_leases(t: Probe) {
 
 async fn a_timer_is_refused_where_there_are_none(t: Probe) {
     let due = Some(Timestamp::UNIX_EPOCH);
-    let timer = TimerWrite { owner: "saga/17".into(), name: "payment".into(), generation: 1, due };
+    let timer = TimerWrite {
+        owner: "saga".into(),
+        tenant: None,
+        key: "17".into(),
+        name: "payment".into(),
+        generation: 1,
+        due,
+    };
     refuses(&t, "timers", |commit| commit.timers.push(timer)).await;
 }
 
 async fn an_outgoing_message_is_refused_where_there_are_none(t: Probe) {
-    let outgoing = Outgoing {
-        metadata: Metadata::default(),
-        kind: OutgoingKind::Command,
-        name: "bank.charge".into(),
-        key: "17".into(),
-        body: Payload::Json(body(&json!({}))),
-        not_before: None,
-    };
+    let says = Payload::Json(body(&json!({})));
+    let outgoing = Outgoing::new(OutgoingKind::Command, "bank.charge", "17", says);
     refuses(&t, "outgoing", |commit| commit.outgoing.push(outgoing)).await;
 }
 
 async fn a_parked_message_is_refused_where_there_are_none(t: Probe) {
     let parked = ParkedWrite {
         subscription: "mailer".into(),
+        position: 1,
+        expected: Expected::NoStream,
         partition: 0,
         key: "17".into(),
-        position: 1,
+        message: "account.grown".into(),
+        state: ParkedState::Parked,
+        due: None,
         cause: "it cannot be decoded".into(),
         attempts: 3,
+        edited: None,
     };
     refuses(&t, "parked", |commit| commit.parked.push(parked)).await;
 }
