@@ -1,22 +1,20 @@
-//! Messages to send, timers, entries set aside, and how long the inbox knows a message.
+//! Messages to send and timers; and what a commit of all parts leaves behind.
 
 use std::time::Duration;
 
 use cqrs_core::{
-    AnswerTo, Clock, Collection, Commit, Committed, Conflict, DocumentKey, DocumentWrite,
-    ErrorKind, Expected, Filter, FindDocuments, FindOutgoing, FindParked, FindTimers, Fingerprint,
-    InboxMark, Json, LeaseRequest, ManualClock, MessageId, Metadata, Outgoing, OutgoingKind,
-    PageSize, ParkedId, ParkedState, ParkedWrite, Payload, ReadLog, Settled, Store, TimerWrite,
-    Timestamp, Tries,
+    AnswerTo, Clock, Commit, Committed, Conflict, ErrorKind, Expected, Filter, FindOutgoing,
+    FindParked, FindTimers, Json, LeaseRequest, ManualClock, Metadata, Outgoing, OutgoingKind,
+    PageSize, ParkedWrite, Payload, ReadLog, Settled, Store, TimerWrite, Timestamp, Tries,
 };
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 use store_sqlite::SqliteStore;
 
-use crate::common::{
-    append, back_to_the_first_version, collect, deposit, event, id, log_of, positions,
-};
+use crate::common::{append, collect, deposit, event, id, log_of, positions};
+use crate::parked::{aside, parks};
+use crate::retention::handles;
 
 fn message(n: u128) -> Outgoing {
     let body = Payload::Json(Json::parse(format!(r#"{{"amount":{n}}}"#)).unwrap());
@@ -28,28 +26,8 @@ fn sends(outgoing: Vec<Outgoing>) -> Commit {
     Commit { outgoing, ..Commit::default() }
 }
 
-fn settles(settled: Settled) -> Commit {
+pub(crate) fn settles(settled: Settled) -> Commit {
     Commit { settled: vec![settled], ..Commit::default() }
-}
-
-fn aside(subscription: &str, position: u64) -> ParkedWrite {
-    ParkedWrite {
-        subscription: subscription.to_owned(),
-        position,
-        expected: Expected::Any,
-        partition: 3,
-        key: format!("key-{}", position % 2),
-        message: "bank.opened".to_owned(),
-        state: ParkedState::Parked,
-        due: None,
-        cause: "no such address".to_owned(),
-        attempts: 8,
-        edited: None,
-    }
-}
-
-fn parks(parked: Vec<ParkedWrite>) -> Commit {
-    Commit { parked, ..Commit::default() }
 }
 
 fn timer(name: &str, generation: u64, due: Option<i64>) -> TimerWrite {
@@ -67,7 +45,7 @@ fn sets(timers: Vec<TimerWrite>) -> Commit {
     Commit { timers, ..Commit::default() }
 }
 
-fn conflict(error: &cqrs_core::Error) -> &Conflict {
+pub(crate) fn conflict(error: &cqrs_core::Error) -> &Conflict {
     match error.kind() {
         ErrorKind::Conflict(conflict) => conflict,
         other => panic!("{other:?}"),
@@ -224,101 +202,6 @@ async fn timers_are_found_by_their_time_and_never_go_back() {
 }
 
 #[tokio::test]
-async fn entries_are_counted_by_their_writes_and_settled_once() {
-    let start = Timestamp::from_micros(1_700_000_000_000_000);
-    let clock = ManualClock::at(start);
-    let store = SqliteStore::builder().clock(clock.clone()).in_memory().await.unwrap();
-    let first = ParkedWrite { expected: Expected::NoStream, ..aside("mailer", 4) };
-    store.commit(parks(vec![first.clone()])).await.unwrap();
-    let error = store.commit(parks(vec![first])).await.unwrap_err();
-    let conflicts = Conflict::Parked { subscription: "mailer".to_owned(), position: 4, actual: 1 };
-    assert_eq!(*conflict(&error), conflicts);
-    clock.advance(Duration::from_secs(1));
-    for edited in [
-        Payload::Json(Json::parse("{}").unwrap()),
-        Payload::Binary { content_type: "text/plain".into(), bytes: "hi".into() },
-        Payload::Erased,
-    ] {
-        let known = store.parked(FindParked::of("mailer")).await.unwrap().remove(0);
-        let due = Some(Timestamp::from_micros(9));
-        let write = ParkedWrite { edited: Some(edited), due, ..known.to_write() };
-        store.commit(parks(vec![write.clone()])).await.unwrap();
-        let entry = store.parked(FindParked::of("mailer")).await.unwrap().remove(0);
-        assert_eq!((entry.version, entry.since), (known.version + 1, start));
-        assert_eq!(ParkedWrite { expected: write.expected, ..entry.to_write() }, write);
-    }
-    let done = || settles(Settled::Parked { subscription: "mailer".to_owned(), position: 4 });
-    store.commit(done()).await.unwrap();
-    assert!(matches!(conflict(&store.commit(done()).await.unwrap_err()), Conflict::Settled { .. }));
-}
-
-/// Every combination of what can be asked for, against a plain filter over all.
-#[tokio::test]
-async fn entries_are_found_by_every_combination() {
-    let store = SqliteStore::in_memory().await.unwrap();
-    let mut all = Vec::new();
-    for (n, subscription) in ["b", "a", "c/d"].into_iter().enumerate() {
-        for position in 1..=12_u64 {
-            let state = ParkedState::ALL[(position as usize + n) % 4];
-            let due =
-                (!position.is_multiple_of(3)).then(|| Timestamp::from_micros(position as i64 % 5));
-            all.push(ParkedWrite { state, due, ..aside(subscription, position) });
-        }
-    }
-    store.commit(parks(all.clone())).await.unwrap();
-    all.sort_by_key(|write| (write.subscription.clone(), write.position));
-    let after =
-        |subscription: &str, position| ParkedId { subscription: subscription.to_owned(), position };
-    let afters = [
-        None,
-        Some(after("a", 5)),
-        Some(after("aa", 0)),
-        Some(after("b", u64::MAX)),
-        Some(after("z", 1)),
-    ];
-    let mut combinations = 0;
-    for subscription in [None, Some("a"), Some("c/d"), Some("none")] {
-        for key in [None, Some("key-1"), Some("none")] {
-            for state in [None, Some(ParkedState::Retrying), Some(ParkedState::Behind)] {
-                for due_by in [None, Some(2), Some(-1)] {
-                    for after in &afters {
-                        for limit in [0, 3, 100] {
-                            let find = FindParked {
-                                subscription: subscription.map(str::to_owned),
-                                key: key.map(str::to_owned),
-                                state,
-                                due_by: due_by.map(Timestamp::from_micros),
-                                after: after.clone(),
-                                limit,
-                            };
-                            let fits = |w: &&ParkedWrite| {
-                                let place = (&*w.subscription, w.position);
-                                subscription.is_none_or(|s| s == w.subscription)
-                                    && key.is_none_or(|key| key == w.key)
-                                    && state.is_none_or(|state| state == w.state)
-                                    && find.due_by.is_none_or(|by| w.due.is_some_and(|d| d <= by))
-                                    && after
-                                        .as_ref()
-                                        .is_none_or(|a| place > (&*a.subscription, a.position))
-                            };
-                            let expected = all.iter().filter(fits).take(limit as usize);
-                            let expected: Vec<_> =
-                                expected.map(|w| (&*w.subscription, w.position)).collect();
-                            let found = store.parked(find.clone()).await.unwrap();
-                            let found: Vec<_> =
-                                found.iter().map(|e| (&*e.subscription, e.position)).collect();
-                            assert_eq!(found, expected, "{find:?}");
-                            combinations += 1;
-                        }
-                    }
-                }
-            }
-        }
-    }
-    assert_eq!(combinations, 4 * 3 * 3 * 3 * 5 * 3);
-}
-
-#[tokio::test]
 async fn nothing_of_a_refused_commit_remains() {
     let store = SqliteStore::in_memory().await.unwrap();
     store.commit(parks(vec![aside("mailer", 1)])).await.unwrap();
@@ -338,104 +221,6 @@ async fn nothing_of_a_refused_commit_remains() {
     assert!(store.timers(all).await.unwrap().is_empty());
     let parked = store.parked(FindParked::default()).await.unwrap();
     assert_eq!(parked.iter().map(|entry| entry.position).collect::<Vec<_>>(), [1]);
-}
-
-fn handles(message: MessageId, says: &str) -> Commit {
-    let mark = InboxMark {
-        consumer: "payments".to_owned(),
-        message,
-        fingerprint: Fingerprint::of(says.as_bytes()),
-        reply: Some(says.to_owned().into()),
-    };
-    Commit { inbox: vec![mark], ..Commit::default() }
-}
-
-#[tokio::test]
-async fn the_inbox_forgets_in_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("orders.db");
-    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
-    let keep = Duration::from_secs(60);
-    let settings = SqliteStore::builder().clock(clock.clone()).keep_inbox(keep);
-    let store = settings.open(&path).await.unwrap();
-    assert_eq!(store.capabilities().keeps_inbox, keep);
-    store.commit(handles(id(1), "charged")).await.unwrap();
-    clock.advance(keep);
-    let before = store.commit(handles(id(1), "charged")).await.unwrap();
-    assert_eq!(before, Committed::Before { position: 0, reply: Some("charged".into()) });
-    assert!(store.inbox("payments", id(1)).await.unwrap().is_some());
-    clock.advance(Duration::from_micros(1));
-    assert!(store.inbox("payments", id(1)).await.unwrap().is_none());
-    let anew = store.commit(handles(id(1), "other")).await.unwrap();
-    assert_eq!(anew, Committed::Now { position: 0 });
-    let entry = store.inbox("payments", id(1)).await.unwrap().unwrap();
-    assert_eq!(entry.reply.unwrap(), "other");
-
-    // Sweeping takes as many as there are old ones, about.
-    let many = |from: u128, n: u128| (from..from + n).map(|n| store.commit(handles(id(n), "x")));
-    join_all(many(1_000, 600)).await;
-    clock.advance(keep * 2);
-    for round in 0..10 {
-        join_all(many(10_000 + round * 200, 200)).await;
-    }
-    let count =
-        Connection::open(&path)
-            .unwrap()
-            .query_row("SELECT count(*) FROM inbox", (), |row| row.get::<_, i64>(0));
-    assert_eq!(count.unwrap(), 2_000);
-}
-
-#[tokio::test]
-async fn what_was_handled_before_the_migration_is_known_from_then_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("orders.db");
-    let store = SqliteStore::open(&path).await.unwrap();
-    store.commit(handles(id(1), "charged")).await.unwrap();
-    store.close().await.unwrap();
-    let file = Connection::open(&path).unwrap();
-    back_to_the_first_version(&file);
-    let began = Timestamp::from(std::time::SystemTime::now());
-    let store = SqliteStore::open(&path).await.unwrap();
-    assert!(store.inbox("payments", id(1)).await.unwrap().is_some());
-    let at = file.query_row("SELECT at_us FROM inbox_rows", (), |row| row.get::<_, i64>(0));
-    let at = Timestamp::from_micros(at.unwrap());
-    assert!(at >= began.saturating_sub(Duration::from_secs(1)), "{at} {began}");
-    // A program that does not know the column yet.
-    file.execute("UPDATE inbox_rows SET at_us = NULL", ()).unwrap();
-    assert!(store.inbox("payments", id(1)).await.unwrap().is_some());
-}
-
-#[tokio::test]
-async fn purged_documents_have_never_been() {
-    let store = SqliteStore::in_memory().await.unwrap();
-    for name in ["tutor", "pupil"] {
-        store.declare(Collection::new(name).unique("email")).await.unwrap();
-    }
-    let write = |name: &'static str, tenant: Option<&str>, id: &str| {
-        let mut key = DocumentKey::new(name, id);
-        key.tenant = tenant.map(Into::into);
-        let body = Json::parse(format!(r#"{{"email":"{id}"}}"#)).unwrap();
-        DocumentWrite::put(key, Expected::NoStream, body)
-    };
-    let all = || {
-        let tutors = [None, Some("acme")].map(|t| [write("tutor", t, "1"), write("tutor", t, "2")]);
-        let documents = tutors.into_iter().flatten().chain([write("pupil", None, "1")]);
-        Commit { documents: documents.collect(), ..Commit::default() }
-    };
-    store.commit(all()).await.unwrap();
-    let gone = DocumentWrite::delete(DocumentKey::new("tutor", "2"), Expected::Exists);
-    store.commit(Commit { documents: vec![gone], ..Commit::default() }).await.unwrap();
-    assert_eq!(store.purge_documents("tutor", 3).await.unwrap(), 3);
-    assert_eq!(store.purge_documents("tutor", 3).await.unwrap(), 1);
-    assert_eq!(store.purge_documents("tutor", 3).await.unwrap(), 0);
-    assert_eq!(store.purge_documents("none", 3).await.unwrap(), 0);
-    assert_eq!(store.count_documents(&FindDocuments::all("tutor")).await.unwrap(), 0);
-    assert_eq!(store.count_documents(&FindDocuments::all("pupil")).await.unwrap(), 1);
-    // Their unique values are free, and their versions begin anew.
-    let tutors = all().documents.into_iter().take(4).collect();
-    store.commit(Commit { documents: tutors, ..Commit::default() }).await.unwrap();
-    let found = store.find_documents(FindDocuments::by("tutor", "email", "1")).await.unwrap();
-    assert_eq!((found.len(), found[0].version), (1, 1));
 }
 
 #[tokio::test]
