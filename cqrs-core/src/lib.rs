@@ -260,8 +260,10 @@ pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
 pub use runtime::consumer::SubscriptionKind;
+pub use runtime::projection::Life;
 pub use runtime::retry::RetryPolicy;
 pub use runtime::settings::{RuntimeSettings, Start, Subscription};
+pub use runtime::view::View;
 #[cfg(feature = "schema")]
 pub use schema::event_schema;
 pub use work::Work;

@@ -123,7 +123,9 @@ pub(crate) struct Stretch<'a> {
     pub(crate) page: &'a Arc<Page>,
     pub(crate) events: &'a [Recorded<'a>],
     pub(crate) slice: Slice,
-    /// Whether a key waits for something that is set aside: its events queue up.
+    /// Whether any key waits for something that is set aside.
+    pub(crate) any_blocked: bool,
+    /// Whether this one does: its events queue up.
     pub(crate) is_blocked: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
@@ -161,6 +163,7 @@ impl Handled {
             guards,
             appends,
             documents,
+            views,
             snapshots,
             checkpoint: _,
             inbox,
@@ -173,6 +176,7 @@ impl Handled {
         self.commit.guards.extend(guards);
         self.commit.appends.extend(appends);
         self.commit.documents.extend(documents);
+        self.commit.views.extend(views);
         self.commit.snapshots.extend(snapshots);
         self.commit.inbox.extend(inbox);
         self.commit.timers.extend(timers);

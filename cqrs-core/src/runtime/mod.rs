@@ -6,13 +6,17 @@ pub(crate) mod control;
 pub(crate) mod feed;
 pub(crate) mod key;
 pub(crate) mod leases;
+pub(crate) mod live;
 pub(crate) mod node;
 pub(crate) mod partition;
 pub(crate) mod progress;
+pub(crate) mod projection;
 pub(crate) mod retry;
 pub(crate) mod settings;
+pub(crate) mod sink;
 pub(crate) mod slot;
 pub(crate) mod tail;
+pub(crate) mod view;
 
 use std::time::Duration;
 

@@ -234,7 +234,8 @@ impl Partition<'_, '_> {
         let Some(last) = events.last() else { return Ok(true) };
         let aside = &self.state.aside;
         let is_blocked = |key: &str| aside.is_blocked(key);
-        let stretch = Stretch { page, events, slice: self.slice, is_blocked: &is_blocked };
+        let (slice, any_blocked) = (self.slice, !aside.is_empty());
+        let stretch = Stretch { page, events, slice, any_blocked, is_blocked: &is_blocked };
         let handled = match self.consumer.many(stretch).await {
             Ok(handled) => handled,
             Err(error) => {
