@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::app::App;
+use crate::app::{App, Inner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
@@ -131,7 +131,13 @@ impl App {
     }
 
     pub(crate) fn started(&self) -> Result<&Arc<Started>> {
-        self.0.started.get().ok_or_else(|| {
+        self.0.started()
+    }
+}
+
+impl Inner {
+    pub(crate) fn started(&self) -> Result<&Arc<Started>> {
+        self.started.get().ok_or_else(|| {
             let context = "the app is not started: `App::start`";
             Error::new(ErrorKind::Invalid { field: None }, context)
         })
