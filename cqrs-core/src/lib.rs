@@ -259,11 +259,15 @@ pub use port::timer::{FindTimers, Timer};
 pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
+pub use runtime::admin::{SubscriptionState, SubscriptionStatus, Subscriptions};
 pub use runtime::consumer::SubscriptionKind;
+pub use runtime::parking::{Parked, ParkedDetail};
 pub use runtime::projection::Life;
 pub use runtime::retry::RetryPolicy;
+pub use runtime::running::{Readiness, Running};
 pub use runtime::settings::{RuntimeSettings, Start, Subscription};
 pub use runtime::view::View;
+pub use runtime::wait::{Reached, Waited};
 #[cfg(feature = "schema")]
 pub use schema::event_schema;
 pub use work::Work;

@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::payload::Payload;
+use crate::port::Position;
 use crate::port::capabilities::{Capabilities, Limits, Support};
 use crate::port::commit::{
     AnswerTo, Append, CheckpointWrite, Commit, DocumentWrite, Expected, Guard, NewEvent, Outgoing,
@@ -112,6 +114,10 @@ impl Commit {
                 }
             }
         }
+        distinct(settled.iter().map(Place::of), |place| {
+            let context = format!("{place:?} is settled twice in one commit");
+            Error::invalid_field("settled", context)
+        })?;
         parked.iter().try_for_each(|write| check_parked(write, limits))?;
         distinct(
             parked.iter().map(|p| (&p.subscription, p.position, &p.key)),
@@ -152,16 +158,16 @@ impl Commit {
         let events = appends.iter().map(|append| append.events.len()).sum::<usize>();
         let read = guards.len() + fences.len();
         let written = appends.len() + events + documents.len() + views.len();
-        read + written + snapshots.len() + inbox.len() + timers.len() + outgoing.len() + settled.len() + parked.len()
+        let written = written + snapshots.len() + inbox.len();
+        read + written + timers.len() + outgoing.len() + settled.len() + parked.len()
     }
 
     /// Bytes of all its bodies.
     fn bodies(&self) -> usize {
         let Self { appends, documents, views, snapshots, inbox, outgoing, .. } = self;
         let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
-        let bodies = bodies.chain(
-            documents.iter().chain(views).flat_map(|d| &d.body).map(crate::Json::len),
-        );
+        let documents = documents.iter().chain(views);
+        let bodies = bodies.chain(documents.flat_map(|d| &d.body).map(crate::Json::len));
         let bodies = bodies.chain(snapshots.iter().map(SnapshotWrite::size));
         let bodies = bodies.chain(inbox.iter().flat_map(|m| &m.reply).map(bytes::Bytes::len));
         bodies.chain(outgoing.iter().map(|o| o.body.len())).sum()
@@ -354,6 +360,28 @@ impl LeaseRequest {
         distinct(self.names.iter(), |name| {
             Error::invalid_field("lease", format!("`{name}` is asked for twice"))
         })
+    }
+}
+
+/// What is settled, whatever is said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place<'a> {
+    Message(MessageId),
+    Timer { owner: &'a str, tenant: Option<&'a str>, key: &'a str, name: &'a str },
+    Entry { subscription: &'a str, position: Position, key: &'a str },
+}
+
+impl<'a> Place<'a> {
+    fn of(settled: &'a Settled) -> Self {
+        match settled {
+            Settled::Outgoing(id) => Self::Message(*id),
+            Settled::Timer(Timer { owner, tenant, key, name, .. }) => {
+                Self::Timer { owner, tenant: tenant.as_deref(), key, name }
+            }
+            Settled::Parked { subscription, position, key } => {
+                Self::Entry { subscription, position: *position, key }
+            }
+        }
     }
 }
 

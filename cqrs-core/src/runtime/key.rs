@@ -32,11 +32,6 @@ pub(crate) fn of_tenant(tenant: Option<&str>, key: &str) -> String {
     }
 }
 
-/// The key of an event's stream.
-pub(crate) fn of_stream<T>(event: &crate::Recorded<'_, T>) -> String {
-    of_tenant(event.tenant, &format!("{}/{}", event.category, event.stream))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,8 +50,6 @@ pub(crate) trait Live: Send + Sync + 'static {
 
 /// All views of a projection, as documents of a store in memory: they are read as those of others are.
 pub(crate) struct LiveViews<P> {
-    /// Where the events are, once it is known.
-    log: OnceLock<Arc<dyn Store>>,
     memory: MemoryStore,
     at: watch::Sender<Option<Position>>,
     /// It was at the end of the log once.
@@ -64,7 +62,6 @@ pub(crate) struct LiveViews<P> {
 impl<P: Projection> LiveViews<P> {
     pub(crate) fn new() -> Self {
         Self {
-            log: OnceLock::new(),
             // Nothing is ever repeated.
             memory: MemoryStore::default().keep_commit_ids(Duration::ZERO),
             at: watch::Sender::new(None),
@@ -72,16 +69,6 @@ impl<P: Projection> LiveViews<P> {
             broken: Mutex::default(),
             projection: PhantomData,
         }
-    }
-
-    /// Says where the events are.
-    pub(crate) fn of(self, log: Arc<dyn Store>) -> Self {
-        Self { log: OnceLock::from(log), ..self }
-    }
-
-    /// Where the events are. Before that is known there are none.
-    pub(crate) fn log(&self) -> Arc<dyn Store> {
-        self.log.get().cloned().unwrap_or_else(|| Arc::new(self.memory.clone()))
     }
 
     /// The documents of its views, once the log was read.

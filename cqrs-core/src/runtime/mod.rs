@@ -1,22 +1,30 @@
 //! The runtime: everything that happens after a commit, as subscriptions to the log.
 
+pub(crate) mod admin;
 pub(crate) mod aside;
 pub(crate) mod consumer;
 pub(crate) mod control;
+pub(crate) mod controls;
 pub(crate) mod feed;
+pub(crate) mod handler;
 pub(crate) mod key;
 pub(crate) mod leases;
 pub(crate) mod live;
 pub(crate) mod node;
+pub(crate) mod parking;
 pub(crate) mod partition;
 pub(crate) mod progress;
 pub(crate) mod projection;
+pub(crate) mod reached;
 pub(crate) mod retry;
+pub(crate) mod running;
 pub(crate) mod settings;
 pub(crate) mod sink;
 pub(crate) mod slot;
+pub(crate) mod subscriptions;
 pub(crate) mod tail;
 pub(crate) mod view;
+pub(crate) mod wait;
 
 use std::time::Duration;
 

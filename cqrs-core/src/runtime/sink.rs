@@ -16,7 +16,7 @@ use crate::runtime::consumer::{
     Behind, Consumer, Handled, Handling, Stretch, Subscriber, SubscriptionKind,
 };
 use crate::runtime::control::Generation;
-use crate::runtime::key;
+use crate::runtime::handler::of_stream;
 use crate::runtime::node::Node;
 
 /// A sink under its name.
@@ -66,7 +66,7 @@ impl Consumer for SinkConsumer {
     }
 
     fn keys(&self, event: &Recorded<'_>) -> Result<Vec<String>> {
-        Ok(vec![key::of_stream(event)])
+        Ok(vec![of_stream(event)])
     }
 
     async fn one(&mut self, handling: Handling<'_>) -> Result<Handled, HandlerError> {
@@ -82,7 +82,7 @@ impl Consumer for SinkConsumer {
         let is_free = stretch.slice.of <= 1 && !stretch.any_blocked;
         for event in stretch.events {
             if !is_free {
-                let lane = key::of_stream(event);
+                let lane = of_stream(event);
                 if !stretch.slice.has(&lane) {
                     continue;
                 }
@@ -124,8 +124,10 @@ impl Error {
             position: event.position,
             fatal: false,
         };
-        let context =
-            format!("`{sink}` failed at `{}`, position {}: {cause}", event.event_type, event.position);
+        let context = format!(
+            "`{sink}` failed at `{}`, position {}: {cause}",
+            event.event_type, event.position
+        );
         Self::new(kind, context).with_source(cause)
     }
 }

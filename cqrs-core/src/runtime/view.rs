@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,7 +82,7 @@ pub struct View<P: Projection> {
 
 enum Source<P: Projection> {
     Documents(Arc<Documents>),
-    Live(Arc<LiveViews<P>>),
+    Live(Arc<LiveViews<P>>, Arc<dyn Store>),
     Query(Arc<dyn Store>),
 }
 
@@ -115,7 +114,7 @@ impl<P: Projection> View<P> {
 
     pub(crate) fn living(store: Arc<dyn Store>, life: Option<&LifeOf<P>>) -> Self {
         let source = match life {
-            Some(LifeOf { live: Some(live), .. }) => Source::Live(live.clone()),
+            Some(LifeOf { live: Some(live), .. }) => Source::Live(live.clone(), store),
             Some(LifeOf { life: Life::Query, .. }) => Source::Query(store),
             Some(_) | None => return Self::new(store),
         };
@@ -139,7 +138,7 @@ impl<P: Projection> View<P> {
     pub async fn get(&self, id: &str) -> Result<Option<Versioned<P::View>>> {
         match &self.source {
             Source::Query(_) => return self.at_query(id).await,
-            Source::Live(live) => live.check(self.tenant.as_deref(), id)?,
+            Source::Live(live, _) => live.check(self.tenant.as_deref(), id)?,
             Source::Documents(_) => {}
         }
         let key = documents::key::<P::View>(self.tenant.as_deref(), id);
@@ -233,8 +232,8 @@ impl<P: Projection> View<P> {
     ) -> Result<()> {
         let Some(event) = event.decode::<P::Input>()? else { return Ok(()) };
         let fact = Fact::of(&event);
-        let limits = &self.store().capabilities().limits;
-        let keys = guarded("keys", P::NAME, || keys_of::<P>(&fact, limits))??;
+        let limits = self.store().capabilities().limits;
+        let keys = guarded("keys", P::NAME, || keys_of::<P>(&fact, &limits))??;
         if keys.iter().any(|key| key == id) {
             *view = guarded("project", P::NAME, || P::project(id, view.take(), &fact))?;
             *version += 1;
@@ -246,8 +245,7 @@ impl<P: Projection> View<P> {
     fn store(&self) -> Arc<dyn Store> {
         match &self.source {
             Source::Documents(documents) => documents.store.clone(),
-            Source::Query(store) => store.clone(),
-            Source::Live(live) => live.log(),
+            Source::Live(_, store) | Source::Query(store) => store.clone(),
         }
     }
 
@@ -260,7 +258,7 @@ impl<P: Projection> View<P> {
         F: Future<Output = Result<T>> + Send,
     {
         let documents = match &self.source {
-            Source::Live(live) => return read(live.documents()?, collection_name::<P>(1)).await,
+            Source::Live(live, _) => return read(live.documents()?, collection_name::<P>(1)).await,
             Source::Query(store) => {
                 let memory = LiveViews::<P>::replay(store).await?;
                 return read(memory, collection_name::<P>(1)).await;
@@ -304,7 +302,7 @@ impl<P: Projection> Clone for View<P> {
     fn clone(&self) -> Self {
         let source = match &self.source {
             Source::Documents(documents) => Source::Documents(documents.clone()),
-            Source::Live(live) => Source::Live(live.clone()),
+            Source::Live(live, store) => Source::Live(live.clone(), store.clone()),
             Source::Query(store) => Source::Query(store.clone()),
         };
         Self { source, tenant: self.tenant.clone() }

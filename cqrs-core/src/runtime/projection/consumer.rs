@@ -19,6 +19,7 @@ use crate::port::document::{Document, DocumentKey};
 use crate::port::page::Recorded;
 use crate::port::store::Store;
 use crate::runtime::consumer::{Behind, Consumer, Handled, Handling, Stretch};
+use crate::runtime::handler::of_stream;
 use crate::runtime::key;
 use crate::runtime::projection::keys::{guarded, keys_of};
 use crate::runtime::projection::views::Views;
@@ -144,7 +145,7 @@ impl<P: Projection> Folding<P> {
                 None => views.push(DocumentWrite::delete(DocumentKey::clone(key), expected)),
                 Some(view) => {
                     let body = encode::<P>(view, key, limit)?;
-                    slot.size = body.len();
+                    slot.body = body.len();
                     views.push(DocumentWrite::put(DocumentKey::clone(key), expected, body));
                 }
             }
@@ -187,12 +188,12 @@ impl<P: Projection> Folding<P> {
     ) -> Result<Handled, HandlerError> {
         let limits = self.store.capabilities().limits;
         let decoded = event.decode::<P::Input>().map_err(HandlerError::fatal)?;
+        let stream = of_stream(event);
         let Some(event) = decoded else { return Ok(Handled::default()) };
-        let mut keys =
-            self.guarded("keys", |_| keys_of::<P>(&Fact::of(&event), &limits))?;
+        let mut keys = self.guarded("keys", |_| keys_of::<P>(&Fact::of(&event), &limits))?;
         let is_of_lane = |key: &String| key::of_tenant(event.tenant, key) == lane;
         // One whose keys could not be told was set aside under its stream: now it is for all of them.
-        if keys.iter().any(is_of_lane) || lane != key::of_stream(&event) {
+        if keys.iter().any(is_of_lane) || lane != stream {
             keys.retain(is_of_lane);
         }
         let mut batch = Batch { events: vec![event], steps: Vec::new(), behind: Vec::new() };

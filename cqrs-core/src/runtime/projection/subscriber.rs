@@ -1,8 +1,10 @@
 //! A durable projection as a subscription.
 
 use std::any::type_name;
+use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
@@ -16,6 +18,7 @@ use crate::runtime::control::{self, Generation};
 use crate::runtime::node::Node;
 use crate::runtime::projection::consumer::Folding;
 use crate::runtime::projection::{collection, collection_name};
+use crate::runtime::view;
 
 /// Bytes of views that all partitions of a projection keep in memory, roughly.
 const KEPT: usize = 16 << 20;
@@ -23,12 +26,21 @@ const KEPT: usize = 16 << 20;
 /// Documents that are removed at once.
 const PURGED: u32 = 1_000;
 
+/// So long after this process saw that views are retired they are removed: by then nobody reads them,
+/// and no node that was late to know writes them.
+const GRACE: Duration = Duration::from_secs(5);
+const _: () = assert!(GRACE.as_millis() > 2 * view::KNOWN_FOR.as_millis());
+
 /// A durable projection.
-pub(crate) struct DurableProjection<P>(PhantomData<fn() -> P>);
+pub(crate) struct DurableProjection<P> {
+    /// When this process saw that a generation of views is retired.
+    retired: Mutex<HashMap<u32, Instant>>,
+    projection: PhantomData<fn() -> P>,
+}
 
 impl<P> Default for DurableProjection<P> {
     fn default() -> Self {
-        Self(PhantomData)
+        Self { retired: Mutex::default(), projection: PhantomData }
     }
 }
 
@@ -81,6 +93,13 @@ impl<P: Projection> Subscriber for DurableProjection<P> {
             // A generation with other partitions goes on with the views of the one before it.
             if control.is_some_and(|c| c.running().any(|live| live.views == generation.views)) {
                 return Ok(false);
+            }
+            let seen = {
+                let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+                *retired.entry(generation.views).or_insert_with(Instant::now)
+            };
+            if seen.elapsed() < GRACE {
+                return Ok(true);
             }
             let collection = collection_name::<P>(generation.views);
             Ok(node.store.purge_documents(&collection, PURGED).await? == PURGED)

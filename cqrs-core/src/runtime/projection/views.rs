@@ -41,8 +41,10 @@ pub(crate) struct Slot<V> {
     /// Its version in the store; 0: it is not there.
     pub(crate) version: Version,
     pub(crate) view: Option<V>,
-    /// Bytes of its body.
-    pub(crate) size: usize,
+    /// Bytes of its body as it was encoded last.
+    pub(crate) body: usize,
+    /// Bytes that are counted for it.
+    counted: usize,
     state: State,
 }
 
@@ -149,7 +151,7 @@ impl<V> Views<V> {
                 (0, false) => 0,
                 (version, true) => {
                     slot.version = version + 1;
-                    slot.size
+                    slot.body
                 }
                 (_, false) => {
                     slot.version = 0;
@@ -183,7 +185,7 @@ impl<V> Views<V> {
 impl<V> Shelf<V> {
     fn put(&mut self, slot: Slot<V>) -> usize {
         let at = self.slots.len();
-        self.bytes += slot.size;
+        self.bytes += slot.counted;
         self.index.insert(Key(slot.key.clone()), at);
         self.slots.push(slot);
         at
@@ -193,14 +195,14 @@ impl<V> Shelf<V> {
         let at = self.index.remove(&(tenant, id) as &dyn Place)?;
         let slot = self.slots.get_mut(at)?;
         let nothing = Slot::unknown(slot.key.clone());
-        self.bytes -= slot.size;
+        self.bytes -= slot.counted;
         Some(std::mem::replace(slot, nothing))
     }
 
     fn resize(&mut self, at: usize, size: usize) {
         let slot = &mut self.slots[at];
-        self.bytes = self.bytes + size - slot.size;
-        slot.size = size;
+        self.bytes = self.bytes + size - slot.counted;
+        slot.counted = size;
     }
 
     /// A view takes about twice the bytes of its body.
@@ -217,7 +219,7 @@ impl<V> Default for Shelf<V> {
 
 impl<V> Slot<V> {
     fn unknown(key: Arc<DocumentKey>) -> Self {
-        Self { key, version: 0, view: None, size: 0, state: State::Unknown }
+        Self { key, version: 0, view: None, body: 0, counted: 0, state: State::Unknown }
     }
 }
 
@@ -347,7 +349,7 @@ mod tests {
                     read += 1;
                     views.fill(at, 1, Some(7), 100);
                 }
-                views.change(at).size = 100;
+                views.change(at).body = 100;
             }
             views.written();
             assert!(views.size() <= 110_000, "{}", views.size());
