@@ -216,7 +216,7 @@ pub use domain::saga::{Missing, Reaction, Route, Saga, Trigger};
 pub use domain::storage::Storage;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
-    Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
+    Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Batch, Call, Handler,
     HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, Origin, RequestLayer, Res,
     Resources,
 };

@@ -16,6 +16,7 @@ macro_rules! for_each_arity {
 }
 
 pub(crate) mod any;
+mod batch;
 mod erased;
 mod event;
 mod function;
@@ -29,6 +30,7 @@ use crate::error::{Failure, Result};
 use crate::message::envelope::{Envelope, Reply};
 use crate::message::request::Request;
 
+pub use batch::Batch;
 pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest, Origin};
 pub(crate) use erased::{BoxAnswering, BoxFuture};
 pub(crate) use event::{ErasedEventHandler, Replay};

@@ -9,6 +9,7 @@ pub(crate) mod feed;
 pub(crate) mod handler;
 pub(crate) mod key;
 pub(crate) mod leases;
+pub(crate) mod live_handler;
 pub(crate) mod node;
 pub(crate) mod parking;
 pub(crate) mod partition;
