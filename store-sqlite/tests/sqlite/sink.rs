@@ -1,6 +1,5 @@
 //! Projections into the user's own tables.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use store_sqlite::{SqliteProjection, SqliteSink, SqliteStore};
 
 use crate::common::{append, deposit, event};
-use crate::sharing::child;
+use crate::sharing::Killed;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Deposited {
@@ -303,14 +302,14 @@ async fn process_that_projects() {
     let Ok(path) = std::env::var(PROJECTS) else { return };
     let store = SqliteStore::open(&path).await.unwrap();
     let sink = store.sink(Totals::default()).await.unwrap();
+    let mut said = None;
     loop {
         for n in 0..5 {
             store.commit(deposit(&n.to_string())).await.unwrap();
         }
         catch_up(&store, &sink).await.unwrap();
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "\ncaught up").unwrap();
-        out.flush().unwrap();
+        // Once: nobody reads on.
+        said.get_or_insert_with(|| println!("\ncaught up"));
     }
 }
 
@@ -320,13 +319,11 @@ async fn a_killed_process_has_counted_each_event_once() -> Result<(), BoxError> 
     let path = folder.path().join("bank.db");
     let mut before = 0;
     for _ in 0..10 {
-        let mut child = child("sink::process_that_projects", PROJECTS, &path.display().to_string());
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        lines.find(|line| line.as_ref().unwrap().trim() == "caught up").unwrap()?;
+        let file = path.display().to_string();
+        let mut child = Killed::when("sink::process_that_projects", PROJECTS, &file, "caught up");
         // A random moment, not a wait for something.
         std::thread::sleep(Duration::from_micros(fastrand::u64(0..20_000)));
-        child.kill()?;
-        child.wait()?;
+        child.kill();
         let store = SqliteStore::open(&path).await?;
         let checkpoint = store.checkpoint(SUBSCRIPTION, 0).await?.unwrap() as i64;
         assert!(checkpoint > before);
