@@ -42,7 +42,8 @@ impl HandlerError {
         Self { cause: cause.into(), fatal: true }
     }
 
-    pub(crate) fn into_cause(self) -> BoxError {
+    /// What it was caused by.
+    pub fn into_cause(self) -> BoxError {
         self.cause
     }
 

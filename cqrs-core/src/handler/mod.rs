@@ -30,8 +30,8 @@ use crate::error::{Failure, Result};
 use crate::message::envelope::{Envelope, Reply};
 use crate::message::request::Request;
 
-pub use batch::Batch;
 pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest, Origin};
+pub use batch::Batch;
 pub(crate) use erased::{BoxAnswering, BoxFuture};
 pub(crate) use event::{ErasedEventHandler, Replay};
 pub use event::{HandlerError, IntoEventHandler};

@@ -143,9 +143,8 @@ impl Subscriptions {
 
     /// The partitions of a generation that run on this node.
     fn here<'a>(&'a self, live: &'a Generation) -> impl Iterator<Item = SlotState> + 'a {
-        (0..live.partitions).filter_map(|index| {
-            Some(self.0.node.progress.of(&controls::slot(live, index))?.state)
-        })
+        (0..live.partitions)
+            .filter_map(|index| Some(self.0.node.progress.of(&controls::slot(live, index))?.state))
     }
 
     fn state(&self, control: &Control) -> SubscriptionState {

@@ -139,9 +139,7 @@ impl Live {
     }
 
     fn report(&self) {
-        let progress =
-            SlotProgress { position: self.at, state: SlotState::Running, blocked: 0 };
+        let progress = SlotProgress { position: self.at, state: SlotState::Running, blocked: 0 };
         self.node.progress.report(&self.slot(), progress);
     }
 }
-

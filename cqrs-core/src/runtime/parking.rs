@@ -154,11 +154,7 @@ impl Parked {
         .await
     }
 
-    async fn ask(
-        &self,
-        id: &ParkedId,
-        change: impl Fn(ParkedWrite) -> ParkedWrite,
-    ) -> Result<()> {
+    async fn ask(&self, id: &ParkedId, change: impl Fn(ParkedWrite) -> ParkedWrite) -> Result<()> {
         loop {
             let now = self.clock.now();
             let entries = self.entries(id).await?;

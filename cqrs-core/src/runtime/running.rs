@@ -233,21 +233,22 @@ impl Running {
         let Started { node, controls, definitions, .. } = &*self.started;
         // Those without a checkpoint, and the relay.
         let others = node.progress.all();
-        let mut others = others.iter().filter(|((name, _), _)| {
-            name.ends_with(" (live)") || name.starts_with("cqrs.")
-        });
-        others.all(|(_, slot)| slot.position >= head) && definitions.iter().all(|definition| {
-            let Some(control) = controls.get(definition.name) else { return true };
-            control.paused
-                || control.running().all(|generation| {
-                    (0..generation.partitions).all(|index| {
-                        let slot = crate::runtime::controls::slot(generation, index);
-                        node.progress.of(&slot).is_some_and(|slot| {
-                            slot.position >= head || matches!(slot.state, SlotState::Full(_))
+        let mut others = others
+            .iter()
+            .filter(|((name, _), _)| name.ends_with(" (live)") || name.starts_with("cqrs."));
+        others.all(|(_, slot)| slot.position >= head)
+            && definitions.iter().all(|definition| {
+                let Some(control) = controls.get(definition.name) else { return true };
+                control.paused
+                    || control.running().all(|generation| {
+                        (0..generation.partitions).all(|index| {
+                            let slot = crate::runtime::controls::slot(generation, index);
+                            node.progress.of(&slot).is_some_and(|slot| {
+                                slot.position >= head || matches!(slot.state, SlotState::Full(_))
+                            })
                         })
                     })
-                })
-        })
+            })
     }
 
     async fn next_timer(&self) -> Result<Option<Timestamp>> {

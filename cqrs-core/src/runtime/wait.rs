@@ -123,9 +123,8 @@ async fn parked(
     };
     let Some(event) = page.iter().next() else { return Ok(Reached::Yes) };
     let control = started.controls.get(definition.name);
-    let consumer = control.map(|control| {
-        definition.subscriber.clone().consumer(node, &control.live)
-    });
+    let consumer =
+        control.map(|control| definition.subscriber.clone().consumer(node, &control.live));
     let keys = consumer.map_or_else(|| Ok(Vec::new()), |consumer| consumer.keys(&event));
     let keys = keys.or_else(|_| key_of(&event).map(|key| vec![key]))?;
     for key in keys {

@@ -88,7 +88,11 @@ async fn a_failing_key_delays_no_other_and_parks_after_its_attempts() {
     let aside = store.parked(FindParked::of("notes.listen")).await.unwrap();
     assert_eq!(aside.len(), 6);
     let states: Vec<_> = aside.iter().map(|entry| (entry.state, entry.attempts)).collect();
-    assert_eq!(states.iter().filter(|s| **s == (ParkedState::Retrying, 1)).count(), 2, "{states:?}");
+    assert_eq!(
+        states.iter().filter(|s| **s == (ParkedState::Retrying, 1)).count(),
+        2,
+        "{states:?}"
+    );
     assert_eq!(states.iter().filter(|s| s.0 == ParkedState::Behind).count(), 4, "{states:?}");
     while let Some(due) = running.next_due().await.unwrap() {
         clock.set(due.max(clock_now(&clock)));

@@ -47,6 +47,7 @@ fault! {
             let settled = vec![Settled::Parked {
                 subscription: write.subscription.clone(),
                 position: write.position,
+                key: write.key.clone(),
             }];
             store.commit(Commit { settled, ..Commit::default() }).await?;
             write.expected = Expected::NoStream;
@@ -237,7 +238,7 @@ fault! {
 fault! {
     /// Goes on after a position, whatever the subscription.
     GoesOnAfterAPosition, parked |store, find| {
-        let after = find.after.as_ref().map_or(0, |last| last.position);
+        let after = find.after.as_ref().map_or(0, |last| last.1);
         let mut found = store.parked(FindParked { after: None, ..find }).await?;
         found.retain(|entry| entry.position > after);
         Ok(found)
