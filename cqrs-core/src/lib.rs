@@ -216,9 +216,9 @@ pub use domain::saga::{Missing, Reaction, Route, Saga, Trigger};
 pub use domain::storage::Storage;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
-    Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
-    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, Origin, RequestLayer, Res,
-    Resources,
+    Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Batch, Call,
+    Handler, HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, Origin,
+    RequestLayer, Res, Resources,
 };
 pub use load::{At, Loaded};
 pub use manifest::{EventHandlerManifest, EventManifest, Manifest, RequestManifest};

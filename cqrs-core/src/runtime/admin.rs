@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
 use crate::port::Position;
-use crate::port::parked::{FindParked, ParkedState};
+use crate::port::parked::FindParked;
 use crate::runtime::consumer::SubscriptionKind;
 use crate::runtime::control::{Control, Generation, Moving};
 use crate::runtime::progress::SlotState;

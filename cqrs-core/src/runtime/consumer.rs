@@ -123,6 +123,8 @@ pub(crate) struct Stretch<'a> {
     pub(crate) page: &'a Arc<Page>,
     pub(crate) events: &'a [Recorded<'a>],
     pub(crate) slice: Slice,
+    /// They were handled before: effects are silent.
+    pub(crate) replay: bool,
     /// Whether any key waits for something that is set aside.
     pub(crate) any_blocked: bool,
     /// Whether this one does: its events queue up.

@@ -133,7 +133,8 @@ impl<P: Projection> LiveViews<P> {
             let is_blocked = |_: &str| false;
             let slice = Slice { index: 0, of: 1 };
             let (any_blocked, is_blocked) = (false, &is_blocked);
-            let stretch = Stretch { page, events, slice, any_blocked, is_blocked };
+            let replay = false;
+            let stretch = Stretch { page, events, slice, replay, any_blocked, is_blocked };
             if let Ok(handled) = folding.take_in(stretch).await
                 && self.memory.commit(handled.commit).await.is_ok()
             {

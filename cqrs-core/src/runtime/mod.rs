@@ -10,6 +10,7 @@ pub(crate) mod handler;
 pub(crate) mod key;
 pub(crate) mod leases;
 pub(crate) mod live;
+pub(crate) mod live_handler;
 pub(crate) mod node;
 pub(crate) mod parking;
 pub(crate) mod partition;

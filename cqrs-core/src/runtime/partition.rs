@@ -235,8 +235,14 @@ impl Partition<'_, '_> {
         let Some(last) = events.last() else { return Ok(true) };
         let aside = &self.state.aside;
         let is_blocked = |key: &str| aside.is_blocked(key);
+        // A stretch that is partly a replay is handled one by one.
+        let replay = last.position <= self.generation.replay_to;
+        if !replay && events.first().is_some_and(|e| e.position <= self.generation.replay_to) {
+            return Ok(false);
+        }
         let (slice, any_blocked) = (self.slice, !aside.is_empty());
-        let stretch = Stretch { page, events, slice, any_blocked, is_blocked: &is_blocked };
+        let is_blocked = &is_blocked;
+        let stretch = Stretch { page, events, slice, replay, any_blocked, is_blocked };
         let handled = match self.consumer.many(stretch).await {
             Ok(handled) => handled,
             Err(error) => {

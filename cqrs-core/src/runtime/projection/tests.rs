@@ -130,8 +130,14 @@ const ALL: Slice = Slice { index: 0, of: 1 };
 async fn fold(folding: &mut Folding<Balances>, store: &dyn Store, page: &Arc<Page>) -> usize {
     let events: Vec<_> = page.iter().collect();
     let is_blocked = |_: &str| false;
-    let stretch =
-        Stretch { page, events: &events, slice: ALL, any_blocked: false, is_blocked: &is_blocked };
+    let stretch = Stretch {
+        page,
+        events: &events,
+        slice: ALL,
+        replay: false,
+        any_blocked: false,
+        is_blocked: &is_blocked,
+    };
     let handled = folding.many(stretch).await.unwrap();
     let written = handled.commit.views.len();
     store.commit(handled.commit).await.unwrap();
@@ -243,6 +249,7 @@ async fn only_what_is_of_the_partition_and_not_blocked_is_folded() {
             page: &page,
             events: &events,
             slice,
+            replay: false,
             any_blocked: true,
             is_blocked: &is_blocked,
         };
