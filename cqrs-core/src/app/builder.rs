@@ -288,7 +288,8 @@ impl AppBuilder {
     /// [`ErrorKind::Build`] with every [`Problem`]: missing handlers, resources and stores,
     /// duplicates, gaps in the upcasters of events.
     pub fn build(self) -> Result<App> {
-        let Self { resources, mut problems, max_body, .. } = self;
+        let Self { mut resources, mut problems, max_body, mut following, .. } = self;
+        following.join(&mut resources);
         let mut registry = Registry::default();
         for install in self.installs {
             install(&resources, &mut registry, &mut problems);
@@ -308,8 +309,8 @@ impl AppBuilder {
             wrap(&mut registry);
         }
         let names = event_handlers.keys().copied().chain(self.subscribers.iter().map(|s| s.0));
-        problems.extend(naming(names.chain(self.following.names()).collect(), &self.tunings));
-        problems.extend(self.following.problems(&resources));
+        problems.extend(naming(names.chain(following.names()).collect(), &self.tunings));
+        problems.extend(following.problems(&resources));
         let mut distinct = Vec::with_capacity(problems.len());
         for problem in problems {
             if !distinct.contains(&problem) {
@@ -348,7 +349,7 @@ impl AppBuilder {
             settings: self.settings,
             clock: resources.clock,
             started: OnceLock::new(),
-            following: self.following,
+            following,
             service,
             layered,
             store,

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 
 use crate::domain::projection::Projection;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::EventHandlerManifest;
 use crate::memory::MemoryStore;
 use crate::port::Position;
 use crate::port::commit::{Commit, DocumentWrite, Expected};
@@ -24,9 +23,9 @@ use crate::runtime::consumer::Stretch;
 use crate::runtime::feed::Feed;
 use crate::runtime::key::{self, Slice};
 use crate::runtime::node::{Node, Quit};
-use crate::runtime::progress::{SlotProgress, SlotState};
+use crate::runtime::progress::{SlotId, SlotProgress, SlotState};
 use crate::runtime::projection::consumer::Folding;
-use crate::runtime::projection::{collection, collection_name, subscriber};
+use crate::runtime::projection::{collection, collection_name};
 
 /// Bytes of views that are kept decoded, roughly. All of them are kept encoded.
 const DECODED: usize = 4 << 20;
@@ -35,8 +34,8 @@ const DECODED: usize = 4 << 20;
 const BATCH: u32 = 1_024;
 
 /// Something of every process that follows the log from its beginning.
-pub(crate) trait Live: Send + Sync + 'static {
-    fn describe(&self) -> EventHandlerManifest;
+pub(crate) trait LiveProjection: Send + Sync + 'static {
+    fn name(&self) -> &'static str;
 
     /// Follows the log until it is told to quit.
     fn run(self: Arc<Self>, node: Arc<Node>, quit: Quit) -> BoxFuture<'static, ()>;
@@ -212,16 +211,20 @@ impl<P: Projection> LiveViews<P> {
         }
     }
 
+    fn slot() -> SlotId {
+        (format!("{} (live)", P::NAME), 0)
+    }
+
     fn report(&self, node: &Node, position: Position, state: SlotState) {
         let blocked = self.broken().len();
         let progress = SlotProgress { position, state, blocked };
-        node.progress.report(&(P::NAME.to_owned(), 0), progress);
+        node.progress.report(&Self::slot(), progress);
     }
 }
 
-impl<P: Projection> Live for LiveViews<P> {
-    fn describe(&self) -> EventHandlerManifest {
-        subscriber::describe::<P>()
+impl<P: Projection> LiveProjection for LiveViews<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
     }
 
     fn run(self: Arc<Self>, node: Arc<Node>, quit: Quit) -> BoxFuture<'static, ()> {
@@ -239,7 +242,7 @@ impl<P: Projection> Live for LiveViews<P> {
                     () = quit.set() => break,
                 }
             }
-            node.progress.remove(&(P::NAME.to_owned(), 0));
+            node.progress.remove(&Self::slot());
         })
     }
 

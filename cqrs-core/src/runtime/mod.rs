@@ -7,6 +7,7 @@ pub(crate) mod control;
 pub(crate) mod controls;
 pub(crate) mod feed;
 pub(crate) mod handler;
+pub(crate) mod inline;
 pub(crate) mod key;
 pub(crate) mod leases;
 pub(crate) mod live;

@@ -17,6 +17,7 @@ use crate::port::parked::FindParked;
 use crate::port::timer::FindTimers;
 use crate::runtime::controls::Controls;
 use crate::runtime::leases::Leases;
+use crate::runtime::live::LiveProjection;
 use crate::runtime::live_handler::Live;
 use crate::runtime::node::{Activity, Node, Quit, Stopping};
 use crate::runtime::progress::{Progress, SlotState};
@@ -31,6 +32,8 @@ pub(crate) struct Started {
     pub(crate) controls: Controls,
     pub(crate) definitions: Vec<Arc<Definition>>,
     pub(crate) sagas: Vec<&'static str>,
+    /// Projections in memory.
+    pub(crate) lives: Vec<Arc<dyn LiveProjection>>,
     ready: watch::Sender<bool>,
 }
 
@@ -94,6 +97,7 @@ impl App {
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
         };
         offers_all(store.capabilities())?;
+        self.0.following.ready().await?;
         let settings = self.0.settings;
         let head = store.head().await?.position;
         let node = Arc::new(Node {
@@ -112,8 +116,9 @@ impl App {
             self.0.definitions.iter().cloned().partition(|known| known.settings.live);
         let controls = Controls::load(&node, &definitions).await?;
         let sagas = Vec::new();
-        let ready = watch::Sender::new(definitions.is_empty());
-        let started = Arc::new(Started { node, controls, definitions, sagas, ready });
+        let lives = self.0.following.lives.clone();
+        let ready = watch::Sender::new(definitions.is_empty() && lives.is_empty());
+        let started = Arc::new(Started { node, controls, definitions, sagas, lives, ready });
         if self.0.started.set(started.clone()).is_err() {
             let context = "the app was started before: it has one runtime";
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
@@ -121,7 +126,7 @@ impl App {
         let mut running =
             Running { started: started.clone(), work: JoinSet::new(), service: JoinSet::new() };
         running.spawn_service(head);
-        for live in &self.0.following.lives {
+        for live in &started.lives {
             let quit = Quit::new(started.node.clone(), watch::channel(false).1);
             running.work.spawn(live.clone().run(started.node.clone(), quit));
         }
@@ -234,13 +239,14 @@ impl Running {
 
     /// Whether all partitions run here and have come so far, or wait for an operator.
     fn slots_are_at(&self, head: u64) -> bool {
-        let Started { node, controls, definitions, .. } = &*self.started;
+        let Started { node, controls, definitions, lives, .. } = &*self.started;
         // Those without a checkpoint, and the relay.
         let others = node.progress.all();
         let mut others = others
             .iter()
             .filter(|((name, _), _)| name.ends_with(" (live)") || name.starts_with("cqrs."));
         others.all(|(_, slot)| slot.position >= head)
+            && lives.iter().all(|live| live.at().is_some_and(|at| at >= head))
             && definitions.iter().all(|definition| {
                 let Some(control) = controls.get(definition.name) else { return true };
                 control.paused
@@ -338,6 +344,9 @@ impl Started {
             if !waiting.is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
+        }
+        for live in &self.lives {
+            live.reach(head).await;
         }
         self.ready.send_replace(true);
     }

@@ -4,7 +4,7 @@ pub(crate) mod consumer;
 pub(crate) mod keys;
 pub(crate) mod subscriber;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod views;
 
 use std::borrow::Cow;
