@@ -8,6 +8,8 @@ pub mod course;
 pub mod enrollment;
 pub mod error;
 pub mod requests;
+pub mod seat;
+pub mod steps;
 pub mod views;
 
 mod queries;
@@ -18,6 +20,7 @@ use cqrs_core::{AppBuilder, Documents, Result, Store};
 
 use course::Course;
 use enrollment::Enrollment;
+use seat::Seat;
 
 /// Adds what stands in this module to an app.
 pub fn register(app: AppBuilder) -> AppBuilder {
@@ -30,5 +33,6 @@ pub fn register(app: AppBuilder) -> AppBuilder {
 /// When the store cannot be written.
 pub async fn declare(store: Arc<dyn Store>) -> Result<()> {
     Documents::<Course>::new(Arc::clone(&store)).declare().await?;
-    Documents::<Enrollment>::new(store).declare().await
+    Documents::<Enrollment>::new(Arc::clone(&store)).declare().await?;
+    Documents::<Seat>::new(store).declare().await
 }
