@@ -1,7 +1,8 @@
 //! The learning platform: courses and enrolments as commands, queries and events, over HTTP.
 //!
 //! A library so that the program, its tests and its benchmark share one service. [`http`] knows
-//! nothing of courses; [`learning`] and [`payments`] know nothing of HTTP, nor of each other;
+//! nothing of courses; [`learning`] and [`payments`] know nothing of HTTP. Learning knows of the
+//! payments what can be asked of them, and sends it as messages; payments know nothing of learning.
 //! [`service`] puts them together.
 
 pub mod http;

@@ -3,10 +3,16 @@
 //! [`requests`], [`views`] and [`error`] are the contract, [`course`] and [`enrollment`] the rules. Their
 //! states are documents, written in the commit of the events behind them, and queries read the same
 //! documents: what a command has changed, the next query shows.
+//!
+//! What follows from a request for a place is the matter of two sagas: [`enrolling`] until the student
+//! takes part or does not, [`leaving`] when one who took part gives up. They send the commands of
+//! [`steps`], and those of the payments.
 
 pub mod course;
+pub mod enrolling;
 pub mod enrollment;
 pub mod error;
+pub mod leaving;
 pub mod requests;
 pub mod seat;
 pub mod steps;
