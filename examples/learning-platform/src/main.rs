@@ -31,7 +31,12 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     settings::check_bus(&settings.bus)?;
     let opened = Opened::at(&settings.store).await?;
     let timeout = Duration::from_millis(settings.timeout_ms);
-    let bounds = Bounds { timeout, at_once: settings.at_once };
+    let bounds = Bounds {
+        timeout,
+        at_once: settings.at_once,
+        payment_timeout: settings.payment_timeout,
+        payment_delay: settings.payment_delay,
+    };
     let app = service::app(opened.store(), settings.role, bounds).await?;
     let listener = TcpListener::bind(&settings.listen)
         .await

@@ -15,18 +15,27 @@ use crate::{learning, page, payments};
 /// store waits for its lock, so that one of two repeats has an answer while the other still waits.
 const IN_FLIGHT: Duration = Duration::from_secs(3);
 
-/// How much a service takes on.
+/// How much a service takes on, and how long it waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// How long a request may take.
     pub timeout: Duration,
     /// How many requests are handled at once.
     pub at_once: usize,
+    /// How long a payment may take before the enrolment is timed out.
+    pub payment_timeout: Duration,
+    /// How long a student whose id begins with `slow-` takes to pay.
+    pub payment_delay: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), at_once: 512 }
+        Self {
+            timeout: Duration::from_secs(10),
+            at_once: 512,
+            payment_timeout: Duration::from_secs(10),
+            payment_delay: Duration::from_secs(5),
+        }
     }
 }
 
@@ -48,7 +57,7 @@ pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<Ap
     }
     if role.is_payments() {
         payments::declare(store).await?;
-        app = payments::register(app);
+        app = payments::register(app, bounds.payment_delay);
     }
     app.build()
 }
