@@ -9,7 +9,7 @@ use cqrs_core::{App, Result, Store};
 
 use crate::http::{self, Gateway, Stop};
 use crate::settings::Role;
-use crate::{learning, page, payments};
+use crate::{learning, notifications, page, payments};
 
 /// How long a repeat waits while the first is handled, before it is told to come back: less than the
 /// store waits for its lock, so that one of two repeats has an answer while the other still waits.
@@ -53,7 +53,8 @@ pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<Ap
         .layer(ConcurrencyLimit::at_most(bounds.at_once));
     if role.is_learning() {
         learning::declare(Arc::clone(&store)).await?;
-        app = learning::register(app);
+        notifications::declare(Arc::clone(&store)).await?;
+        app = notifications::register(learning::register(app));
     }
     if role.is_payments() {
         payments::declare(store).await?;
