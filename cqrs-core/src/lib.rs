@@ -195,6 +195,7 @@ mod rebuild;
 mod record;
 mod repository;
 mod retry;
+mod runtime;
 #[cfg(feature = "schema")]
 mod schema;
 mod trouble;
@@ -258,6 +259,9 @@ pub use port::timer::{FindTimers, Timer};
 pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
+pub use runtime::consumer::SubscriptionKind;
+pub use runtime::retry::RetryPolicy;
+pub use runtime::settings::{RuntimeSettings, Start, Subscription};
 #[cfg(feature = "schema")]
 pub use schema::event_schema;
 pub use work::Work;

@@ -105,8 +105,9 @@ impl Commit {
                     let Timer { owner, tenant, key, name, .. } = timer;
                     check_timer(owner, tenant.as_deref(), key, name, limits)?;
                 }
-                Settled::Parked { subscription, .. } => {
+                Settled::Parked { subscription, position: _, key } => {
                     text("subscription", subscription, limits.id)?;
+                    text("key", key, limits.id)?;
                 }
             }
         }
@@ -135,6 +136,11 @@ impl Commit {
             let Some(last) = self.snapshots.iter().rposition(is_kept) else { return };
             self.snapshots.remove(last);
         }
+    }
+
+    /// Whether it writes nothing, and checks nothing.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.parts() == 0 && self.checkpoint.is_none()
     }
 
     /// How many parts it has that a store must look at.

@@ -195,10 +195,11 @@ fn add_settled(f: &mut Fingerprinter, settled: &Settled) {
             f.number(*generation);
             add_time(f, due);
         }
-        Settled::Parked { subscription, position } => {
+        Settled::Parked { subscription, position, key } => {
             f.number(2);
             f.text(subscription);
             f.number(*position);
+            f.text(key);
         }
     }
 }
