@@ -45,6 +45,7 @@ pub struct SqliteBuilder {
     pub(crate) busy_timeout: Duration,
     pub(crate) readers: usize,
     pub(crate) keep_commit_ids: Duration,
+    pub(crate) keep_inbox: Duration,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -56,6 +57,7 @@ impl Default for SqliteBuilder {
             busy_timeout: Duration::from_secs(5),
             readers: 4,
             keep_commit_ids: Duration::from_secs(7 * 24 * 60 * 60),
+            keep_inbox: Duration::from_secs(30 * 24 * 60 * 60),
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
         }
@@ -86,6 +88,13 @@ impl SqliteBuilder {
     /// How long the id of a commit is remembered, so that its repeat is known. Default: 7 days.
     pub fn keep_commit_ids(mut self, kept: Duration) -> Self {
         self.keep_commit_ids = kept;
+        self
+    }
+
+    /// How long the inbox knows a message that was handled, so that its repeat has no second effect.
+    /// Default: 30 days.
+    pub fn keep_inbox(mut self, kept: Duration) -> Self {
+        self.keep_inbox = kept;
         self
     }
 

@@ -53,8 +53,10 @@
 mod collection;
 mod config;
 mod error;
+mod holders;
 mod migrate;
 mod open;
+mod port;
 mod read;
 mod row;
 mod statements;

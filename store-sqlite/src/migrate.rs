@@ -11,6 +11,7 @@ use crate::statements::Sql;
 const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0001_tables.sql"),
     include_str!("sql/migrations/0002_snapshots.sql"),
+    include_str!("sql/migrations/0003_runtime.sql"),
 ];
 
 /// Marks a file as one of this store: `CQRS` in ASCII.

@@ -1,11 +1,12 @@
 //! Values of ours in columns, and back.
 
 use cqrs_core::{
-    Error, ErrorKind, FieldValue, Fingerprint, MessageId, Page, PayloadRef, Recorded, StreamId,
-    Timestamp,
+    BoxError, Error, ErrorKind, FieldValue, Fingerprint, Json, MessageId, Page, Payload,
+    PayloadRef, Recorded, StreamId, Timestamp,
 };
 use rusqlite::Row;
 use rusqlite::types::{ToSqlOutput, Type, ValueRef};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::Trouble;
@@ -38,13 +39,47 @@ pub(crate) fn value_to_sql(value: &FieldValue) -> ToSqlOutput<'_> {
     })
 }
 
+/// A position to look after. A higher one than a column holds is after everything.
+pub(crate) fn bound(position: u64) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+/// The columns of a body: JSON, or content type and bytes; an erased one has none.
+pub(crate) type Body<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a [u8]>);
+
+pub(crate) fn body(payload: &Payload) -> Body<'_> {
+    match payload.as_ref() {
+        PayloadRef::Json(text) => (Some(text), None, None),
+        PayloadRef::Binary { content_type, bytes } => (None, Some(content_type), Some(bytes)),
+        PayloadRef::Erased => (None, None, None),
+    }
+}
+
+/// A body from the columns `coalesce(data, bytes)` and `content_type`. Checked, because people edit
+/// files, but no more than that it is JSON: one body that no decoder takes, nested too deep for one,
+/// is the matter of who handles it, and must not hide the others.
+pub(crate) fn payload(
+    row: &Row<'_>,
+    index: usize,
+    content_type: usize,
+) -> Result<Payload, BoxError> {
+    Ok(match row.get_ref(index)? {
+        ValueRef::Null => Payload::Erased,
+        ValueRef::Blob(bytes) => Payload::Binary {
+            content_type: row.get::<_, String>(content_type)?.into(),
+            bytes: bytes.to_vec().into(),
+        },
+        json => Payload::Json(Json::encode(serde_json::from_str::<&RawValue>(json.as_str()?)?)?),
+    })
+}
+
 /// Tags as a JSON list, so that people and `json_each` can read them; `None` without tags.
 pub(crate) fn joined_to_json(tags: &[String]) -> Option<String> {
     (!tags.is_empty()).then(|| serde_json::Value::from(tags).to_string())
 }
 
 /// Tags as a page has them.
-fn json_to_joined(json: &str) -> Result<String, cqrs_core::BoxError> {
+fn json_to_joined(json: &str) -> Result<String, BoxError> {
     // Without an escape in it, every `","` stands between two tags: no parser is needed.
     match json.strip_prefix("[\"").and_then(|rest| rest.strip_suffix("\"]")) {
         Some(inner) if !inner.contains('\\') => Ok(inner.replace("\",\"", "\u{1f}")),
@@ -94,21 +129,16 @@ pub(crate) fn event<T>(
     parts().map_err(|Unreadable(cause)| unreadable(row, of, position, cause))
 }
 
-struct Unreadable(cqrs_core::BoxError);
+struct Unreadable(BoxError);
 
-impl<E: Into<cqrs_core::BoxError>> From<E> for Unreadable {
+impl<E: Into<BoxError>> From<E> for Unreadable {
     fn from(error: E) -> Self {
         Self(error.into())
     }
 }
 
 #[cold]
-fn unreadable(
-    row: &Row<'_>,
-    of: Option<&StreamId>,
-    position: u64,
-    cause: cqrs_core::BoxError,
-) -> Trouble {
+fn unreadable(row: &Row<'_>, of: Option<&StreamId>, position: u64, cause: BoxError) -> Trouble {
     let text = |index: usize| match row.get_ref(index) {
         Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).into_owned(),
         _ => String::new(),

@@ -1,28 +1,18 @@
-//! The store: hands commits to the writer and readings to the readers.
+//! The store: opened and closed; a writer, readers, and what it offers.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use async_trait::async_trait;
-use cqrs_core::{
-    Capabilities, Collection, Commit, Committed, Document, DocumentKey, Error, ErrorKind,
-    FindDocuments, Head, InboxEntry, LogId, MessageId, Pages, Position, ReadLog, ReadStream,
-    Result, Store, Support,
-};
-use futures_util::stream::{self, StreamExt};
-use rusqlite::OptionalExtension;
-use tokio::sync::oneshot;
+use cqrs_core::{Capabilities, Clock, Error, ErrorKind, Position, Result, Support};
+use tokio::sync::{oneshot, watch};
 
-use crate::collection::document_of;
 use crate::config::SqliteBuilder;
 use crate::error::closed;
 use crate::open;
-use crate::read::{self, LogReading, Readers, StreamReading, log_head, pages};
-use crate::row::{fingerprint, tenant, uuid_text};
-use crate::statements::Sql;
-use crate::writer::{Job, Jobs, Pending, Writer};
+use crate::read::Readers;
+use crate::writer::{Answer, Job, Jobs, Writer};
 
 /// A store in one SQLite file, which several processes may share. Its clones are handles on the
 /// same writer and readers; it belongs into a tokio runtime.
@@ -54,14 +44,16 @@ use crate::writer::{Job, Jobs, Pending, Writer};
 /// ```
 #[derive(Clone)]
 pub struct SqliteStore {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    jobs: Jobs,
+pub(crate) struct Inner {
+    pub(crate) jobs: Jobs,
     thread: tokio::sync::Mutex<Option<JoinHandle<()>>>,
-    readers: Arc<Readers>,
-    capabilities: Capabilities,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) grown: Arc<watch::Sender<Position>>,
     file: Arc<str>,
 }
 
@@ -152,13 +144,19 @@ impl SqliteStore {
         let conn = open::writer(settings, path.as_deref(), &file)?;
         let conn = Arc::new(Mutex::new(conn));
         let shared = path.is_some();
+        let grown = Arc::new(watch::Sender::new(0));
+        let (jobs, thread) = Writer::start(
+            settings,
+            Arc::clone(&conn),
+            Arc::clone(&file),
+            path.as_deref(),
+            Arc::clone(&grown),
+        )?;
         let (size, name) = (settings.readers, Arc::clone(&file));
         let readers = match path {
             Some(path) => Readers::of_file(path, settings.busy_timeout, size, name),
-            None => Readers::of_memory(Arc::clone(&conn), size, name),
+            None => Readers::of_memory(conn, size, name),
         };
-        let (jobs, thread) = Writer::start(settings, conn, Arc::clone(&file), shared)?;
-        let later = "part of the runtime, which is not here yet";
         let kept = match shared {
             true => Support::Yes,
             false => Support::No("it lives in the memory of one process"),
@@ -166,19 +164,32 @@ impl SqliteStore {
         let capabilities = Capabilities {
             durable: kept,
             shared: kept,
-            leases: Support::No(later),
-            timers: Support::No(later),
-            outgoing: Support::No(later),
-            parked: Support::No(later),
+            leases: Support::Yes,
+            timers: Support::Yes,
+            outgoing: Support::Yes,
+            parked: Support::Yes,
             snapshots: Support::Yes,
+            keeps_commit_ids: settings.keep_commit_ids,
+            keeps_inbox: settings.keep_inbox,
             limits: settings.limits,
         };
         let thread = tokio::sync::Mutex::new(Some(thread));
-        let readers = Arc::new(readers);
-        Ok(Self { inner: Arc::new(Inner { jobs, thread, readers, capabilities, file }) })
+        let (readers, clock) = (Arc::new(readers), Arc::clone(&settings.clock));
+        let inner = Inner { jobs, thread, readers, capabilities, clock, grown, file };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    async fn ask<T>(&self, job: Job, verdict: oneshot::Receiver<Result<T>>) -> Result<T> {
+    /// Hands a job to the writer, with the place for its answer, and waits for it.
+    pub(crate) async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T> {
+        let (answer, verdict) = oneshot::channel();
+        self.wait_for(job(answer), verdict).await
+    }
+
+    pub(crate) async fn wait_for<T>(
+        &self,
+        job: Job,
+        verdict: oneshot::Receiver<Result<T>>,
+    ) -> Result<T> {
         if self.inner.jobs.send(job).await.is_err() {
             return Err(closed(&self.inner.file));
         }
@@ -196,106 +207,5 @@ impl SqliteStore {
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore").field("file", &self.inner.file).finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Store for SqliteStore {
-    fn capabilities(&self) -> &Capabilities {
-        &self.inner.capabilities
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed> {
-        commit.check(&self.inner.capabilities)?;
-        let (pending, verdict) = Pending::new(commit);
-        self.ask(Job::Commit(pending), verdict).await
-    }
-
-    fn read_stream(&self, read: ReadStream) -> Pages {
-        // '' stands for no tenant in the tables, but it is not the name of one.
-        if read.stream.tenant.as_deref() == Some("") {
-            return stream::empty().boxed();
-        }
-        let reading = StreamReading::new(read);
-        pages(Arc::clone(&self.inner.readers), reading, "reading a stream", StreamReading::page)
-    }
-
-    fn read_log(&self, read: ReadLog) -> Pages {
-        if let Err(error) = read.filter.check(&self.inner.capabilities.limits) {
-            return stream::iter([Err(error)]).boxed();
-        }
-        let reading = LogReading::new(read);
-        pages(Arc::clone(&self.inner.readers), reading, "reading the log", LogReading::page)
-    }
-
-    async fn head(&self) -> Result<Head> {
-        self.inner.readers.run("reading the head", |conn| Ok(log_head(conn)?)).await
-    }
-
-    async fn declare(&self, collection: Collection) -> Result<()> {
-        collection.check(&self.inner.capabilities.limits)?;
-        let (answer, verdict) = oneshot::channel();
-        self.ask(Job::Declare(collection, answer), verdict).await
-    }
-
-    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
-        if key.tenant.as_deref() == Some("") {
-            return Ok(None);
-        }
-        let key = key.clone();
-        let read = self.inner.readers.run("reading a document", move |conn| {
-            let place = (tenant(key.tenant.as_deref()), &*key.collection, &*key.id);
-            let mut statement = conn.prepare_cached(Sql::Document.text())?;
-            let mut rows = statement.query(place)?;
-            rows.next()?.map(|row| document_of(row, &key.collection)).transpose()
-        });
-        read.await
-    }
-
-    async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {
-        self.inner
-            .readers
-            .run("finding documents", move |conn| read::find_documents(conn, &find))
-            .await
-    }
-
-    async fn count_documents(&self, find: &FindDocuments) -> Result<u64> {
-        let find = find.clone();
-        self.inner
-            .readers
-            .run("counting documents", move |conn| read::count_documents(conn, &find))
-            .await
-    }
-
-    async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {
-        let consumer = consumer.to_owned();
-        let read = self.inner.readers.run("reading the inbox", move |conn| {
-            let mut statement = conn.prepare_cached(Sql::InboxEntry.text())?;
-            let entry = statement.query_row((consumer, message.uuid().as_bytes()), |row| {
-                Ok(InboxEntry {
-                    fingerprint: fingerprint(row, 0)?,
-                    position: row.get::<_, i64>(1)? as u64,
-                    reply: row.get::<_, Option<Vec<u8>>>(2)?.map(Into::into),
-                })
-            });
-            Ok(entry.optional()?)
-        });
-        read.await
-    }
-
-    async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
-        let subscription = subscription.to_owned();
-        let read = self.inner.readers.run("reading a checkpoint", move |conn| {
-            let mut statement = conn.prepare_cached(Sql::CheckpointAndHead.text())?;
-            let (head, checkpoint) = statement.query_row((subscription, partition), |row| {
-                let position = row.get::<_, i64>(1)? as u64;
-                let checkpoint = row.get::<_, Option<i64>>(2)?;
-                Ok((Head { log: LogId(uuid_text(row, 0)?), position }, checkpoint))
-            })?;
-            let checkpoint = checkpoint.map(|position| position as u64);
-            head.admits(None, checkpoint.unwrap_or(0))?;
-            Ok(checkpoint)
-        });
-        read.await
     }
 }

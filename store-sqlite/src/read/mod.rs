@@ -6,12 +6,14 @@ mod log;
 mod merge;
 mod pool;
 mod stream;
+mod waiting;
 
 pub(crate) use ahead::pages;
 pub(crate) use documents::{count_documents, find_documents};
 pub(crate) use log::{LogReading, first_matching, log_head};
 pub(crate) use pool::Readers;
 pub(crate) use stream::StreamReading;
+pub(crate) use waiting::{leases, outgoing, parked, timers};
 
 use cqrs_core::{Page, PageSize};
 

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use super::ahead::Step;
 use super::{Room, empty_page, is_full};
 use crate::error::Trouble;
-use crate::row::{event, tenant};
+use crate::row::{bound, event, tenant};
 use crate::statements::Sql;
 
 /// A reading of a stream, between two of its pages.
@@ -65,10 +65,6 @@ impl StreamReading {
         let says = !page.is_empty() || page.snapshot().is_some();
         Ok((says.then_some(page), more.map(|_| reading)))
     }
-}
-
-fn bound(version: u64) -> i64 {
-    i64::try_from(version).unwrap_or(i64::MAX)
 }
 
 /// Puts the snapshot that is wanted at the beginning of the first page, and lets the reading go on

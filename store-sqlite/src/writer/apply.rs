@@ -1,15 +1,14 @@
 //! One commit: checked as a whole, then written as a whole.
 
 use cqrs_core::{
-    Append, CheckpointWrite, Commit, Committed, Error, Fingerprint, InboxMark, NewEvent,
-    PayloadRef, StreamId, Timestamp, Version,
+    Append, CheckpointWrite, Commit, Committed, Error, Fingerprint, InboxMark, NewEvent, StreamId,
+    Timestamp, Version,
 };
-use rusqlite::types::Null;
-use rusqlite::{ErrorCode, ToSql, params};
+use rusqlite::{ErrorCode, params};
 
 use super::group::Transaction;
 use crate::error::Trouble;
-use crate::row::{joined_to_json, tenant};
+use crate::row::{body, joined_to_json, tenant};
 use crate::statements::Sql;
 
 impl Transaction<'_, '_> {
@@ -22,17 +21,18 @@ impl Transaction<'_, '_> {
         fingerprint: Fingerprint,
     ) -> Result<Committed, Trouble> {
         let now = self.writer.clock.now();
-        if let Some(before) = self.handled_before(&commit.inbox)? {
+        if let Some(before) = self.handled_before(&commit.inbox, now)? {
             return Ok(before);
         }
         let events = commit.appends.iter().map(|append| append.events.len() as u64).sum::<u64>();
-        let position = self.head + events;
+        let position = self.head + events + commit.outgoing.len() as u64;
         if let Some(before) = self.claim(commit.id, fingerprint, position, now)? {
             return Ok(before);
         }
         match self.check_and_write(commit, now) {
             Ok(()) => {
                 debug_assert_eq!(self.head, position);
+                self.note(commit);
                 Ok(Committed::Now { position })
             }
             Err(Trouble::Ours(refused)) => {
@@ -45,26 +45,27 @@ impl Transaction<'_, '_> {
     }
 
     fn check_and_write(&mut self, commit: &Commit, now: Timestamp) -> Result<(), Trouble> {
-        // No `..`: a new part does not compile here until somebody stores or refuses it. Those that
-        // this store does not offer were refused before.
+        // No `..`: a new part does not compile here until somebody stores or refuses it.
         let Commit {
             id: _,
-            fences: _,
+            fences,
             guards,
             appends,
             documents,
             snapshots,
             checkpoint,
             inbox,
-            timers: _,
-            outgoing: _,
-            settled: _,
-            parked: _,
+            timers,
+            outgoing,
+            settled,
+            parked,
         } = commit;
         // The clock may step back; the log's times do not.
         let recorded = self.recorded.max(now);
 
-        let others = !guards.is_empty() || !documents.is_empty() || checkpoint.is_some();
+        let checks = !(fences.is_empty() && guards.is_empty() && settled.is_empty());
+        let sends = !(outgoing.is_empty() && timers.is_empty() && parked.is_empty());
+        let others = checks || sends || !documents.is_empty() || checkpoint.is_some();
         if let ([append], false) = (&appends[..], others)
             && let [event] = &append.events[..]
         {
@@ -78,12 +79,15 @@ impl Transaction<'_, '_> {
                 }
             })?;
         } else {
+            let of_checkpoint = checkpoint.iter().flat_map(|checkpoint| &checkpoint.fence);
+            self.check_fences(fences.iter().chain(of_checkpoint))?;
             let versions = self.check_appends(appends)?;
             for write in documents {
                 self.check_document(&write.key, write.expected)?;
             }
             self.check_guards(guards)?;
             self.check_checkpoint(checkpoint.as_ref())?;
+            self.check_waiting(outgoing, timers, settled, parked)?;
             let fields = self.plan_fields(documents)?;
 
             for (Append { stream, expected: _, events }, version) in appends.iter().zip(versions) {
@@ -92,14 +96,23 @@ impl Transaction<'_, '_> {
                 }
             }
             self.write_documents(documents, &fields)?;
+            self.settle(settled)?;
+            outgoing.iter().try_for_each(|message| self.send(message, recorded))?;
+            timers.iter().try_for_each(|timer| self.set_timer(timer))?;
+            parked.iter().try_for_each(|entry| self.park(entry, now))?;
         }
         self.write_snapshots(snapshots)?;
         let position = self.head as i64;
         for InboxMark { consumer, message, fingerprint, reply } in inbox {
             let message = message.uuid();
-            let mark = (consumer, message.as_bytes(), fingerprint.as_bytes(), position);
-            let mark = params![mark.0, mark.1, mark.2, mark.3, reply.as_deref()];
-            self.statements.get(Sql::MarkInbox)?.execute(mark)?;
+            self.statements.get(Sql::MarkInbox)?.execute(params![
+                consumer,
+                message.as_bytes(),
+                fingerprint.as_bytes(),
+                position,
+                reply.as_deref(),
+                now.as_micros(),
+            ])?;
         }
         if let Some(CheckpointWrite { subscription, partition, to, .. }) = checkpoint {
             let moved = (subscription, partition, *to as i64);
@@ -118,12 +131,7 @@ impl Transaction<'_, '_> {
     ) -> rusqlite::Result<()> {
         let NewEvent { metadata, event_type, schema_version, tags, payload } = event;
         let position = self.head as i64 + 1;
-        let payload = payload.as_ref();
-        let (data, content_type, bytes): (&dyn ToSql, &dyn ToSql, &dyn ToSql) = match &payload {
-            PayloadRef::Json(text) => (text, &Null, &Null),
-            PayloadRef::Binary { content_type, bytes } => (&Null, content_type, bytes),
-            PayloadRef::Erased => (&Null, &Null, &Null),
-        };
+        let (data, content_type, bytes) = body(payload);
         self.statements.get(Sql::AppendEvent)?.execute(params![
             position,
             tenant(stream.tenant.as_deref()),

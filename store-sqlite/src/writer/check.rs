@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use cqrs_core::{
     Append, CheckpointWrite, Committed, Conflict, DocumentKey, Error, Expected, Fingerprint, Guard,
-    Head, InboxMark, LogId, StreamId, Version,
+    Head, InboxMark, LogId, StreamId, Timestamp, Version,
 };
 use rusqlite::OptionalExtension;
 
@@ -15,16 +15,19 @@ use crate::row::{fingerprint, tenant, uuid_text};
 use crate::statements::Sql;
 
 impl Transaction<'_, '_> {
-    /// The answer to a repeat of all messages; a conflict when only some were handled.
+    /// The answer to a repeat of all messages; a conflict when only some were handled. What is past
+    /// its time is not known.
     pub(super) fn handled_before(
         &mut self,
         marks: &[InboxMark],
+        now: Timestamp,
     ) -> Result<Option<Committed>, Trouble> {
+        let since = now.saturating_sub(self.writer.keep_inbox).as_micros();
         let mut known = 0;
         let mut first = None;
         for mark in marks {
             let message = mark.message.uuid();
-            let key = (&mark.consumer, message.as_bytes());
+            let key = (&mark.consumer, message.as_bytes(), since);
             let entry = self
                 .statements
                 .get(Sql::InboxEntry)?
@@ -171,7 +174,7 @@ impl Transaction<'_, '_> {
         id: cqrs_core::CommitId,
         own: Fingerprint,
         position: u64,
-        now: cqrs_core::Timestamp,
+        now: Timestamp,
     ) -> Result<Option<Committed>, Trouble> {
         let key = id.0.uuid();
         let claim = (key.as_bytes(), own.as_bytes(), position as i64, now.as_micros());

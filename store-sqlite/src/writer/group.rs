@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cqrs_core::{Committed, Position, Result, StreamId, Timestamp, Version};
+use cqrs_core::{Commit, Committed, Position, Result, StreamId, Timestamp, Version};
 use rusqlite::Connection;
 
 use super::pace::Pace;
+use super::sweep::Written;
 use super::{KNOWN_STREAMS, Pending, Writer, lock};
 use crate::error::{Trouble, is_busy, translate, translate_commit};
 use crate::statements::{Sql, Statements};
@@ -20,6 +21,18 @@ pub(super) struct Transaction<'c, 'w> {
     pub(super) writer: &'w mut Writer,
     pub(super) head: Position,
     pub(super) recorded: Timestamp,
+    /// Where the log stood at the beginning.
+    began: (Position, Timestamp),
+    applied: usize,
+    marks: usize,
+}
+
+/// What a transaction wrote.
+pub(super) struct End {
+    /// The head, when it moved.
+    pub(super) grew_to: Option<Position>,
+    /// Whether there is anything to commit.
+    pub(super) changed: bool,
 }
 
 /// Why a group was not written.
@@ -104,11 +117,13 @@ impl Writer {
             return Ok(Vec::new());
         }
         let written = self.apply_all(conn, group).map_err(Failed::Applying);
-        let done = written.and_then(|(verdicts, changed)| {
+        let done = written.and_then(|(verdicts, end)| {
             // Nothing to write, nothing to wait for.
-            let end = if changed { Sql::Commit } else { Sql::Rollback };
-            let ended = conn.prepare_cached(end.text()).and_then(|mut end| end.execute(()));
-            ended.map(|_| verdicts).map_err(Failed::Committing)
+            let sql = if end.changed { Sql::Commit } else { Sql::Rollback };
+            let ended = conn.prepare_cached(sql.text()).and_then(|mut sql| sql.execute(()));
+            ended.map_err(Failed::Committing)?;
+            self.tell_of_growth(end.grew_to);
+            Ok(verdicts)
         });
         if done.is_err() {
             self.roll_back(conn);
@@ -180,35 +195,30 @@ impl Writer {
         }
     }
 
-    /// The verdicts, and whether there is anything to commit.
+    /// The verdicts, and what was written.
     fn apply_all(
         &mut self,
         conn: &Connection,
         group: &[Pending],
-    ) -> rusqlite::Result<(Vec<Result<Committed>>, bool)> {
+    ) -> rusqlite::Result<(Vec<Result<Committed>>, End)> {
         let mut transaction = self.transaction(conn)?;
-        let (head, recorded) = (transaction.head, transaction.recorded);
         let mut verdicts = Vec::with_capacity(group.len());
-        let mut applied = 0;
         for pending in group {
             match transaction.apply(&pending.commit, pending.fingerprint) {
-                Ok(committed) => {
-                    applied += usize::from(matches!(committed, Committed::Now { .. }));
-                    verdicts.push(Ok(committed));
-                }
+                Ok(committed) => verdicts.push(Ok(committed)),
                 Err(Trouble::Ours(refused)) => verdicts.push(Err(refused)),
                 Err(Trouble::Sqlite(error)) => return Err(error),
             }
         }
-        let Transaction { mut statements, writer, head: new_head, recorded: new_recorded } =
-            transaction;
-        if (head, recorded) != (new_head, new_recorded) {
-            let state = (new_head as i64, new_recorded.as_micros());
-            statements.get(Sql::MoveLog)?.execute(state)?;
+        let end = transaction.end()?;
+        Ok((verdicts, end))
+    }
+
+    /// Tells whoever waits that the log has grown, if it has.
+    pub(super) fn tell_of_growth(&self, grew_to: Option<Position>) {
+        if let Some(head) = grew_to {
+            self.grown.send_replace(head);
         }
-        let forget_before = writer.clock.now().saturating_sub(writer.keep_commit_ids);
-        let swept = writer.sweep.after(applied, forget_before, &mut statements)?;
-        Ok((verdicts, applied > 0 || swept))
     }
 
     /// Looks where the log stands, after a transaction has begun.
@@ -225,7 +235,34 @@ impl Writer {
         let (head, recorded) = statements
             .get(Sql::LogState)?
             .query_row((), |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
-        let recorded = Timestamp::from_micros(recorded);
-        Ok(Transaction { statements, writer: self, head: head as Position, recorded })
+        let (head, recorded) = (head as Position, Timestamp::from_micros(recorded));
+        let began = (head, recorded);
+        Ok(Transaction { statements, writer: self, head, recorded, began, applied: 0, marks: 0 })
+    }
+}
+
+impl Transaction<'_, '_> {
+    /// Notes a commit that was applied.
+    pub(super) fn note(&mut self, commit: &Commit) {
+        self.applied += 1;
+        self.marks += commit.inbox.len();
+    }
+
+    /// Writes where the log stands now, and forgets some of what is old.
+    pub(super) fn end(&mut self) -> rusqlite::Result<End> {
+        if self.began != (self.head, self.recorded) {
+            let state = (self.head as i64, self.recorded.as_micros());
+            self.statements.get(Sql::MoveLog)?.execute(state)?;
+        }
+        let now = self.writer.clock.now();
+        let written = Written {
+            commits: self.applied,
+            marks: self.marks,
+            forget_commits_before: now.saturating_sub(self.writer.keep_commit_ids),
+            forget_marks_before: now.saturating_sub(self.writer.keep_inbox),
+        };
+        let swept = self.writer.sweep.after(written, &mut self.statements)?;
+        let grew_to = (self.head > self.began.0).then_some(self.head);
+        Ok(End { grew_to, changed: self.applied > 0 || swept })
     }
 }

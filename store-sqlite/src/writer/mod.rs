@@ -1,29 +1,35 @@
 //! The one thread that writes: takes what is queued, in groups, and answers each commit.
 
+mod alone;
 mod apply;
 mod check;
 mod declare;
 mod documents;
 mod group;
+mod lease;
 mod pace;
 mod patience;
+mod purge;
 mod snapshots;
 mod sweep;
+mod waiting;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cqrs_core::{
-    Clock, Collection, Commit, Committed, Error, ErrorKind, Fingerprint, Json, Result,
-    SnapshotWrite, StreamId, Version,
+    Clock, Collection, Commit, Committed, Error, ErrorKind, Fingerprint, Json, Lease, LeaseRequest,
+    Position, Result, SnapshotWrite, StreamId, Version,
 };
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::SqliteBuilder;
 use crate::error::translate;
+use crate::holders::Holders;
 use pace::Pace;
 use patience::Patience;
 use sweep::Sweep;
@@ -42,13 +48,22 @@ const KNOWN_STREAMS: usize = 4_096;
 /// The connection that writes. A store in memory reads from it as well.
 pub(crate) type Shared = Arc<Mutex<Connection>>;
 
+/// Where the answer goes: to someone who may have stopped waiting.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T>>;
+
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Apply a commit.
     Commit(Box<Pending>),
     /// Declare a collection.
-    Declare(Collection, oneshot::Sender<Result<()>>),
+    Declare(Collection, Answer<()>),
+    /// Remove documents of a collection, at most so many.
+    Purge(String, u32, Answer<u32>),
+    /// Give out leases.
+    Lease(LeaseRequest, Answer<Vec<Lease>>),
+    /// Take leases of a holder back.
+    Release(String, Vec<String>, Answer<()>),
     /// Finish what is queued and stop.
     Close,
 }
@@ -61,7 +76,7 @@ pub(crate) struct Pending {
     fingerprint: Fingerprint,
     bytes: usize,
     since: Instant,
-    answer: Option<oneshot::Sender<Result<Committed>>>,
+    answer: Option<Answer<Committed>>,
 }
 
 impl Pending {
@@ -70,7 +85,8 @@ impl Pending {
         let bodies = commit.appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
         let documents = commit.documents.iter().flat_map(|d| &d.body).map(Json::len);
         let snapshots = commit.snapshots.iter().map(SnapshotWrite::size);
-        let bytes = bodies.chain(documents).chain(snapshots).sum();
+        let messages = commit.outgoing.iter().map(|message| message.body.len());
+        let bytes = bodies.chain(documents).chain(snapshots).chain(messages).sum();
         let fingerprint = commit.fingerprint();
         let answer = Some(answer);
         let pending = Self { commit, fingerprint, bytes, since: Instant::now(), answer };
@@ -95,6 +111,7 @@ pub(crate) struct Writer {
     file: Arc<str>,
     clock: Arc<dyn Clock>,
     keep_commit_ids: Duration,
+    keep_inbox: Duration,
     busy_timeout: Duration,
     pace: Pace,
     sweep: Sweep,
@@ -105,6 +122,10 @@ pub(crate) struct Writer {
     /// Changes when another process commits.
     data_version: Option<i64>,
     patience: Patience,
+    /// Told the head when it moved.
+    grown: Arc<watch::Sender<Position>>,
+    /// The locks of holders of leases; a store in memory has none.
+    holders: Option<Holders>,
 }
 
 impl Writer {
@@ -113,7 +134,8 @@ impl Writer {
         settings: &SqliteBuilder,
         conn: Shared,
         file: Arc<str>,
-        shared_file: bool,
+        path: Option<&Path>,
+        grown: Arc<watch::Sender<Position>>,
     ) -> Result<(Jobs, JoinHandle<()>)> {
         let (sender, jobs) = mpsc::channel(QUEUE);
         let mut writer = Self {
@@ -122,13 +144,16 @@ impl Writer {
             file,
             clock: Arc::clone(&settings.clock),
             keep_commit_ids: settings.keep_commit_ids,
+            keep_inbox: settings.keep_inbox,
             busy_timeout: settings.busy_timeout,
-            pace: Pace::new(shared_file),
+            pace: Pace::new(path.is_some()),
             sweep: Sweep::default(),
             collections: HashMap::new(),
             versions: HashMap::new(),
             data_version: None,
             patience: Patience::default(),
+            grown,
+            holders: path.and_then(holders_beside),
         };
         let thread = std::thread::Builder::new().name("store-sqlite".to_owned());
         let thread = thread.spawn(move || writer.run()).map_err(|error| {
@@ -149,9 +174,17 @@ impl Writer {
                     let others = self.write(&mut group);
                     self.pace.after_group(others);
                 }
-                // The answer goes to someone who may have stopped waiting; here and below.
                 Job::Declare(collection, answer) => {
                     let _ = answer.send(self.declare(&collection));
+                }
+                Job::Purge(collection, limit, answer) => {
+                    let _ = answer.send(self.purge(&collection, limit));
+                }
+                Job::Lease(request, answer) => {
+                    let _ = answer.send(self.lease(&request));
+                }
+                Job::Release(holder, names, answer) => {
+                    let _ = answer.send(self.release(&holder, &names));
                 }
                 Job::Close => self.jobs.close(),
             }
@@ -190,8 +223,9 @@ impl Writer {
         next
     }
 
-    /// Moves the write-ahead log into the file, as far as readers let it.
+    /// Frees locks, and moves the write-ahead log into the file, as far as readers let it.
     fn finish(&mut self) {
+        self.let_holders_go();
         let conn = lock(&self.conn);
         let moved = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
         if let Err(error) = moved {
@@ -199,6 +233,16 @@ impl Writer {
             tracing::debug!(%error, "the write-ahead log stays; it is read at the next opening");
         }
     }
+}
+
+fn holders_beside(path: &Path) -> Option<Holders> {
+    let holders = Holders::beside(path);
+    holders
+        .inspect_err(|error| {
+            let path = path.display();
+            tracing::warn!(%path, %error, "no locks for holders of leases: the file is not found");
+        })
+        .ok()
 }
 
 /// Locks a connection. A panic under the lock leaves at worst an open transaction, and whoever

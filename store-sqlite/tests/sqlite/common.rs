@@ -7,6 +7,7 @@ use cqrs_core::{
     Position, ReadLog, Result, Store, StreamId,
 };
 use futures_util::StreamExt;
+use rusqlite::Connection;
 use uuid::Uuid;
 
 /// An id that is the same in every process.
@@ -55,4 +56,20 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         assert!(started.elapsed() < Duration::from_secs(10), "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Makes the tables those of the first version, which had neither snapshots nor a runtime.
+pub(crate) fn back_to_the_first_version(file: &Connection) {
+    file.execute_batch(
+        "DROP VIEW leases; DROP TABLE lease_rows;
+         DROP VIEW parked; DROP TABLE parked_rows;
+         DROP VIEW timers; DROP TABLE timer_rows;
+         DROP VIEW outgoing; DROP TABLE outgoing_rows;
+         DROP INDEX documents_of;
+         DROP VIEW inbox; ALTER TABLE inbox_rows DROP COLUMN at_us;
+         CREATE VIEW inbox AS SELECT consumer, message_bytes, position, reply FROM inbox_rows;
+         DROP VIEW snapshots; DROP TABLE snapshot_rows;
+         PRAGMA user_version = 1",
+    )
+    .unwrap();
 }

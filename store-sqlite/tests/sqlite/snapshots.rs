@@ -6,7 +6,7 @@ use cqrs_core::{
 use rusqlite::Connection;
 use store_sqlite::SqliteStore;
 
-use crate::common::{append, collect, event};
+use crate::common::{append, back_to_the_first_version, collect, event};
 
 fn schema() -> Fingerprint {
     Fingerprint::of(b"balance")
@@ -68,8 +68,7 @@ async fn a_file_without_snapshots_is_brought_to_them() {
     store.commit(Commit { snapshots: Vec::new(), ..kept() }).await.unwrap();
     store.close().await.unwrap();
     let conn = Connection::open(&path).unwrap();
-    let before = "DROP VIEW snapshots; DROP TABLE snapshot_rows; PRAGMA user_version = 1";
-    conn.execute_batch(before).unwrap();
+    back_to_the_first_version(&conn);
     drop(conn);
     let store = SqliteStore::open(&path).await.unwrap();
     let pages = read(&store).await;

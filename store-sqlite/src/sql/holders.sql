@@ -1,0 +1,1 @@
+SELECT DISTINCT holder FROM lease_rows WHERE holder > ''

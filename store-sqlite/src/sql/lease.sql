@@ -1,0 +1,1 @@
+SELECT holder, token, until_us, is_backed FROM lease_rows WHERE name = ?1

@@ -1,0 +1,1 @@
+SELECT token FROM lease_rows WHERE name = ?1

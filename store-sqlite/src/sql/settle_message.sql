@@ -1,0 +1,1 @@
+DELETE FROM outgoing_rows WHERE id_bytes = ?1
