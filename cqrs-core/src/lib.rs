@@ -261,6 +261,7 @@ pub use repository::Repository;
 pub use retry::ConflictRetry;
 pub use runtime::consumer::SubscriptionKind;
 pub use runtime::retry::RetryPolicy;
+pub use runtime::running::{Readiness, Running};
 pub use runtime::settings::{RuntimeSettings, Start, Subscription};
 #[cfg(feature = "schema")]
 pub use schema::event_schema;

@@ -1,7 +1,6 @@
 //! What waits in the memory store: messages to send, timers, entries set aside, and leases.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 use crate::error::{Conflict, Error, Result};
 use crate::message::id::MessageId;
@@ -255,27 +254,3 @@ fn key_of(write: &TimerWrite) -> TimerKey {
 fn key_of_set(timer: &Timer) -> TimerKey {
     (timer.owner.clone(), timer.tenant.clone(), timer.key.clone(), timer.name.clone())
 }
-
-/// Inbox marks, for as long as they are kept.
-#[derive(Debug, Default)]
-pub(super) struct Kept {
-    forget_at: usize,
-}
-
-impl Kept {
-    /// Forgets old entries once as many came as were kept the last time: a constant effort for each
-    /// commit, on average.
-    pub(super) fn sweep<K, V>(&mut self, map: &mut HashMap<K, V>, is_kept: impl Fn(&V) -> bool)
-    where
-        K: Eq + std::hash::Hash,
-    {
-        if map.len() >= self.forget_at.max(1024) {
-            map.retain(|_, value| is_kept(value));
-            self.forget_at = 1024.max(map.len() * 2);
-        }
-    }
-}
-
-/// How long something is kept when nobody says otherwise.
-pub(super) const COMMIT_IDS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-pub(super) const INBOX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);

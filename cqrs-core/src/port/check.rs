@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::payload::Payload;
+use crate::port::Position;
 use crate::port::capabilities::{Capabilities, Limits, Support};
 use crate::port::commit::{
     AnswerTo, Append, CheckpointWrite, Commit, DocumentWrite, Expected, Guard, NewEvent, Outgoing,
@@ -111,6 +113,10 @@ impl Commit {
                 }
             }
         }
+        distinct(settled.iter().map(Place::of), |place| {
+            let context = format!("{place:?} is settled twice in one commit");
+            Error::invalid_field("settled", context)
+        })?;
         parked.iter().try_for_each(|write| check_parked(write, limits))?;
         distinct(
             parked.iter().map(|p| (&p.subscription, p.position)),
@@ -350,6 +356,28 @@ impl LeaseRequest {
         distinct(self.names.iter(), |name| {
             Error::invalid_field("lease", format!("`{name}` is asked for twice"))
         })
+    }
+}
+
+/// What is settled, whatever is said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place<'a> {
+    Message(MessageId),
+    Timer { owner: &'a str, tenant: Option<&'a str>, key: &'a str, name: &'a str },
+    Entry { subscription: &'a str, position: Position },
+}
+
+impl<'a> Place<'a> {
+    fn of(settled: &'a Settled) -> Self {
+        match settled {
+            Settled::Outgoing(id) => Self::Message(*id),
+            Settled::Timer(Timer { owner, tenant, key, name, .. }) => {
+                Self::Timer { owner, tenant: tenant.as_deref(), key, name }
+            }
+            Settled::Parked { subscription, position } => {
+                Self::Entry { subscription, position: *position }
+            }
+        }
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) trait Subscriber: Send + Sync + 'static {
 
 /// Handles the events of one partition.
 #[async_trait]
-pub(crate) trait Consumer: Send {
+pub(crate) trait Consumer: Send + Sync {
     /// Whether [`many`](Self::many) handles several events in one commit.
     fn batches(&self) -> bool {
         false

@@ -3,15 +3,20 @@
 pub(crate) mod aside;
 pub(crate) mod consumer;
 pub(crate) mod control;
+pub(crate) mod controls;
 pub(crate) mod feed;
+pub(crate) mod handler;
 pub(crate) mod key;
 pub(crate) mod leases;
 pub(crate) mod node;
 pub(crate) mod partition;
 pub(crate) mod progress;
+pub(crate) mod reached;
 pub(crate) mod retry;
+pub(crate) mod running;
 pub(crate) mod settings;
 pub(crate) mod slot;
+pub(crate) mod subscriptions;
 pub(crate) mod tail;
 
 use std::time::Duration;

@@ -14,7 +14,8 @@ use crate::runtime::aside::{self, Aside};
 use crate::runtime::consumer::{Behind, Consumer, Handled, Handling, Stretch};
 use crate::runtime::control::Generation;
 use crate::runtime::feed::Feed;
-use crate::runtime::key::{self, Slice};
+use crate::runtime::handler::of_stream;
+use crate::runtime::key::Slice;
 use crate::runtime::leases::Claim;
 use crate::runtime::node::{Node, Quit, Stopping};
 use crate::runtime::progress::{SlotId, SlotProgress, SlotState};
@@ -353,8 +354,7 @@ impl Partition<'_, '_> {
 
     /// An event that cannot be read is parked by the partition of its stream.
     async fn take_unreadable(&mut self, event: &Recorded<'_>, error: Error) -> Result<bool> {
-        let stream = format!("{}/{}", event.category, event.stream);
-        let key = key::of_tenant(event.tenant, &stream);
+        let key = of_stream(event);
         if self.slice.has(&key) {
             if self.state.aside.is_blocked(&key) {
                 if !self.state.aside.has_room(&key, self.settings.behind) {

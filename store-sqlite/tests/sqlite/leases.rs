@@ -1,5 +1,8 @@
 //! Leases: terms, and holders that die.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use cqrs_core::{
@@ -8,7 +11,8 @@ use cqrs_core::{
 };
 use store_sqlite::SqliteStore;
 
-use crate::common::deposit;
+use crate::common::{deposit, eventually};
+use crate::sharing::child;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -125,4 +129,106 @@ async fn no_files_stay_when_nothing_is_held() {
     store.release("b", &["mailer/1".to_owned()]).await.unwrap();
     store.close().await.unwrap();
     assert!(!locks.exists());
+}
+
+#[tokio::test]
+async fn without_room_for_locks_only_terms_free_a_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    std::fs::write(folder.path().join("log.db-holders"), "not a folder").unwrap();
+    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
+    let open = async || SqliteStore::builder().clock(clock.clone()).open(&path).await.unwrap();
+    let one = open().await;
+    assert!(ask(&one, "a", "mailer/0").await.is_of("a"));
+    one.close().await.unwrap();
+    let two = open().await;
+    assert!(ask(&two, "b", "mailer/0").await.is_of("a"));
+    clock.advance(HOUR);
+    assert!(ask(&two, "b", "mailer/0").await.taken_over);
+}
+
+#[tokio::test]
+async fn a_lock_file_that_is_missing_tells_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let one = SqliteStore::open(&path).await.unwrap();
+    ask(&one, "a", "mailer/0").await;
+    std::fs::remove_dir_all(folder.path().join("log.db-holders")).unwrap();
+    let two = SqliteStore::open(&path).await.unwrap();
+    assert!(ask(&two, "b", "mailer/0").await.is_of("a"));
+}
+
+const HOLDS: &str = "STORE_SQLITE_HOLDS";
+
+/// Not a test of its own: a process that holds leases until it is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn process_that_holds() {
+    let Ok(path) = std::env::var(HOLDS) else { return };
+    let store = SqliteStore::open(&path).await.unwrap();
+    let held = store.lease(asks("child", &["mailer/0", "mailer/1"])).await.unwrap();
+    assert!(held.iter().all(|lease| lease.is_of("child")));
+    println!("\nready");
+    std::future::pending().await
+}
+
+/// A process that is killed at the end of a test, however it ends.
+struct Holder(Child);
+
+impl Holder {
+    fn start(path: &Path) -> Self {
+        let test = "leases::process_that_holds";
+        let mut child = child(test, HOLDS, &path.display().to_string());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        lines.find(|line| line.as_ref().unwrap().trim() == "ready").unwrap().unwrap();
+        Self(child)
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_leases_of_a_killed_process_are_given_out_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let mut holder = Holder::start(&path);
+    assert!(ask(&store, "b", "mailer/0").await.is_of("child"));
+    holder.kill();
+    // Only the first finds the lock free; its file is gone then.
+    for name in ["mailer/0", "mailer/1"] {
+        let taken = ask(&store, "b", name).await;
+        assert!(taken.is_of("b") && taken.taken_over && taken.token == 2, "{taken:?}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path().join("log.db-holders")).unwrap().count(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_stopped_process_keeps_its_leases_until_they_are_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let clock = ManualClock::at(Timestamp::from(std::time::SystemTime::now()));
+    let store = SqliteStore::builder().clock(clock.clone()).open(&path).await.unwrap();
+    let holder = Holder::start(&path);
+    let pid = holder.0.id();
+    assert!(Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap().success());
+    eventually("the process stops", async || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit(") ").next().unwrap().starts_with('T')
+    })
+    .await;
+    assert!(ask(&store, "b", "mailer/0").await.is_of("child"));
+    clock.advance(HOUR * 2);
+    let taken = ask(&store, "b", "mailer/0").await;
+    assert!(taken.is_of("b") && taken.taken_over, "{taken:?}");
 }
