@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use clap::Parser;
 use cqrs_core::{BoxError, MessageId};
-use learning_platform::http::{self, Stop, Stopper};
+use learning_platform::http::{self, Gateway, Stop, Stopper};
 use learning_platform::log;
 use learning_platform::service::{self, Bounds};
 use learning_platform::settings::{self, Role, Settings};
 use learning_platform::store::Opened;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long what follows the log may take to finish what it has in hand, once the service stops.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -45,9 +48,11 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     // Before anybody is told that the service is there: from now on a signal ends it in order.
     let signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(obey(signals, stopper));
+    let running = app.start().await?;
     announce(listener.local_addr()?, settings.role);
-    let router = service::router(app, opened.store(), settings.role, stop.clone());
-    http::serve(listener, router, stop).await;
+    let gateway = Gateway::new(app, opened.store(), stop.clone()).readiness(running.readiness());
+    http::serve(listener, service::router(gateway, settings.role), stop).await;
+    running.stop(FINISH_WITHIN).await?;
     opened.close().await
 }
 

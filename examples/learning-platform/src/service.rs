@@ -7,7 +7,7 @@ use axum::Router;
 use cqrs_core::layer::{ConcurrencyLimit, Idempotency, Timeout, Trace};
 use cqrs_core::{App, Result, Store};
 
-use crate::http::{self, Gateway, Stop};
+use crate::http::{self, Gateway};
 use crate::settings::Role;
 use crate::{learning, notifications, page, payments};
 
@@ -63,9 +63,9 @@ pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<Ap
     app.build()
 }
 
-/// Its routes, until the word to stop; the page among them, where there are courses to show.
-pub fn router(app: App, store: Arc<dyn Store>, role: Role, stop: Stop) -> Router {
-    let mut router = Gateway::new(app, store, stop).router();
+/// The routes of its gateway; the page among them, where there are courses to show.
+pub fn router(gateway: Gateway, role: Role) -> Router {
+    let mut router = gateway.router();
     if role.is_learning() {
         router = router.merge(page::route());
     }

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use cqrs_core::{App, Error, ErrorKind, RequestKind, Store, Visibility};
+use cqrs_core::{App, Error, ErrorKind, Readiness, RequestKind, Store, Visibility};
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -27,6 +27,7 @@ pub struct Gateway {
     store: Arc<dyn Store>,
     stop: Stop,
     identify: Option<Identify>,
+    readiness: Option<Readiness>,
 }
 
 /// What all requests share.
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) stop: Stop,
     identify: Option<Identify>,
+    readiness: Option<Readiness>,
     /// What can be called from outside.
     requests: HashSet<(RequestKind, &'static str)>,
 }
@@ -46,7 +48,12 @@ impl Gateway {
     /// The gateway of an app, whose log is in this store. Its streams end when the word to stop is
     /// given.
     pub fn new(app: App, store: Arc<dyn Store>, stop: Stop) -> Self {
-        Self { app, store, stop, identify: None }
+        Self { app, store, stop, identify: None, readiness: None }
+    }
+
+    /// `GET /health/ready` follows the runtime of the app. Default: it is ready until the stop.
+    pub fn readiness(self, readiness: Readiness) -> Self {
+        Self { readiness: Some(readiness), ..self }
     }
 
     /// Finds out from the headers who calls. Default: nobody in particular.
@@ -64,7 +71,7 @@ impl Gateway {
     /// The routes, to which a service adds its own with [`Router::merge`]; those answer through the
     /// same [`finish`].
     pub fn router(self) -> Router {
-        let Self { app, store, stop, identify } = self;
+        let Self { app, store, stop, identify, readiness } = self;
         let shared = Arc::new(Shared {
             requests: public(&app).collect(),
             tail: Arc::new(Tail::of(Arc::clone(&store))),
@@ -73,6 +80,7 @@ impl Gateway {
             store,
             stop,
             identify,
+            readiness,
         });
         Router::new()
             .route("/commands/{name}", post(call::command).fallback(only_post))
@@ -80,6 +88,7 @@ impl Gateway {
             .route("/events", get(events::events).fallback(only_get))
             .route("/manifest", get(manifest::manifest).fallback(only_get))
             .route("/health", get(health::health).fallback(only_get))
+            .route("/health/ready", get(health::ready).fallback(only_get))
             .with_state(shared)
     }
 }
@@ -101,6 +110,11 @@ impl Shared {
 
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         self.identify.as_ref().map_or_else(|| Ok(Caller::default()), |find| find.caller(headers))
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_ready = self.readiness.as_ref().is_none_or(Readiness::is_ready);
+        is_ready && !self.stop.is_given()
     }
 
     /// What the caller of a resource is told when the store cannot be read; what it is not told, the

@@ -8,6 +8,7 @@
 //! | `GET /events?after=POSITION` | the log from there on, then live |
 //! | `GET /manifest` | what the service answers to |
 //! | `GET /health` | whether it can answer |
+//! | `GET /health/ready` | whether requests should be sent here |
 //!
 //! Every answer has an `X-Correlation-Id`, and the `traceparent` of its request. What went wrong is a
 //! [`Problem`].
@@ -46,6 +47,7 @@ mod record;
 mod serve;
 mod stop;
 mod tail;
+mod token;
 
 pub use body::BODY_LIMIT;
 pub use caller::Caller;
@@ -53,3 +55,4 @@ pub use gateway::{Gateway, finish};
 pub use problem::Problem;
 pub use serve::serve;
 pub use stop::{Stop, Stopper};
+pub use token::AdminToken;
