@@ -253,7 +253,7 @@ impl Running {
             let page = store.parked(find.clone()).await?;
             next = page.iter().filter_map(|entry| entry.due).chain(next).min();
             match page.last().filter(|_| page.len() == find.limit as usize) {
-                Some(last) => find = find.after(last),
+                Some(last) => find = find.after(last.place()),
                 None => break,
             }
         }

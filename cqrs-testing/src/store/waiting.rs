@@ -108,7 +108,8 @@ pub(crate) fn parks(parked: Vec<ParkedWrite>) -> Commit {
 
 /// The entry is done.
 pub(crate) fn unparked(subscription: &str, position: Position) -> Settled {
-    Settled::Parked { subscription: subscription.to_owned(), position }
+    let ParkedWrite { subscription, position, key, .. } = aside(subscription, position);
+    Settled::Parked { subscription, position, key }
 }
 
 /// Asserts that an error says that something was settled or changed before.
