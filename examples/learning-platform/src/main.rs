@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use cqrs_core::{BoxError, MessageId};
-use learning_platform::http::{self, Gateway, Stop, Stopper};
+use learning_platform::http::{self, AdminToken, Gateway, Stop, Stopper};
 use learning_platform::log;
 use learning_platform::service::{self, Bounds};
 use learning_platform::settings::{self, Role, Settings};
@@ -32,6 +32,8 @@ async fn main() -> ExitCode {
 async fn run(settings: Settings) -> Result<(), BoxError> {
     log::begin(settings.log)?;
     settings::check_bus(&settings.bus)?;
+    let admin = settings.admin_token.as_ref().map(|secret| AdminToken::of(secret.expose()));
+    let admin = admin.transpose()?;
     let opened = Opened::at(&settings.store).await?;
     let timeout = Duration::from_millis(settings.timeout_ms);
     let bounds = Bounds {
@@ -50,7 +52,8 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     tokio::spawn(obey(signals, stopper));
     let running = app.start().await?;
     announce(listener.local_addr()?, settings.role);
-    let gateway = Gateway::new(app, opened.store(), stop.clone()).readiness(running.readiness());
+    let gateway =
+        Gateway::new(app, opened.store(), stop.clone()).readiness(running.readiness()).admin(admin);
     http::serve(listener, service::router(gateway, settings.role), stop).await;
     running.stop(FINISH_WITHIN).await?;
     opened.close().await

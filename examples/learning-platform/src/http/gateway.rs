@@ -17,7 +17,8 @@ use crate::http::caller::{Caller, Identify};
 use crate::http::problem::Problem;
 use crate::http::stop::Stop;
 use crate::http::tail::Tail;
-use crate::http::{call, events, health, manifest, origin};
+use crate::http::token::AdminToken;
+use crate::http::{admin, call, events, health, manifest, origin};
 
 /// Puts an app on HTTP.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Gateway {
     stop: Stop,
     identify: Option<Identify>,
     readiness: Option<Readiness>,
+    admin: Option<AdminToken>,
 }
 
 /// What all requests share.
@@ -48,12 +50,17 @@ impl Gateway {
     /// The gateway of an app, whose log is in this store. Its streams end when the word to stop is
     /// given.
     pub fn new(app: App, store: Arc<dyn Store>, stop: Stop) -> Self {
-        Self { app, store, stop, identify: None, readiness: None }
+        Self { app, store, stop, identify: None, readiness: None, admin: None }
     }
 
     /// `GET /health/ready` follows the runtime of the app. Default: it is ready until the stop.
     pub fn readiness(self, readiness: Readiness) -> Self {
         Self { readiness: Some(readiness), ..self }
+    }
+
+    /// `/admin` answers those who bring this token. Default, or with `None`: it is not there.
+    pub fn admin(self, token: Option<AdminToken>) -> Self {
+        Self { admin: token, ..self }
     }
 
     /// Finds out from the headers who calls. Default: nobody in particular.
@@ -71,7 +78,7 @@ impl Gateway {
     /// The routes, to which a service adds its own with [`Router::merge`]; those answer through the
     /// same [`finish`].
     pub fn router(self) -> Router {
-        let Self { app, store, stop, identify, readiness } = self;
+        let Self { app, store, stop, identify, readiness, admin } = self;
         let shared = Arc::new(Shared {
             requests: public(&app).collect(),
             tail: Arc::new(Tail::of(Arc::clone(&store))),
@@ -82,7 +89,9 @@ impl Gateway {
             identify,
             readiness,
         });
-        Router::new()
+        let admin = admin.map(|token| Router::new().nest("/admin", admin::routes(token)));
+        admin
+            .unwrap_or_default()
             .route("/commands/{name}", post(call::command).fallback(only_post))
             .route("/queries/{name}", post(call::query).fallback(only_post))
             .route("/events", get(events::events).fallback(only_get))
@@ -139,11 +148,11 @@ async fn only_post() -> Problem {
     Problem::method_not_allowed("POST")
 }
 
-async fn only_get() -> Problem {
+pub(crate) async fn only_get() -> Problem {
     Problem::only_get()
 }
 
-async fn not_found() -> Problem {
+pub(crate) async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
 }
 

@@ -9,6 +9,7 @@
 //! | `GET /manifest` | what the service answers to |
 //! | `GET /health` | whether it can answer |
 //! | `GET /health/ready` | whether requests should be sent here |
+//! | `GET /admin/parked` | what is set aside, for those who bring the [`AdminToken`] |
 //!
 //! Every answer has an `X-Correlation-Id`, and the `traceparent` of its request. What went wrong is a
 //! [`Problem`].
@@ -33,6 +34,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod admin;
 mod body;
 mod call;
 mod caller;
