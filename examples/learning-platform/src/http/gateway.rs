@@ -144,7 +144,7 @@ fn public(app: &App) -> impl Iterator<Item = (RequestKind, &'static str)> {
     requests.map(|request| (request.kind, request.name))
 }
 
-async fn only_post() -> Problem {
+pub(crate) async fn only_post() -> Problem {
     Problem::method_not_allowed("POST")
 }
 

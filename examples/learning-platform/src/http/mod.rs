@@ -9,7 +9,9 @@
 //! | `GET /manifest` | what the service answers to |
 //! | `GET /health` | whether it can answer |
 //! | `GET /health/ready` | whether requests should be sent here |
-//! | `GET /admin/parked` | what is set aside, for those who bring the [`AdminToken`] |
+//! | `GET /admin/subscriptions` | how far what follows the log is, for those with the [`AdminToken`] |
+//! | `GET /admin/parked` | what is set aside |
+//! | `POST /admin/parked/{id}/retry`, `POST /admin/parked/{id}/discard` | another attempt, or none |
 //!
 //! Every answer has an `X-Correlation-Id`, and the `traceparent` of its request. What went wrong is a
 //! [`Problem`].

@@ -128,7 +128,7 @@ impl Problem {
         Self { try_again: error.is_retryable(), ..problem }
     }
 
-    fn with_field(self, field: Option<&str>) -> Self {
+    pub(crate) fn with_field(self, field: Option<&str>) -> Self {
         Self { field: field.map(str::to_owned), ..self }
     }
 

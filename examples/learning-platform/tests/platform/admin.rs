@@ -82,8 +82,7 @@ async fn an_id_of_nothing_is_told_from_no_id() {
     let client = &service.client;
     let parked = client.get_as(TOKEN, "/admin/parked").await.ok();
     assert_eq!(parked, json!({ "items": [], "next": null }));
-    for act in ["retry", "discard"] {
-        let reason = json!({ "reason": "none" });
+    for (act, body) in [("retry", json!({})), ("discard", json!({ "reason": "none" }))] {
         for (id, status, code) in [
             ("17%40notifications.on_activation", 404, "not_found"),
             ("17@notifications.on_activation", 404, "not_found"),
@@ -92,7 +91,7 @@ async fn an_id_of_nothing_is_told_from_no_id() {
             ("%FF", 400, "invalid"),
         ] {
             let path = format!("/admin/parked/{id}/{act}");
-            client.post_as(TOKEN, &path, Some(&reason)).await.problem(status, code);
+            client.post_as(TOKEN, &path, Some(&body)).await.problem(status, code);
         }
     }
     for (query, field) in [("state=lost", "state"), ("limit=0", "limit"), ("limit=x", "limit")] {
@@ -100,8 +99,10 @@ async fn an_id_of_nothing_is_told_from_no_id() {
         answer.blames(400, "invalid", field);
     }
     client.get_as(TOKEN, "/admin/parked?after=x").await.blames(400, "invalid", "after");
-    let path = "/admin/parked/17%40notifications.on_activation/discard";
-    client.post_as(TOKEN, path, Some(&json!({}))).await.blames(400, "decode", "reason");
+    let of = |act| format!("/admin/parked/17%40notifications.on_activation/{act}");
+    client.post_as(TOKEN, &of("discard"), None).await.blames(400, "decode", "reason");
+    let mistyped = json!({ "bodi": {} });
+    client.post_as(TOKEN, &of("retry"), Some(&mistyped)).await.blames(400, "decode", "bodi");
 }
 
 /// Makes the notifications see the log anew, with an activation that nobody can read in it.
