@@ -2,8 +2,8 @@
 //!
 //! It knows what it has got (the payment, the seat), what it has asked for and was not answered yet,
 //! and whether the enrolment has ended. Whatever comes is noted first; then what follows from all of
-//! it is done ([`Progress::follow`]). So the order in which answers, time and events come in plays no
-//! part, but for one thing: of the timer and the answer to the charge, the first decides.
+//! it is done. So the order in which answers, time and events come in plays no part, but for one
+//! thing: of the timer and the answer to the charge, the first decides.
 
 #[cfg(test)]
 mod interleavings;
