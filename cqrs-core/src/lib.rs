@@ -195,6 +195,7 @@ mod rebuild;
 mod record;
 mod repository;
 mod retry;
+mod runtime;
 #[cfg(feature = "schema")]
 mod schema;
 mod trouble;
@@ -207,6 +208,11 @@ pub use domain::aggregate::{Aggregate, AggregateId};
 pub use domain::context::Context;
 pub use domain::decide::{Decide, Decision};
 pub use domain::entity::Entity;
+pub use domain::fact::Fact;
+pub use domain::projection::Projection;
+pub use domain::saga::effect::{Effect, Message, SendStep};
+pub use domain::saga::outcome::{Answered, Outcome};
+pub use domain::saga::{Missing, Reaction, Route, Saga, Trigger};
 pub use domain::storage::Storage;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
@@ -253,6 +259,10 @@ pub use port::timer::{FindTimers, Timer};
 pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
+pub use runtime::consumer::SubscriptionKind;
+pub use runtime::retry::RetryPolicy;
+pub use runtime::running::{Readiness, Running};
+pub use runtime::settings::{RuntimeSettings, Start, Subscription};
 #[cfg(feature = "schema")]
 pub use schema::event_schema;
 pub use work::Work;

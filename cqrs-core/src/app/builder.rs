@@ -3,7 +3,7 @@
 use std::any::{type_name, type_name_of_val};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::app::requests::Requests;
 use crate::app::{App, EventHandlers, Inner};
@@ -22,10 +22,15 @@ use crate::message::request::{Command, Request};
 use crate::port::clock::Clock;
 use crate::port::store::Store;
 use crate::retry::ConflictRetry;
+use crate::runtime::consumer::Subscriber;
+use crate::runtime::handler::Handler;
+use crate::runtime::settings::{RuntimeSettings, Subscription};
+use crate::runtime::slot::Definition;
 
 type Install = Box<dyn FnOnce(&Resources, &mut Registry, &mut Vec<Problem>) + Send>;
 type InstallEventHandler =
     Box<dyn FnOnce(&Resources, &mut Vec<Problem>) -> Option<Box<dyn ErasedEventHandler>> + Send>;
+type Tune = Box<dyn FnOnce(Subscription) -> Subscription + Send>;
 type WrapOne = Box<dyn FnOnce(&mut Registry) + Send>;
 type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 
@@ -60,6 +65,10 @@ type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 pub struct AppBuilder {
     installs: Vec<Install>,
     event_installs: Vec<(&'static str, InstallEventHandler)>,
+    subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
+    /// Changes to the settings of subscriptions.
+    tunings: Vec<(&'static str, Tune)>,
+    settings: RuntimeSettings,
     /// Around single requests, the outermost first.
     request_layers: Vec<WrapOne>,
     /// Around everything, the outermost first.
@@ -77,6 +86,9 @@ impl AppBuilder {
         Self {
             installs: Vec::new(),
             event_installs: Vec::new(),
+            subscribers: Vec::new(),
+            tunings: Vec::new(),
+            settings: RuntimeSettings::default(),
             request_layers: Vec::new(),
             layers: Vec::new(),
             requests: Requests::default(),
@@ -165,7 +177,7 @@ impl AppBuilder {
     /// parameters ([`Inject`](crate::Inject)) that returns `Ok(())` or anything that becomes a
     /// [`HandlerError`](crate::HandlerError). Its name is that of its checkpoint: stable.
     ///
-    /// It runs when [`App::catch_up`] is called.
+    /// It runs once the app is [started](App::start), or when [`App::catch_up`] is called.
     pub fn event_handler<S: EventSet, M>(
         self,
         name: &'static str,
@@ -182,6 +194,23 @@ impl AppBuilder {
             }),
         ));
         builder
+    }
+
+    /// Changes the settings of a subscription: of a handler of events, a projection, a sink or a saga.
+    /// See [`Subscription`].
+    pub fn subscription(
+        mut self,
+        name: &'static str,
+        tune: impl FnOnce(Subscription) -> Subscription + Send + 'static,
+    ) -> Self {
+        self.tunings.push((name, Box::new(tune)));
+        self
+    }
+
+    /// How the runtime works. Default: [`RuntimeSettings::production`].
+    pub fn runtime(mut self, settings: RuntimeSettings) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// Checks the types and upcasters of events that are read otherwise than by
@@ -264,7 +293,7 @@ impl AppBuilder {
         let mut event_handlers = BTreeMap::new();
         for (name, install) in self.event_installs {
             let handler = install(&resources, &mut problems);
-            if event_handlers.insert(name, handler).is_some() {
+            if event_handlers.insert(name, handler.map(Arc::from)).is_some() {
                 problems.push(Problem::DuplicateEventHandler { name });
             }
         }
@@ -275,6 +304,8 @@ impl AppBuilder {
         for wrap in self.request_layers.into_iter().rev() {
             wrap(&mut registry);
         }
+        let names = event_handlers.keys().copied().chain(self.subscribers.iter().map(|s| s.0));
+        problems.extend(naming(names.collect(), &self.tunings));
         let mut distinct = Vec::with_capacity(problems.len());
         for problem in problems {
             if !distinct.contains(&problem) {
@@ -287,6 +318,11 @@ impl AppBuilder {
         let present = |(name, handler): (_, Option<_>)| Some((name, handler?));
         let event_handlers: EventHandlers =
             event_handlers.into_iter().filter_map(present).collect();
+        let handlers = event_handlers.iter().map(|(name, handler)| {
+            let subscriber: Arc<dyn Subscriber> = Arc::new(Handler(handler.clone()));
+            (*name, HANDLER_PARTITIONS, subscriber)
+        });
+        let definitions = define(handlers.chain(self.subscribers), self.tunings);
         let manifest = Manifest {
             requests: registry.describe(),
             events,
@@ -301,6 +337,10 @@ impl AppBuilder {
         let app = Arc::new(Inner {
             registry,
             event_handlers,
+            definitions,
+            settings: self.settings,
+            clock: resources.clock,
+            started: OnceLock::new(),
             service,
             layered,
             store,
@@ -311,6 +351,34 @@ impl AppBuilder {
         let _ = resources.app.set(Arc::downgrade(&app));
         Ok(App(app))
     }
+}
+
+/// Partitions of handlers and sagas, unless they are told otherwise.
+const HANDLER_PARTITIONS: u32 = 4;
+
+/// What is wrong with the names of subscriptions: each has a checkpoint under its name.
+fn naming(mut names: Vec<&'static str>, tunings: &[(&'static str, Tune)]) -> Vec<Problem> {
+    let unknown = tunings.iter().filter(|(name, _)| !names.contains(name));
+    let mut problems: Vec<Problem> =
+        unknown.map(|(name, _)| Problem::UnknownSubscription { name }).collect();
+    names.sort_unstable();
+    let twice = names.windows(2).filter(|pair| pair[0] == pair[1]);
+    problems.extend(twice.map(|pair| Problem::DuplicateEventHandler { name: pair[0] }));
+    problems
+}
+
+/// The subscriptions with their settings.
+fn define(
+    subscribers: impl Iterator<Item = (&'static str, u32, Arc<dyn Subscriber>)>,
+    mut tunings: Vec<(&'static str, Tune)>,
+) -> Vec<Arc<Definition>> {
+    let define = |(name, partitions, subscriber)| {
+        let own = tunings.extract_if(.., |(tuned, _)| *tuned == name);
+        let settings =
+            own.fold(Subscription::new(partitions), |settings, (_, tune)| tune(settings));
+        Arc::new(Definition { name, settings, subscriber })
+    };
+    subscribers.map(define).collect()
 }
 
 impl fmt::Debug for AppBuilder {

@@ -122,7 +122,7 @@ impl Run<'_> {
             );
             Error::new(kind, context).with_source(cause)
         };
-        let work = self.handler.handle(event)?.await.map_err(failed)?;
+        let work = self.handler.handle(event, false)?.await.map_err(failed)?;
         if let Some(work) = work {
             return self.commit(work.take()?, event.position).await;
         }

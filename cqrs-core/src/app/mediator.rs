@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::app::{App, Handle};
 use crate::error::{Error, ErrorKind, Failure, Problem, Result};
 use crate::handler::any::SentByHandler;
-use crate::handler::{Call, Inject, Resources};
+use crate::handler::{Call, Inject, Replay, Resources};
 use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::request::{Command, Query};
@@ -69,14 +69,25 @@ impl Mediator {
     /// those whose handler keeps no inbox, are decided anew.
     ///
     /// # Errors
-    /// As [`App::send`]; [`Unavailable`](ErrorKind::Unavailable) when the app is gone.
+    /// As [`App::send`]; [`Unavailable`](ErrorKind::Unavailable) when the app is gone;
+    /// [`Unsupported`](ErrorKind::Unsupported) in a replay
+    /// ([`Subscriptions::rebuild`](crate::Subscriptions::rebuild)), where nothing is sent.
     pub fn send<C: Command>(
         &self,
         command: C,
     ) -> impl Future<Output = Result<C::Output, Failure<C::Error>>> + Send + use<C> {
         let n = self.sent.fetch_add(1, Ordering::Relaxed);
         let (app, metadata) = (self.app(), self.effect(self.base.derived("sent", n)));
+        let silent = self.parent.local::<Replay>().is_some();
         async move {
+            if silent {
+                let context = format!(
+                    "`{}` is not sent: the event is replayed, and effects are silent",
+                    C::NAME
+                );
+                let kind = ErrorKind::Unsupported { part: "commands in a replay" };
+                return Err(Error::new(kind, context).into());
+            }
             let app = app?;
             let metadata = match C::wire() {
                 Some(_) if app.answers_repeats::<C>() => metadata.with_inbox("mediator"),

@@ -15,7 +15,11 @@ use crate::error::{Error, ErrorKind};
 use crate::handler::{AppService, ErasedEventHandler, Registry};
 use crate::manifest::Manifest;
 use crate::message::request::{Command, Query, Request, RequestKind};
+use crate::port::clock::Clock;
 use crate::port::store::Store;
+use crate::runtime::running::Started;
+use crate::runtime::settings::RuntimeSettings;
+use crate::runtime::slot::Definition;
 
 pub use builder::AppBuilder;
 pub use dispatch::{RawAnswer, RawRejection, RawReply, RawRequest};
@@ -46,11 +50,16 @@ pub use sending::Sending;
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct App(Arc<Inner>);
+pub struct App(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     registry: Arc<Registry>,
     event_handlers: EventHandlers,
+    /// What runs once it is started.
+    pub(crate) definitions: Vec<Arc<Definition>>,
+    pub(crate) settings: RuntimeSettings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) started: OnceLock<Arc<Started>>,
     /// The handlers inside the layers around all of them.
     service: AppService,
     /// Whether there are such layers. Without them a typed request takes the short way.
@@ -61,7 +70,7 @@ pub(crate) struct Inner {
 }
 
 /// Handlers of events, by name.
-type EventHandlers = BTreeMap<&'static str, Box<dyn ErasedEventHandler>>;
+type EventHandlers = BTreeMap<&'static str, Arc<dyn ErasedEventHandler>>;
 
 /// The app as its own handlers know it: weak, or the app would own itself.
 pub(crate) type Handle = Arc<OnceLock<Weak<Inner>>>;

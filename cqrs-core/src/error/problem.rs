@@ -38,9 +38,15 @@ pub enum Problem {
         /// The name.
         name: &'static str,
     },
-    /// Two handlers of events have one name.
-    #[error("two handlers of events are called `{name}`: each has a checkpoint under its name")]
+    /// Two handlers of events, projections, sinks or sagas have one name.
+    #[error("two subscriptions are called `{name}`: each has a checkpoint under its name")]
     DuplicateEventHandler {
+        /// The name.
+        name: &'static str,
+    },
+    /// The settings of a subscription were changed that there is none of.
+    #[error("no subscription is called `{name}`, so its settings cannot be changed")]
+    UnknownSubscription {
         /// The name.
         name: &'static str,
     },

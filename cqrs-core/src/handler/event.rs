@@ -90,12 +90,17 @@ pub trait ErasedEventHandler: Send + Sync {
     /// Whether what it gathers is committed with the checkpoint.
     fn commits(&self) -> bool;
 
-    /// Handles an event: the work that it gathered, if any.
+    /// Handles an event: the work that it gathered, if any. `replay`: it was handled before, and
+    /// nothing is to be sent.
     fn handle(
         &self,
         event: &Recorded<'_>,
+        replay: bool,
     ) -> Result<BoxFuture<'_, Result<Option<Work>, HandlerError>>>;
 }
+
+/// A mark on what is handled again: nothing is to be sent.
+pub(crate) struct Replay;
 
 struct Function<F, Parameters, Ready> {
     name: &'static str,
@@ -163,10 +168,11 @@ macro_rules! functions {
             }
 
             #[allow(unused_variables, reason = "a function of the event alone has no parameters")]
-            fn handle(&self, event: &Recorded<'_>) -> Result<BoxFuture<'_, Result<Option<Work>, HandlerError>>> {
+            fn handle(&self, event: &Recorded<'_>, replay: bool) -> Result<BoxFuture<'_, Result<Option<Work>, HandlerError>>> {
                 let Some((data, metadata)) = decoded::<S>(event)? else {
                     return Ok(Box::pin(std::future::ready(Ok(None))));
                 };
+                let metadata = if replay { metadata.with_local(Replay) } else { metadata };
                 let call = Call::of_event(self.name, metadata);
                 Ok(Box::pin(Guarded::new(self.name, async move {
                     let ($($t,)*) = &self.ready;

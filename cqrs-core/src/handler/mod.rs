@@ -31,7 +31,7 @@ use crate::message::request::Request;
 
 pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest, Origin};
 pub(crate) use erased::{BoxAnswering, BoxFuture};
-pub(crate) use event::ErasedEventHandler;
+pub(crate) use event::{ErasedEventHandler, Replay};
 pub use event::{HandlerError, IntoEventHandler};
 pub use function::IntoHandler;
 pub use inject::{Call, Inject, Res, Resources};

@@ -132,16 +132,21 @@ impl Documents {
     /// Removes documents as if they had never been.
     pub(super) fn purge(&mut self, collection: &str, limit: u32) -> u32 {
         let all = self.bodies.keys().filter(|key| key.collection == collection);
-        let keys: Vec<DocumentKey> = all.take(limit as usize).cloned().collect();
-        for key in &keys {
-            self.bodies.remove(key);
-            for ((tenant, name, ..), ids) in &mut self.index {
-                if *tenant == key.tenant && *name == key.collection {
-                    ids.remove(&key.id);
-                }
+        let purged: BTreeSet<DocumentKey> = all.take(limit as usize).cloned().collect();
+        self.bodies.retain(|key, _| !purged.contains(key));
+        // By what is in the index, not by what the bodies say: nothing can be left in it.
+        for ((tenant, name, ..), ids) in &mut self.index {
+            if name == collection {
+                let key = |id: &String| DocumentKey {
+                    tenant: tenant.clone(),
+                    collection: name.clone().into(),
+                    id: id.clone(),
+                };
+                ids.retain(|id| !purged.contains(&key(id)));
             }
         }
-        keys.len() as u32
+        self.index.retain(|_, ids| !ids.is_empty());
+        purged.len() as u32
     }
 
     fn collection(&self, name: &str) -> Result<&Collection> {

@@ -1,6 +1,8 @@
 //! The reference store: every rule of the port in plain Rust, for tests and for trying things out.
 
 mod documents;
+mod kept;
+mod reading;
 mod snapshots;
 mod state;
 mod waiting;
@@ -29,8 +31,8 @@ use crate::port::parked::{FindParked, ParkedEntry};
 use crate::port::read::{ReadLog, ReadStream};
 use crate::port::store::{Head, InboxEntry, Pages, Store};
 use crate::port::timer::{FindTimers, Timer};
+use kept::{COMMIT_IDS_KEPT, INBOX_KEPT};
 use state::{Since, State};
-use waiting::{COMMIT_IDS_KEPT, INBOX_KEPT};
 
 /// A store in the memory of this process. Its clones are handles on the same log.
 ///
@@ -64,6 +66,7 @@ impl MemoryStore {
                 outgoing: Support::Yes,
                 parked: Support::Yes,
                 snapshots: Support::Yes,
+                hints: Support::Yes,
                 keeps_commit_ids: COMMIT_IDS_KEPT,
                 keeps_inbox: INBOX_KEPT,
                 limits: Limits::default(),

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use crate::error::{Conflict, Error, Result};
 use crate::memory::documents::Documents;
+use crate::memory::kept::Kept;
 use crate::memory::snapshots::Snapshots;
-use crate::memory::waiting::{Kept, Waiting};
+use crate::memory::waiting::Waiting;
 use crate::message::fingerprint::Fingerprint;
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
@@ -16,22 +17,20 @@ use crate::port::commit::{
 };
 use crate::port::filter::Filter;
 use crate::port::page::{Page, Recorded};
-use crate::port::read::{PageSize, ReadLog, ReadStream};
 use crate::port::store::{Head, InboxEntry, LogId};
 use crate::port::stream_id::StreamId;
 use crate::port::{Position, Version};
 
-/// How many events a reader looks through at most while it holds the lock.
-const LOOKED_THROUGH: usize = 16_384;
-
 #[derive(Debug)]
 pub(super) struct State {
     id: LogId,
-    log: Vec<Entry>,
+    pub(super) log: Vec<Entry>,
     /// The last position that was given to an event or a message.
-    last: Position,
+    pub(super) last: Position,
+    /// The last time that was given to one.
+    last_at: Timestamp,
     /// Indices into the log.
-    streams: HashMap<StreamId, Vec<usize>>,
+    pub(super) streams: HashMap<StreamId, Vec<usize>>,
     event_ids: HashSet<MessageId>,
     commits: HashMap<CommitId, Done>,
     commits_kept: Kept,
@@ -39,7 +38,7 @@ pub(super) struct State {
     inbox_kept: Kept,
     pub(super) checkpoints: HashMap<(String, u32), Position>,
     pub(super) documents: Documents,
-    snapshots: Snapshots,
+    pub(super) snapshots: Snapshots,
     pub(super) waiting: Waiting,
 }
 
@@ -58,8 +57,8 @@ struct Done {
 }
 
 #[derive(Debug)]
-struct Entry {
-    position: Position,
+pub(super) struct Entry {
+    pub(super) position: Position,
     stream: StreamId,
     version: Version,
     recorded_at: Timestamp,
@@ -74,6 +73,7 @@ impl Default for State {
             id: LogId(Uuid::now_v7()),
             log: Vec::new(),
             last: 0,
+            last_at: Timestamp::MIN,
             streams: HashMap::new(),
             event_ids: HashSet::new(),
             commits: HashMap::new(),
@@ -131,7 +131,10 @@ impl State {
         let plan = self.documents.plan(&documents)?;
 
         // The clock may step back; the log's times do not.
-        let recorded_at = self.log.last().map_or(now, |last| last.recorded_at.max(now));
+        let recorded_at = self.last_at.max(now);
+        if !appends.is_empty() || !outgoing.is_empty() {
+            self.last_at = recorded_at;
+        }
         for Append { stream, expected: _, events } in appends {
             for event in events {
                 self.append(&stream, event, recorded_at);
@@ -288,11 +291,11 @@ impl State {
     }
 
     /// Index of the first event after a position.
-    fn first_after(&self, position: Position) -> usize {
+    pub(super) fn first_after(&self, position: Position) -> usize {
         self.log.partition_point(|entry| entry.position <= position)
     }
 
-    fn recorded(&self, n: usize) -> Recorded<'_> {
+    pub(super) fn recorded(&self, n: usize) -> Recorded<'_> {
         let entry = &self.log[n];
         Recorded {
             tenant: entry.stream.tenant.as_deref(),
@@ -309,64 +312,4 @@ impl State {
             data: entry.event.payload.as_ref(),
         }
     }
-
-    /// One page of a stream, and what is left to read.
-    pub(super) fn stream_page(&self, mut read: ReadStream) -> (Page, Option<ReadStream>) {
-        let mut page = Page::default();
-        if let Some(schema) = read.wanted_snapshot() {
-            let versions = read.from.max(1)..=read.to;
-            if let Some((version, body)) = self.snapshots.get(&read.stream, schema, versions) {
-                page.begin_with(version, body.as_str());
-                read.from = version + 1;
-            }
-        }
-        read.snapshot = None;
-        let indices = self.streams.get(&read.stream).map_or(&[][..], Vec::as_slice);
-        let from = (read.from.max(1) - 1).min(indices.len() as u64) as usize;
-        let to = read.to.min(indices.len() as u64) as usize;
-        let mut indices = indices.get(from..to).unwrap_or_default().iter();
-        let mut next = || if read.backwards { indices.next_back() } else { indices.next() };
-        while let Some(&n) = next() {
-            let event = self.recorded(n);
-            if read.recorded_until.is_some_and(|until| event.recorded_at > until) {
-                continue;
-            }
-            if is_full(&page, read.page) {
-                match read.backwards {
-                    true => read.to = event.version,
-                    false => read.from = event.version,
-                }
-                return (page, Some(read));
-            }
-            page.push(&event);
-        }
-        (page, None)
-    }
-
-    /// One page of the log, and what is left to read.
-    pub(super) fn log_page(&self, mut read: ReadLog) -> (Page, Option<ReadLog>) {
-        let mut page = Page::default();
-        let from = self.first_after(read.after);
-        let end = self.log.len().min(from + LOOKED_THROUGH);
-        for n in from..end {
-            let event = self.recorded(n);
-            if read.filter.matches(&event) {
-                if is_full(&page, read.page) {
-                    page.reach(event.position - 1);
-                    read.after = event.position - 1;
-                    return (page, Some(read));
-                }
-                page.push(&event);
-            }
-        }
-        let through_all = end == self.log.len();
-        read.after = if through_all { self.last } else { self.log[end].position - 1 };
-        page.reach(read.after);
-        (page, (!through_all).then_some(read))
-    }
-}
-
-/// A page takes at least one event, whatever its limits.
-fn is_full(page: &Page, size: PageSize) -> bool {
-    !page.is_empty() && (page.len() >= size.events as usize || page.size() >= size.bytes)
 }

@@ -1,7 +1,6 @@
 //! What waits in the memory store: messages to send, timers, entries set aside, and leases.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 use crate::error::{Conflict, Error, Result};
 use crate::message::id::MessageId;
@@ -21,7 +20,7 @@ pub(super) struct Waiting {
     outgoing: BTreeMap<Position, PendingMessage>,
     positions: HashMap<MessageId, Position>,
     timers: BTreeMap<TimerKey, (u64, Timestamp)>,
-    parked: BTreeMap<(String, Position), ParkedEntry>,
+    parked: BTreeMap<(String, Position, String), ParkedEntry>,
     leases: BTreeMap<String, Lease>,
 }
 
@@ -54,10 +53,10 @@ impl Waiting {
         settled.iter().try_for_each(|settled| self.check_settled(settled))?;
         timers.iter().try_for_each(|timer| self.check_timer(timer))?;
         for write in parked {
-            let key = (write.subscription.clone(), write.position);
-            let actual = self.parked.get(&key).map_or(0, |entry| entry.version);
+            let place = (write.subscription.clone(), write.position, write.key.clone());
+            let actual = self.parked.get(&place).map_or(0, |entry| entry.version);
             if !write.expected.holds(actual) {
-                let (subscription, position) = key;
+                let (subscription, position, _) = place;
                 return Err(Conflict::Parked { subscription, position, actual }.into());
             }
         }
@@ -91,8 +90,8 @@ impl Waiting {
                 let Timer { owner, key, name, .. } = timer;
                 gone(format!("the timer `{name}` of `{owner}`/{key}"))
             }
-            Settled::Parked { subscription, position }
-                if !self.parked.contains_key(&(subscription.clone(), *position)) =>
+            Settled::Parked { subscription, position, key }
+                if !self.parked.contains_key(&(subscription.clone(), *position, key.clone())) =>
             {
                 gone(format!("the parked entry {position}@{subscription}"))
             }
@@ -112,8 +111,8 @@ impl Waiting {
                 Settled::Timer(timer) => {
                     self.timers.remove(&key_of_set(&timer));
                 }
-                Settled::Parked { subscription, position } => {
-                    self.parked.remove(&(subscription, position));
+                Settled::Parked { subscription, position, key } => {
+                    self.parked.remove(&(subscription, position, key));
                 }
             }
         }
@@ -133,9 +132,10 @@ impl Waiting {
     }
 
     pub(super) fn set_aside(&mut self, write: ParkedWrite, now: Timestamp) {
-        let ParkedWrite { subscription, position, expected: _, partition, key, message, .. } = write;
+        let ParkedWrite { subscription, position, expected: _, partition, key, message, .. } =
+            write;
         let ParkedWrite { state, due, cause, attempts, edited, .. } = write;
-        let place = (subscription.clone(), position);
+        let place = (subscription.clone(), position, key.clone());
         let before = self.parked.get(&place);
         let (version, since) = before.map_or((1, now), |b| (b.version + 1, b.since));
         let entry = ParkedEntry {
@@ -233,14 +233,15 @@ impl Waiting {
     }
 
     pub(super) fn parked(&self, find: &FindParked) -> Vec<ParkedEntry> {
-        let FindParked { subscription, key, state, due_by, after, limit } = find;
+        let FindParked { subscription, key, state, due_by, position, after, limit } = find;
         let all = self.parked.values().filter(|entry| {
-            let place = (&entry.subscription, entry.position);
+            let place = (&entry.subscription, entry.position, &entry.key);
             subscription.as_ref().is_none_or(|wanted| *wanted == entry.subscription)
                 && key.as_ref().is_none_or(|wanted| *wanted == entry.key)
                 && state.is_none_or(|wanted| wanted == entry.state)
                 && due_by.is_none_or(|by| entry.due.is_some_and(|due| due <= by))
-                && after.as_ref().is_none_or(|last| place > (&last.subscription, last.position))
+                && position.is_none_or(|wanted| wanted == entry.position)
+                && after.as_ref().is_none_or(|last| place > (&last.0, last.1, &last.2))
         });
         all.take(*limit as usize).cloned().collect()
     }
@@ -253,30 +254,3 @@ fn key_of(write: &TimerWrite) -> TimerKey {
 fn key_of_set(timer: &Timer) -> TimerKey {
     (timer.owner.clone(), timer.tenant.clone(), timer.key.clone(), timer.name.clone())
 }
-
-/// Inbox marks, for as long as they are kept.
-#[derive(Debug, Default)]
-pub(super) struct Kept {
-    forget_at: usize,
-}
-
-impl Kept {
-    /// Forgets old entries once as many came as were kept the last time: a constant effort for each
-    /// commit, on average.
-    pub(super) fn sweep<K, V>(
-        &mut self,
-        map: &mut HashMap<K, V>,
-        is_kept: impl Fn(&V) -> bool,
-    ) where
-        K: Eq + std::hash::Hash,
-    {
-        if map.len() >= self.forget_at.max(1024) {
-            map.retain(|_, value| is_kept(value));
-            self.forget_at = 1024.max(map.len() * 2);
-        }
-    }
-}
-
-/// How long something is kept when nobody says otherwise.
-pub(super) const COMMIT_IDS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-pub(super) const INBOX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -47,6 +47,8 @@ pub struct Capabilities {
     pub parked: Support,
     /// [`Commit::snapshots`](crate::Commit::snapshots).
     pub snapshots: Support,
+    /// [`Store::hint`](crate::Store::hint): a commit wakes up readers in the process that made it.
+    pub hints: Support,
     /// For how long it knows the id of a commit (P5). At least this long.
     pub keeps_commit_ids: Duration,
     /// For how long its inbox knows a message (P18). At least this long.

@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::payload::Payload;
+use crate::port::Position;
 use crate::port::capabilities::{Capabilities, Limits, Support};
 use crate::port::commit::{
     AnswerTo, Append, CheckpointWrite, Commit, DocumentWrite, Expected, Guard, NewEvent, Outgoing,
@@ -93,7 +95,8 @@ impl Commit {
             check_timer(&timer.owner, timer.tenant.as_deref(), &timer.key, &timer.name, limits)?;
         }
         distinct(timers.iter().map(|t| (&t.owner, &t.tenant, &t.key, &t.name)), |timer| {
-            let context = format!("the timer `{}` of {} is set twice in one commit", timer.3, timer.2);
+            let context =
+                format!("the timer `{}` of {} is set twice in one commit", timer.3, timer.2);
             Error::invalid_field("timers", context)
         })?;
         outgoing.iter().try_for_each(|message| check_outgoing(message, limits))?;
@@ -104,16 +107,24 @@ impl Commit {
                     let Timer { owner, tenant, key, name, .. } = timer;
                     check_timer(owner, tenant.as_deref(), key, name, limits)?;
                 }
-                Settled::Parked { subscription, .. } => {
+                Settled::Parked { subscription, position: _, key } => {
                     text("subscription", subscription, limits.id)?;
+                    text("key", key, limits.id)?;
                 }
             }
         }
-        parked.iter().try_for_each(|write| check_parked(write, limits))?;
-        distinct(parked.iter().map(|p| (&p.subscription, p.position)), |(subscription, position)| {
-            let context = format!("{position}@{subscription} is written twice in one commit");
-            Error::invalid_field("parked", context)
+        distinct(settled.iter().map(Place::of), |place| {
+            let context = format!("{place:?} is settled twice in one commit");
+            Error::invalid_field("settled", context)
         })?;
+        parked.iter().try_for_each(|write| check_parked(write, limits))?;
+        distinct(
+            parked.iter().map(|p| (&p.subscription, p.position)),
+            |(subscription, position)| {
+                let context = format!("{position}@{subscription} is written twice in one commit");
+                Error::invalid_field("parked", context)
+            },
+        )?;
         Ok(())
     }
 }
@@ -131,6 +142,11 @@ impl Commit {
             let Some(last) = self.snapshots.iter().rposition(is_kept) else { return };
             self.snapshots.remove(last);
         }
+    }
+
+    /// Whether it writes nothing, and checks nothing.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.parts() == 0 && self.checkpoint.is_none()
     }
 
     /// How many parts it has that a store must look at.
@@ -340,6 +356,28 @@ impl LeaseRequest {
         distinct(self.names.iter(), |name| {
             Error::invalid_field("lease", format!("`{name}` is asked for twice"))
         })
+    }
+}
+
+/// What is settled, whatever is said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place<'a> {
+    Message(MessageId),
+    Timer { owner: &'a str, tenant: Option<&'a str>, key: &'a str, name: &'a str },
+    Entry { subscription: &'a str, position: Position, key: &'a str },
+}
+
+impl<'a> Place<'a> {
+    fn of(settled: &'a Settled) -> Self {
+        match settled {
+            Settled::Outgoing(id) => Self::Message(*id),
+            Settled::Timer(Timer { owner, tenant, key, name, .. }) => {
+                Self::Timer { owner, tenant: tenant.as_deref(), key, name }
+            }
+            Settled::Parked { subscription, position, key } => {
+                Self::Entry { subscription, position: *position, key }
+            }
+        }
     }
 }
 

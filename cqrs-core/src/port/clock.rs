@@ -1,9 +1,12 @@
 //! Where the time comes from: the system, or a test.
 
 use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
 
 use crate::message::timestamp::Timestamp;
 
@@ -12,6 +15,21 @@ use crate::message::timestamp::Timestamp;
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// Waits until a time has come. Provided: with tokio's timer, for clocks that run as fast as time
+    /// does. Cancel safety: dropping the future changes nothing.
+    fn sleep_until(&self, time: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            loop {
+                let left = time.duration_since(self.now());
+                if left.is_zero() {
+                    return;
+                }
+                // In steps: the clock may be set while nobody looks.
+                tokio::time::sleep(left.min(Duration::from_secs(60))).await;
+            }
+        })
+    }
 }
 
 /// The system's clock. See [`ManualClock`] for the other one.
@@ -34,28 +52,42 @@ impl Clock for SystemClock {
 /// clock.advance(Duration::from_secs(60));
 /// assert_eq!(clock.now().as_micros(), 60_000_000);
 /// ```
-#[derive(Debug, Clone, Default)]
-pub struct ManualClock(Arc<AtomicI64>);
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<watch::Sender<Timestamp>>);
+
+impl Default for ManualClock {
+    /// At the Unix epoch.
+    fn default() -> Self {
+        Self::at(Timestamp::UNIX_EPOCH)
+    }
+}
 
 impl ManualClock {
     /// A clock that stands at this moment.
     pub fn at(now: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(now.as_micros())))
+        Self(Arc::new(watch::Sender::new(now)))
     }
 
-    /// Moves it, also backwards.
+    /// Moves it, also backwards. Whoever waits for a time that has come goes on.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.as_micros(), Ordering::SeqCst);
+        self.0.send_replace(now);
     }
 
     /// Moves it forward.
     pub fn advance(&self, by: Duration) {
-        self.set(self.now().saturating_add(by));
+        self.0.send_modify(|now| *now = now.saturating_add(by));
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        *self.0.borrow()
+    }
+
+    fn sleep_until(&self, time: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            // The sender lives in this very clock.
+            let _ = self.0.subscribe().wait_for(|now| *now >= time).await;
+        })
     }
 }

@@ -514,6 +514,8 @@ pub enum Settled {
         subscription: String,
         /// Its position.
         position: Position,
+        /// Its key.
+        key: String,
     },
 }
 

@@ -67,7 +67,8 @@ impl Commit {
             f.option(due.as_ref(), add_time);
         });
         f.each(outgoing, |f, message| {
-            let Outgoing { metadata, kind, name, key, body, not_before, answer_to, tries } = message;
+            let Outgoing { metadata, kind, name, key, body, not_before, answer_to, tries } =
+                message;
             metadata.fingerprint(f);
             f.text(kind.name());
             f.text(name);
@@ -194,10 +195,11 @@ fn add_settled(f: &mut Fingerprinter, settled: &Settled) {
             f.number(*generation);
             add_time(f, due);
         }
-        Settled::Parked { subscription, position } => {
+        Settled::Parked { subscription, position, key } => {
             f.number(2);
             f.text(subscription);
             f.number(*position);
+            f.text(key);
         }
     }
 }

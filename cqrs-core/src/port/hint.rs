@@ -47,6 +47,6 @@ impl Hint {
         }
         // The store has none, or is gone.
         self.0 = None;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -9,7 +9,8 @@ use crate::message::timestamp::Timestamp;
 use crate::port::commit::Expected;
 use crate::port::{Position, Version};
 
-/// Sets an entry aside, or changes what is said of it. One entry for each subscription and position.
+/// Sets an entry aside, or changes what is said of it. One entry for each subscription, position and
+/// key: an event may change several views.
 ///
 /// ```
 /// use cqrs_core::memory::MemoryStore;
@@ -34,7 +35,11 @@ use crate::port::{Position, Version};
 /// let found = store.parked(FindParked::of("mailer")).await?;
 /// assert_eq!((found[0].position, found[0].cause.as_str()), (17, "no such address"));
 ///
-/// let done = Settled::Parked { subscription: "mailer".into(), position: 17 };
+/// let done = Settled::Parked {
+///     subscription: "mailer".into(),
+///     position: 17,
+///     key: "account-4".into(),
+/// };
 /// store.commit(Commit { settled: vec![done], ..Commit::default() }).await?;
 /// assert!(store.parked(FindParked::of("mailer")).await?.is_empty());
 /// # Ok::<_, cqrs_core::BoxError>(())
@@ -136,9 +141,14 @@ pub struct ParkedEntry {
 }
 
 impl ParkedEntry {
-    /// Its id, for people and URLs.
+    /// Its id, for people and URLs: an event may have several, with one id.
     pub fn id(&self) -> ParkedId {
         ParkedId { subscription: self.subscription.clone(), position: self.position }
+    }
+
+    /// Where the next page begins: see [`FindParked::after`].
+    pub fn place(&self) -> (String, Position, String) {
+        (self.subscription.clone(), self.position, self.key.clone())
     }
 
     /// The entry as it is, to change it: expects that nobody else does.
@@ -159,7 +169,7 @@ impl ParkedEntry {
     }
 }
 
-/// Names an entry: `17@mailer`.
+/// Names an entry, or all that are set aside of one event: `17@mailer`.
 ///
 /// ```
 /// use cqrs_core::ParkedId;
@@ -199,7 +209,7 @@ impl FromStr for ParkedId {
     }
 }
 
-/// Which entries to find: in the order of subscriptions and positions. What is not set does not
+/// Which entries to find: in the order of subscriptions, positions and keys. What is not set does not
 /// filter. See [`ParkedWrite`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FindParked {
@@ -211,8 +221,10 @@ pub struct FindParked {
     pub state: Option<ParkedState>,
     /// Those that are due at this time or earlier.
     pub due_by: Option<Timestamp>,
-    /// Those after this one.
-    pub after: Option<ParkedId>,
+    /// Those at this position.
+    pub position: Option<Position>,
+    /// Those after this [place](ParkedEntry::place).
+    pub after: Option<(String, Position, String)>,
     /// At most this many.
     pub limit: u32,
 }
@@ -220,7 +232,15 @@ pub struct FindParked {
 impl Default for FindParked {
     /// The first 100.
     fn default() -> Self {
-        Self { subscription: None, key: None, state: None, due_by: None, after: None, limit: 100 }
+        Self {
+            subscription: None,
+            key: None,
+            state: None,
+            due_by: None,
+            position: None,
+            after: None,
+            limit: 100,
+        }
     }
 }
 
@@ -251,9 +271,16 @@ impl FindParked {
         self
     }
 
-    /// Only those after this one: the next page.
+    /// Only those at this position.
     #[must_use]
-    pub fn after(mut self, last: ParkedId) -> Self {
+    pub fn at(mut self, position: Position) -> Self {
+        self.position = Some(position);
+        self
+    }
+
+    /// Only those after this [place](ParkedEntry::place): the next page.
+    #[must_use]
+    pub fn after(mut self, last: (String, Position, String)) -> Self {
         self.after = Some(last);
         self
     }

@@ -164,40 +164,46 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Cancel safety: when the future is dropped, leases may have been given out all the same.
     ///
     /// # Errors
-    /// When names are no names; when the store cannot be written.
+    /// [`Unsupported`](ErrorKind::Unsupported) where the store has no leases;
+    /// when names are no names; when the store cannot be written.
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>>;
 
     /// Gives leases back, so that others need not wait until they are over. What is not this holder's
     /// stays as it is.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// [`Unsupported`](ErrorKind::Unsupported) where the store has no leases;
+    /// when the store cannot be written.
     async fn release(&self, holder: &str, names: &[String]) -> Result<()>;
 
     /// The leases that somebody holds now, by the store's clock, whose names begin so; in the order
     /// of their names.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`Unsupported`](ErrorKind::Unsupported) where the store has no leases;
+    /// when the store cannot be read.
     async fn leases(&self, prefix: &str) -> Result<Vec<Lease>>;
 
     /// Timers of one owner, the earliest first.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`Unsupported`](ErrorKind::Unsupported) where the store has no timers;
+    /// when the store cannot be read.
     async fn timers(&self, find: FindTimers) -> Result<Vec<Timer>>;
 
     /// Messages that are not settled, in the order of their positions. Once a reader was given a
     /// position, no other message turns up at or below it (P4).
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`Unsupported`](ErrorKind::Unsupported) where the store has no outgoing messages;
+    /// when the store cannot be read.
     async fn outgoing(&self, find: FindOutgoing) -> Result<Vec<PendingMessage>>;
 
     /// What is set aside.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`Unsupported`](ErrorKind::Unsupported) where the store has no parked entries;
+    /// when the store cannot be read.
     async fn parked(&self, find: FindParked) -> Result<Vec<ParkedEntry>>;
 
     /// Removes documents of a collection, of all tenants, deleted ones too, as if they had never

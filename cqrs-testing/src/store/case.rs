@@ -21,6 +21,41 @@ pub(crate) fn nothing(_: &Capabilities) -> Support {
     Support::Yes
 }
 
+/// For cases about leases.
+pub(crate) fn leases(offered: &Capabilities) -> Support {
+    offered.leases
+}
+
+/// For cases about timers.
+pub(crate) fn timers(offered: &Capabilities) -> Support {
+    offered.timers
+}
+
+/// For cases about timers that fire: what is settled belongs to what is parked.
+pub(crate) fn timers_settled(offered: &Capabilities) -> Support {
+    all_of([offered.timers, offered.parked])
+}
+
+/// For cases about messages to send.
+pub(crate) fn outgoing(offered: &Capabilities) -> Support {
+    offered.outgoing
+}
+
+/// For cases about messages that were sent.
+pub(crate) fn outgoing_settled(offered: &Capabilities) -> Support {
+    all_of([offered.outgoing, offered.parked])
+}
+
+/// For cases about entries that are set aside.
+pub(crate) fn parked(offered: &Capabilities) -> Support {
+    offered.parked
+}
+
+/// The first that is missing.
+pub(crate) fn all_of<const N: usize>(supports: [Support; N]) -> Support {
+    supports.into_iter().find(|support| !support.is_yes()).unwrap_or(Support::Yes)
+}
+
 /// Lists the functions of a module as cases; `if` names what one needs.
 macro_rules! cases {
     (@needs) => { $crate::store::case::nothing };

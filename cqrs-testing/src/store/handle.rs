@@ -94,16 +94,7 @@ impl Handle {
 
     /// What the store says in the end: a commit is repeated while the store is busy.
     pub(crate) async fn settled(&self, commit: Commit) -> Result<Committed> {
-        let mut patience = PATIENCE;
-        loop {
-            match self.commit(commit.clone()).await {
-                Err(error) if error.is_retryable() && patience > 0 => {
-                    patience -= 1;
-                    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..10))).await;
-                }
-                answer => return answer,
-            }
-        }
+        patiently(|| self.commit(commit.clone())).await
     }
 
     /// The pages of a stretch of the log.
@@ -260,6 +251,23 @@ where
         }
     }
     made
+}
+
+/// Asks again while the store says that it is busy.
+pub(crate) async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut patience = PATIENCE;
+    loop {
+        match ask().await {
+            Err(error) if error.is_retryable() && patience > 0 => {
+                patience -= 1;
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(1..10))).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// A commit for a message: short, whatever its size.

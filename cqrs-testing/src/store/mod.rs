@@ -8,3 +8,4 @@ pub(crate) mod make;
 pub(crate) mod probe;
 pub(crate) mod seen;
 pub(crate) mod suite;
+pub(crate) mod waiting;

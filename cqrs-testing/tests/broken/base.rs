@@ -6,8 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    Capabilities, Collection, Commit, Committed, Document, DocumentKey, FindDocuments, Head,
-    InboxEntry, MessageId, Page, Pages, Position, ReadLog, ReadStream, Recorded, Result, Store,
+    Capabilities, Collection, Commit, Committed, Document, DocumentKey, FindDocuments,
+    FindOutgoing, FindParked, FindTimers, Head, Hint, InboxEntry, Lease, LeaseRequest, MessageId,
+    Page, Pages, ParkedEntry, PendingMessage, Position, ReadLog, ReadStream, Recorded, Result,
+    Store, Timer,
 };
 use cqrs_testing::StoreUnderTest;
 use futures_util::StreamExt;
@@ -51,6 +53,42 @@ pub(crate) trait Fault: fmt::Debug + Default + Send + Sync + 'static {
 
     async fn count(&self, store: &MemoryStore, find: &FindDocuments) -> Result<u64> {
         store.count_documents(find).await
+    }
+
+    async fn lease(&self, store: &MemoryStore, request: LeaseRequest) -> Result<Vec<Lease>> {
+        store.lease(request).await
+    }
+
+    async fn release(&self, store: &MemoryStore, holder: &str, names: &[String]) -> Result<()> {
+        store.release(holder, names).await
+    }
+
+    async fn leases(&self, store: &MemoryStore, prefix: &str) -> Result<Vec<Lease>> {
+        store.leases(prefix).await
+    }
+
+    async fn timers(&self, store: &MemoryStore, find: FindTimers) -> Result<Vec<Timer>> {
+        store.timers(find).await
+    }
+
+    async fn outgoing(
+        &self,
+        store: &MemoryStore,
+        find: FindOutgoing,
+    ) -> Result<Vec<PendingMessage>> {
+        store.outgoing(find).await
+    }
+
+    async fn parked(&self, store: &MemoryStore, find: FindParked) -> Result<Vec<ParkedEntry>> {
+        store.parked(find).await
+    }
+
+    async fn purge(&self, store: &MemoryStore, collection: &str, limit: u32) -> Result<u32> {
+        store.purge_documents(collection, limit).await
+    }
+
+    fn hint(&self, store: &MemoryStore) -> Hint {
+        store.hint()
     }
 }
 
@@ -124,6 +162,38 @@ impl<F: Fault> Store for Broken<F> {
 
     async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
         self.store.checkpoint(subscription, partition).await
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
+        self.fault.lease(&self.store, request).await
+    }
+
+    async fn release(&self, holder: &str, names: &[String]) -> Result<()> {
+        self.fault.release(&self.store, holder, names).await
+    }
+
+    async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
+        self.fault.leases(&self.store, prefix).await
+    }
+
+    async fn timers(&self, find: FindTimers) -> Result<Vec<Timer>> {
+        self.fault.timers(&self.store, find).await
+    }
+
+    async fn outgoing(&self, find: FindOutgoing) -> Result<Vec<PendingMessage>> {
+        self.fault.outgoing(&self.store, find).await
+    }
+
+    async fn parked(&self, find: FindParked) -> Result<Vec<ParkedEntry>> {
+        self.fault.parked(&self.store, find).await
+    }
+
+    async fn purge_documents(&self, collection: &str, limit: u32) -> Result<u32> {
+        self.fault.purge(&self.store, collection, limit).await
+    }
+
+    fn hint(&self) -> Hint {
+        self.fault.hint(&self.store)
     }
 }
 

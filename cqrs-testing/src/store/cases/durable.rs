@@ -1,17 +1,39 @@
 //! What was acknowledged is there when the store is opened anew.
 
-use cqrs_core::{Capabilities, Committed, Expected, MessageId, Support};
+use cqrs_core::{Capabilities, Committed, Expected, FindParked, MessageId, Support};
 use serde_json::json;
 
+use crate::store::case::all_of;
 use crate::store::cases::prelude::*;
+use crate::store::waiting::{MAILER, SHORT, aside, fenced, message, parks, sends, sets, timer};
 
 cases! { "durable":
     a_store_that_is_opened_anew_has_everything if durable,
     a_store_that_is_opened_anew_goes_on if durable,
+    a_store_that_is_opened_anew_has_its_timers if durable_timers,
+    a_store_that_is_opened_anew_has_its_messages if durable_outgoing,
+    a_store_that_is_opened_anew_has_what_is_set_aside if durable_parked,
+    a_store_that_is_opened_anew_gives_no_token_twice if durable_leases,
 }
 
 fn durable(offered: &Capabilities) -> Support {
     offered.durable
+}
+
+fn durable_timers(offered: &Capabilities) -> Support {
+    all_of([offered.durable, offered.timers])
+}
+
+fn durable_outgoing(offered: &Capabilities) -> Support {
+    all_of([offered.durable, offered.outgoing])
+}
+
+fn durable_parked(offered: &Capabilities) -> Support {
+    all_of([offered.durable, offered.parked])
+}
+
+fn durable_leases(offered: &Capabilities) -> Support {
+    all_of([offered.durable, offered.leases])
 }
 
 async fn a_store_that_is_opened_anew_has_everything(t: Probe) {
@@ -57,4 +79,53 @@ async fn a_store_that_is_opened_anew_goes_on(t: Probe) {
     t.applied(puts("18", &json!({ "email": "bob" }))).await;
     let version = t.tutor("18").await.map(|document| document.version);
     assert_eq!(version, Some(3), "documents go on counting");
+}
+
+async fn a_store_that_is_opened_anew_has_its_timers(t: Probe) {
+    t.applied(sets(vec![timer("17", 3, Some(5)), timer("18", 1, Some(6))])).await;
+    t.applied(sets(vec![timer("18", 1, None)])).await;
+    let before = t.set().await;
+    let t = t.reopened().await;
+    assert_eq!(t.set().await, before, "the timers that are set");
+    assert!(t.refused(sets(vec![timer("17", 3, Some(7))])).await.is_conflict(), "generations");
+    t.applied(sets(vec![timer("17", 4, Some(7))])).await;
+}
+
+async fn a_store_that_is_opened_anew_has_its_messages(t: Probe) {
+    let waits = message("1");
+    let commit = Commit { outgoing: vec![waits.clone(), message("2")], ..grows(&account("1"), 1) };
+    let head = t.applied(commit).await;
+    let before = t.pending(0).await;
+    let t = t.reopened().await;
+    assert_eq!(t.pending(0).await, before, "the messages that wait");
+    assert_eq!(t.end().await, head, "the head is a message's position");
+    let error = t.refused(sends(vec![waits.clone()])).await;
+    assert_reused(&error, waits.metadata.id(), "the id of a message that waits");
+    assert!(t.applied(grows(&account("1"), 1)).await > head, "positions go on");
+}
+
+async fn a_store_that_is_opened_anew_has_what_is_set_aside(t: Probe) {
+    let edited = Some(cqrs_core::Payload::Json(body(&json!({ "a": 1 }))));
+    let write = cqrs_core::ParkedWrite { edited, ..aside(MAILER, 17) };
+    t.applied(parks(vec![write])).await;
+    let before = t.aside(FindParked::of(MAILER)).await;
+    t.applied(parks(vec![before[0].to_write()])).await;
+    let before = t.aside(FindParked::of(MAILER)).await;
+    let t = t.reopened().await;
+    assert_eq!(t.aside(FindParked::of(MAILER)).await, before, "what is set aside");
+    t.applied(parks(vec![before[0].to_write()])).await;
+}
+
+async fn a_store_that_is_opened_anew_gives_no_token_twice(t: Probe) {
+    let mine = t.asks_for("node-a", "mailer/0", SHORT).await;
+    t.takes("node-a", "mailer/1").await;
+    t.gives_back("node-a", &["mailer/1"]).await;
+    let t = t.reopened().await;
+    // Its holder may be known to be gone, or not.
+    let theirs = t.gets("node-b", "mailer/0").await;
+    assert!(theirs.token > mine.token, "{mine:?}, then {theirs:?}");
+    let late = fenced(vec![mine.fence()], grows(&account("1"), 1));
+    assert!(t.refused(late).await.is_conflict(), "the lease of before");
+    let released = t.takes("node-b", "mailer/1").await;
+    assert!(released.token > 1 && !released.taken_over, "given back before: {released:?}");
 }

@@ -23,7 +23,7 @@ cases! { "hostile":
 }
 
 /// Short enough for every kind of name. Neighbours in the list are easily taken for one another.
-const NAMES: &[&str] = &[
+pub(super) const NAMES: &[&str] = &[
     "17",
     "1",
     "171",
@@ -114,7 +114,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// All names, and a long one with its prefix.
-fn ids(limit: usize) -> Vec<String> {
+pub(super) fn ids(limit: usize) -> Vec<String> {
     let long = "x".repeat(limit.min(1_000));
     let mut ids = NAMES.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     ids.extend([long[..long.len() - 1].to_owned(), long]);
@@ -279,7 +279,7 @@ async fn empty_names_are_refused_by_the_name_of_the_field(t: Probe) {
 
 /// Nothing there, or an error that says that the name is to blame.
 #[track_caller]
-fn assert_nothing<T: std::fmt::Debug>(answer: Result<Option<T>, Error>, why: &str) {
+pub(super) fn assert_nothing<T: std::fmt::Debug>(answer: Result<Option<T>, Error>, why: &str) {
     match answer {
         Ok(found) => assert!(found.is_none(), "{why}: {found:?}"),
         Err(error) => {

@@ -1,7 +1,11 @@
 //! The inbox: a message is handled once for a consumer, and its repeat is answered as the first.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
-use cqrs_core::{Commit, Committed, Conflict, Expected, Fingerprint, InboxMark, MessageId};
+use cqrs_core::{
+    Capabilities, Commit, Committed, Conflict, Expected, Fingerprint, InboxMark, MessageId, Support,
+};
 
 use crate::store::cases::prelude::*;
 use crate::store::handle::together;
@@ -19,9 +23,20 @@ cases! { "inbox":
     the_inbox_is_asked_before_expectations,
     consumers_are_apart,
     a_message_marked_twice_in_one_commit_is_refused,
+    a_message_is_known_for_as_long_as_the_store_says if kept_shortly,
 }
 
 const CONSUMER: &str = "payments";
+
+/// The longest that a case waits for a message to be forgotten.
+const SHORTLY: Duration = Duration::from_secs(5);
+
+fn kept_shortly(offered: &Capabilities) -> Support {
+    match offered.keeps_inbox {
+        kept if kept <= SHORTLY => Support::Yes,
+        _ => Support::No("its inbox keeps messages for longer than a case can wait"),
+    }
+}
 
 /// A commit of one event that handles a message.
 fn handles(message: MessageId, reply: Option<&'static str>) -> Commit {
@@ -180,4 +195,24 @@ async fn a_message_marked_twice_in_one_commit_is_refused(t: Probe) {
     let mut commit = handles(message, None);
     commit.inbox.push(mark(CONSUMER, message, Some("yes")));
     assert_invalid(&t.refused(commit).await, "inbox", "one message, two marks");
+}
+
+/// For suites over stores that keep their inbox for a few seconds.
+async fn a_message_is_known_for_as_long_as_the_store_says(t: Probe) {
+    let kept = t.capabilities().keeps_inbox;
+    let (message, asked) = (MessageId::fresh(), Instant::now());
+    let position = t.applied(handles(message, Some("yes"))).await;
+    loop {
+        let entry = t.inbox(CONSUMER, message).await.expect("the inbox can be read");
+        let again = t.answered(handles(message, Some("no"))).await;
+        // Looked at after the answers: both came within the time.
+        if asked.elapsed() > kept * 9 / 10 {
+            break;
+        }
+        assert!(entry.is_some(), "forgotten after {:?} of {kept:?}", asked.elapsed());
+        assert_eq!(again, before(position, Some("yes")), "after {:?}", asked.elapsed());
+        // Others come, so that the store has a reason to tidy up.
+        t.applied(handles(MessageId::fresh(), None)).await;
+        tokio::time::sleep(kept / 20).await;
+    }
 }

@@ -29,14 +29,14 @@ cases! { "limits":
 }
 
 /// Commits what is at the limit, then what is over it, which must be refused by name.
-async fn edge(t: &Probe, limit: usize, named: &str, commit: impl Fn(usize) -> Commit) {
+pub(super) async fn edge(t: &Probe, limit: usize, named: &str, commit: impl Fn(usize) -> Commit) {
     let over = t.refused(commit(limit + 1)).await;
     assert_too_large(over.kind(), limit, named);
     t.applied(commit(limit)).await;
 }
 
 /// A body of so many bytes, cheap to make.
-fn binary(len: usize) -> Payload {
+pub(super) fn binary(len: usize) -> Payload {
     Payload::Binary { content_type: "application/octet-stream".into(), bytes: vec![7; len].into() }
 }
 

@@ -9,22 +9,35 @@ mod documents;
 mod durable;
 mod event_ids;
 mod expectations;
+mod fences;
 mod filters;
+mod find_parked;
+mod hints;
 mod hostile;
 mod inbox;
+mod leases;
 mod limits;
+mod message_positions;
 mod model;
 mod none_matching;
+mod outgoing;
+mod parked;
 mod polling;
+mod purge;
 mod race;
 mod read_log;
 mod read_stream;
 mod repeats;
 mod round_trip;
+mod sending;
 mod snapshots;
 mod tenants;
+mod timers;
 mod unique;
 mod unsupported;
+mod waiting_limits;
+mod waiting_names;
+mod whole;
 
 use crate::store::case::Case;
 
@@ -49,10 +62,12 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         expectations::CASES,
         atomic::CASES,
         limits::CASES,
+        waiting_limits::CASES,
         repeats::CASES,
         inbox::CASES,
         event_ids::CASES,
         hostile::CASES,
+        waiting_names::CASES,
         tenants::CASES,
         round_trip::CASES,
         concurrency::CASES,
@@ -67,6 +82,17 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         filters::CASES,
         polling::CASES,
         race::CASES,
+        leases::CASES,
+        fences::CASES,
+        timers::CASES,
+        outgoing::CASES,
+        message_positions::CASES,
+        sending::CASES,
+        parked::CASES,
+        find_parked::CASES,
+        whole::CASES,
+        purge::CASES,
+        hints::CASES,
         model::CASES,
         durable::CASES,
         unsupported::CASES,

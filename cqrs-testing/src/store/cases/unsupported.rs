@@ -1,12 +1,15 @@
-//! Parts of a commit that a store does not offer: refused by name, with nothing written.
+//! What a store does not offer: refused by name, with nothing written.
+
+use std::fmt::Debug;
 
 use cqrs_core::{
-    Capabilities, CheckpointWrite, ErrorKind, Fence, MessageId, Metadata, Outgoing, OutgoingKind,
-    ParkedWrite, Payload, Settled, SnapshotWrite, Support, TimerWrite, Timestamp,
+    Capabilities, CheckpointWrite, ErrorKind, Fence, FindOutgoing, FindParked, FindTimers, Result,
+    SnapshotWrite, Support, Timestamp,
 };
 use serde_json::json;
 
 use crate::store::cases::prelude::*;
+use crate::store::waiting::{LONG, MAILER, SAGA, aside, message, request, sent, timer, unparked};
 
 cases! { "unsupported":
     a_fence_is_refused_where_there_are_no_leases if no_leases,
@@ -16,6 +19,10 @@ cases! { "unsupported":
     a_parked_message_is_refused_where_there_are_none if no_parked,
     what_is_settled_is_refused_where_nothing_is_parked if no_parked,
     a_snapshot_is_refused_where_there_are_none if no_snapshots,
+    leases_are_refused_where_there_are_none if no_leases,
+    timers_are_not_looked_for_where_there_are_none if no_timers,
+    outgoing_messages_are_not_looked_for_where_there_are_none if no_outgoing,
+    parked_messages_are_not_looked_for_where_there_are_none if no_parked,
 }
 
 /// The other way round: for what the store does not offer.
@@ -73,41 +80,52 @@ async fn a_fenced_checkpoint_is_refused_where_there_are_no_leases(t: Probe) {
 }
 
 async fn a_timer_is_refused_where_there_are_none(t: Probe) {
-    let due = Some(Timestamp::UNIX_EPOCH);
-    let timer = TimerWrite { owner: "saga/17".into(), name: "payment".into(), generation: 1, due };
-    refuses(&t, "timers", |commit| commit.timers.push(timer)).await;
+    for due in [Some(5), None] {
+        refuses(&t, "timers", |commit| commit.timers.push(timer("17", 1, due))).await;
+    }
 }
 
 async fn an_outgoing_message_is_refused_where_there_are_none(t: Probe) {
-    let outgoing = Outgoing {
-        metadata: Metadata::default(),
-        kind: OutgoingKind::Command,
-        name: "bank.charge".into(),
-        key: "17".into(),
-        body: Payload::Json(body(&json!({}))),
-        not_before: None,
-    };
-    refuses(&t, "outgoing", |commit| commit.outgoing.push(outgoing)).await;
+    refuses(&t, "outgoing", |commit| commit.outgoing.push(message("17"))).await;
 }
 
 async fn a_parked_message_is_refused_where_there_are_none(t: Probe) {
-    let parked = ParkedWrite {
-        subscription: "mailer".into(),
-        partition: 0,
-        key: "17".into(),
-        position: 1,
-        cause: "it cannot be decoded".into(),
-        attempts: 3,
-    };
-    refuses(&t, "parked", |commit| commit.parked.push(parked)).await;
+    refuses(&t, "parked", |commit| commit.parked.push(aside(MAILER, 1))).await;
 }
 
 async fn what_is_settled_is_refused_where_nothing_is_parked(t: Probe) {
-    let settled = Settled::Outgoing(MessageId::fresh());
-    refuses(&t, "parked", |commit| commit.settled.push(settled)).await;
+    for settled in [sent(&message("17")), unparked(MAILER, 1)] {
+        refuses(&t, "parked", |commit| commit.settled.push(settled)).await;
+    }
 }
 
 async fn a_snapshot_is_refused_where_there_are_none(t: Probe) {
     let forget = SnapshotWrite::Forget { stream: account("1") };
     refuses(&t, "snapshots", |commit| commit.snapshots.push(forget)).await;
+}
+
+/// Says that it does not offer this, rather than that there is nothing.
+#[track_caller]
+fn assert_unsupported<T: Debug>(answer: Result<T>, part: &'static str) {
+    let error = answer.expect_err("the store does not offer it");
+    assert_eq!(error.kind(), &ErrorKind::Unsupported { part }, "{error:?}");
+}
+
+async fn leases_are_refused_where_there_are_none(t: Probe) {
+    assert_unsupported(t.lease(request("node-a", &["mailer/0"], LONG)).await, "leases");
+    assert_unsupported(t.release("node-a", &["mailer/0".to_owned()]).await, "leases");
+    assert_unsupported(t.leases("mailer").await, "leases");
+}
+
+async fn timers_are_not_looked_for_where_there_are_none(t: Probe) {
+    let find = FindTimers { owner: SAGA.to_owned(), due_by: Timestamp::MAX, limit: 10 };
+    assert_unsupported(t.timers(find).await, "timers");
+}
+
+async fn outgoing_messages_are_not_looked_for_where_there_are_none(t: Probe) {
+    assert_unsupported(t.outgoing(FindOutgoing::after(0)).await, "outgoing");
+}
+
+async fn parked_messages_are_not_looked_for_where_there_are_none(t: Probe) {
+    assert_unsupported(t.parked(FindParked::of(MAILER)).await, "parked");
 }

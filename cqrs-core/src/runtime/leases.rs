@@ -1,0 +1,229 @@
+//! The leases of this process: asked for, kept, given back, and shared fairly with other nodes.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+
+use crate::error::Result;
+use crate::message::fingerprint::Fingerprint;
+use crate::port::lease::{Lease, LeaseRequest};
+use crate::port::store::Store;
+
+/// Nodes show that they are there by a lease of this kind.
+const PRESENCE: &str = "cqrs.node/";
+
+/// The leases that this process wants, and those it has.
+pub(crate) struct Leases {
+    holder: String,
+    term: Duration,
+    wanted: Mutex<BTreeMap<String, Wanted>>,
+    /// Something is wanted anew.
+    asked: Notify,
+}
+
+struct Wanted {
+    /// Counts towards the share of this node.
+    is_shared: bool,
+    state: watch::Sender<Option<Lease>>,
+    renewed: Option<Instant>,
+    /// Another node should have it: it is given back once its work has ended.
+    surplus: bool,
+}
+
+/// A lease that somebody in this process wants. When it is dropped, it is not wanted any more.
+pub(crate) struct Claim<'a> {
+    leases: &'a Leases,
+    name: String,
+    state: watch::Receiver<Option<Lease>>,
+}
+
+impl Leases {
+    pub(crate) fn new(holder: String, within: Duration) -> Self {
+        // A little less than what is promised: it is asked for from time to time only.
+        let term = within.mul_f64(0.75);
+        Self { holder, term, wanted: Mutex::default(), asked: Notify::new() }
+    }
+
+    pub(crate) fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    /// Wants a lease from now on.
+    pub(crate) fn claim(&self, name: &str, is_shared: bool) -> Claim<'_> {
+        let (sender, state) = watch::channel(None);
+        let wanted = Wanted { is_shared, state: sender, renewed: None, surplus: false };
+        self.wanted().insert(name.to_owned(), wanted);
+        self.asked.notify_one();
+        Claim { leases: self, name: name.to_owned(), state }
+    }
+
+    /// Asks for leases and renews them, until it is dropped.
+    pub(crate) async fn keep(&self, store: &dyn Store) {
+        let tick = (self.term / 8).max(Duration::from_millis(20));
+        let mut failures = 0u32;
+        loop {
+            match self.round(store).await {
+                Ok(()) => {
+                    failures = 0;
+                    tokio::select! {
+                        () = tokio::time::sleep(tick) => {}
+                        () = self.asked.notified() => {
+                            // Whoever comes next comes at once.
+                            tokio::time::sleep(Duration::from_millis(2)).await;
+                        }
+                    }
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "leases cannot be kept; trying again");
+                    self.give_up_old();
+                    tokio::time::sleep(tick.min(crate::runtime::backoff(failures))).await;
+                }
+            }
+        }
+    }
+
+    async fn round(&self, store: &dyn Store) -> Result<()> {
+        // Nodes of another role share nothing with this one.
+        let group = self.group();
+        let presence = format!("{group}{}", self.holder);
+        let nodes = store.leases(&group).await?;
+        let others = nodes.iter().filter(|node| node.name != presence).count();
+        let names = self.to_ask(others + 1);
+        let asked = Instant::now();
+        let names = [vec![presence], names].concat();
+        let request = LeaseRequest { holder: self.holder.clone(), names, term: self.term };
+        let answers = store.lease(request).await?;
+        let mut wanted = self.wanted();
+        for lease in answers {
+            let Some(known) = wanted.get_mut(&lease.name) else { continue };
+            let mine = lease.is_of(&self.holder);
+            known.renewed = mine.then_some(asked);
+            known.state.send_if_modified(|state| {
+                let token = state.as_ref().map(|lease| lease.token);
+                let changed = token != mine.then_some(lease.token);
+                if changed {
+                    *state = mine.then(|| lease.clone());
+                }
+                changed
+            });
+        }
+        Ok(())
+    }
+
+    /// What the presence of nodes begins with that want the same leases.
+    fn group(&self) -> String {
+        let wanted = self.wanted();
+        let shared = wanted.iter().filter(|(_, wanted)| wanted.is_shared);
+        let names: Vec<&str> = shared.map(|(name, _)| name.as_str()).collect();
+        format!("{PRESENCE}{:?}/", Fingerprint::of(names.join("\n").as_bytes()))
+    }
+
+    /// The leases to ask for: those that are to be renewed soon, and what others have, as long as this
+    /// node has less than its share.
+    fn to_ask(&self, nodes: usize) -> Vec<String> {
+        let mut wanted = self.wanted();
+        let shared = wanted.values().filter(|wanted| wanted.is_shared).count();
+        let share = shared.div_ceil(nodes);
+        let held = wanted.values().filter(|w| w.is_shared && w.renewed.is_some()).count();
+        let mut too_many = held.saturating_sub(share);
+        let mut names = Vec::new();
+        for (name, wanted) in wanted.iter_mut() {
+            match wanted.renewed {
+                Some(renewed) => {
+                    if wanted.is_shared && too_many > 0 {
+                        too_many -= 1;
+                        wanted.surplus = true;
+                        wanted.state.send_modify(|_| {});
+                    }
+                    if renewed.elapsed() >= self.term / 3 {
+                        names.push(name.clone());
+                    }
+                }
+                None if !wanted.is_shared || held < share => names.push(name.clone()),
+                None => {}
+            }
+        }
+        names
+    }
+
+    /// Forgets what may be over by now.
+    fn give_up_old(&self) {
+        for wanted in self.wanted().values_mut() {
+            if wanted.renewed.is_some_and(|renewed| renewed.elapsed() >= self.term) {
+                wanted.renewed = None;
+                wanted.state.send_replace(None);
+            }
+        }
+    }
+
+    /// Gives everything back, at the end.
+    pub(crate) async fn release_all(&self, store: &dyn Store) -> Result<()> {
+        let mut names: Vec<String> = self.wanted().keys().cloned().collect();
+        names.push(format!("{}{}", self.group(), self.holder));
+        store.release(&self.holder, &names).await
+    }
+
+    /// It is another node's: it is asked for like any other.
+    pub(crate) fn forget(&self, name: &str) {
+        if let Some(wanted) = self.wanted().get_mut(name) {
+            wanted.renewed = None;
+            wanted.state.send_replace(None);
+        }
+    }
+
+    /// Gives one back.
+    pub(crate) async fn release(&self, store: &dyn Store, name: &str) -> Result<()> {
+        if let Some(wanted) = self.wanted().get_mut(name) {
+            wanted.renewed = None;
+            wanted.surplus = false;
+            wanted.state.send_replace(None);
+        }
+        store.release(&self.holder, &[name.to_owned()]).await
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, BTreeMap<String, Wanted>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim<'_> {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until the lease is this process's.
+    pub(crate) async fn granted(&mut self) -> Lease {
+        loop {
+            if let Some(lease) = self.state.borrow_and_update().clone() {
+                return lease;
+            }
+            // The sender lives in the leases, which outlive their claims.
+            let _ = self.state.changed().await;
+        }
+    }
+
+    /// Whether the lease is still the one that was granted, and is to stay here.
+    pub(crate) fn holds(&self, token: u64) -> bool {
+        self.state.borrow().as_ref().is_some_and(|lease| lease.token == token) && !self.is_surplus()
+    }
+
+    /// Waits until it is not.
+    pub(crate) async fn lost(&mut self, token: u64) {
+        while self.holds(token) {
+            let _ = self.state.changed().await;
+        }
+    }
+
+    fn is_surplus(&self) -> bool {
+        self.leases.wanted().get(&self.name).is_some_and(|wanted| wanted.surplus)
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.leases.wanted().remove(&self.name);
+    }
+}

@@ -1,0 +1,359 @@
+//! The runtime of an app while it runs: started, drained and stopped in order.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::id::MessageId;
+use crate::message::timestamp::Timestamp;
+use crate::port::capabilities::{Capabilities, Support};
+use crate::port::outgoing::FindOutgoing;
+use crate::port::parked::FindParked;
+use crate::port::timer::FindTimers;
+use crate::runtime::controls::Controls;
+use crate::runtime::leases::Leases;
+use crate::runtime::node::{Activity, Node, Stopping};
+use crate::runtime::progress::{Progress, SlotState};
+use crate::runtime::reached;
+use crate::runtime::slot::Definition;
+use crate::runtime::subscriptions;
+use crate::runtime::tail::Tail;
+
+/// What the app and its runtime share once it is started.
+pub(crate) struct Started {
+    pub(crate) node: Arc<Node>,
+    pub(crate) controls: Controls,
+    pub(crate) definitions: Vec<Arc<Definition>>,
+    pub(crate) sagas: Vec<&'static str>,
+    ready: watch::Sender<bool>,
+}
+
+/// The runtime of an app: everything that follows its commits. Dropping it ends it at once, as if the
+/// process had died: what was in hand is done again. See [`App::start`].
+#[must_use = "the runtime ends when this is dropped"]
+pub struct Running {
+    started: Arc<Started>,
+    /// What is finished when it is stopped.
+    work: JoinSet<()>,
+    /// What goes on until the work is finished.
+    service: JoinSet<()>,
+}
+
+impl App {
+    /// Starts what follows the commits of this app: its subscriptions, sagas, timers, and the relay
+    /// that sends what commits send. Once for each app.
+    ///
+    /// Several processes may run the same app on one store: each partition is run by one of them, and
+    /// another takes over when that one dies.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cqrs_core::memory::MemoryStore;
+    /// use cqrs_core::{App, HandlerError};
+    /// # use cqrs_core::{Append, Commit, Event, EventType, Expected, Json, NewEvent, Payload, Store, StreamId};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Debug, Clone, Serialize, Deserialize)]
+    /// # struct Opened { owner: String }
+    /// # impl Event for Opened {
+    /// #     const TYPES: &'static [EventType] = &[EventType::new("bank.opened", "Opened")];
+    /// #     fn event_type(&self) -> &'static EventType { &Self::TYPES[0] }
+    /// # }
+    ///
+    /// async fn welcome(event: Opened) -> Result<(), HandlerError> {
+    ///     println!("Welcome, {}!", event.owner);
+    ///     Ok(())
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+    /// let store = MemoryStore::default();
+    /// let app = App::builder().store(store.clone()).event_handler("bank.welcome", welcome).build()?;
+    /// let running = app.start().await?;
+    /// # let event = NewEvent::new("bank.opened", Payload::Json(Json::parse(r#"{"owner":"Ada"}"#)?));
+    /// # let append = Append { stream: StreamId::new("account", "17"), expected: Expected::Any, events: vec![event] };
+    /// # store.commit(Commit { appends: vec![append], ..Commit::default() }).await?;
+    /// running.settled().await?;
+    /// running.stop(Duration::from_secs(10)).await?;
+    /// # Ok::<_, cqrs_core::BoxError>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) when it was started before, or has no store;
+    /// [`Unsupported`](ErrorKind::Unsupported) when the store lacks what the runtime needs;
+    /// [`SchemaTooNew`](ErrorKind::SchemaTooNew) when a newer program built a projection; when the
+    /// store cannot be read or written.
+    pub async fn start(&self) -> Result<Running> {
+        let Some(store) = self.store().cloned() else {
+            let context = "an app without a store has nothing to run: `AppBuilder::store`";
+            return Err(Error::new(ErrorKind::Invalid { field: None }, context));
+        };
+        offers_all(store.capabilities())?;
+        let settings = self.0.settings;
+        let head = store.head().await?.position;
+        let node = Arc::new(Node {
+            clock: self.0.clock.clone(),
+            settings,
+            tail: Tail::at(head),
+            leases: Leases::new(MessageId::fresh().to_string(), settings.lease),
+            progress: Progress::default(),
+            stopping: watch::Sender::new(Stopping::No),
+            parked_changed: watch::Sender::new(0),
+            timers_changed: tokio::sync::Notify::new(),
+            activity: Activity::default(),
+            store,
+        });
+        let definitions = self.0.definitions.clone();
+        let controls = Controls::load(&node, &definitions).await?;
+        let sagas = Vec::new();
+        let ready = watch::Sender::new(definitions.is_empty());
+        let started = Arc::new(Started { node, controls, definitions, sagas, ready });
+        if self.0.started.set(started.clone()).is_err() {
+            let context = "the app was started before: it has one runtime";
+            return Err(Error::new(ErrorKind::Invalid { field: None }, context));
+        }
+        let mut running =
+            Running { started: started.clone(), work: JoinSet::new(), service: JoinSet::new() };
+        running.spawn_service(head);
+        for definition in &started.definitions {
+            let Some(control) = started.controls.watch(definition.name) else { continue };
+            running.work.spawn(subscriptions::run(
+                started.node.clone(),
+                definition.clone(),
+                control,
+            ));
+        }
+        Ok(running)
+    }
+
+    pub(crate) fn started(&self) -> Result<&Arc<Started>> {
+        self.0.started.get().ok_or_else(|| {
+            let context = "the app is not started: `App::start`";
+            Error::new(ErrorKind::Invalid { field: None }, context)
+        })
+    }
+}
+
+impl Running {
+    fn spawn_service(&mut self, head: u64) {
+        let of = || self.started.clone();
+        let (tail, leases, control, ready) = (of(), of(), of(), of());
+        self.service.spawn(async move {
+            let node = &tail.node;
+            node.tail.follow(&node.store, node.settings.poll).await;
+        });
+        self.service.spawn(async move { leases.node.leases.keep(&*leases.node.store).await });
+        self.service.spawn(async move {
+            control.controls.follow(&control.node, &control.definitions).await;
+        });
+        self.service.spawn(async move { ready.become_ready(head).await });
+    }
+
+    /// Whether every subscription has caught up with where the log was when this node was started,
+    /// here or on another node, none is failing, and the stop has not begun.
+    pub fn is_ready(&self) -> bool {
+        self.readiness().is_ready()
+    }
+
+    /// Tells whether it is ready, from elsewhere.
+    pub fn readiness(&self) -> Readiness {
+        Readiness(self.started.clone())
+    }
+
+    /// Waits until it is ready.
+    pub async fn ready(&self) {
+        let mut ready = self.started.ready.subscribe();
+        // The sender lives in what is started.
+        let _ = ready.wait_for(|ready| *ready).await;
+    }
+
+    /// Waits until nothing is left to do now: all events are handled or set aside, everything is sent
+    /// that can be, and no timer is due. What waits for its time goes on waiting. For tests: on a
+    /// node of its own, with nobody else writing.
+    ///
+    /// # Errors
+    /// When the store cannot be read; [`DeadlineExceeded`](ErrorKind::DeadlineExceeded) when it does
+    /// not come to rest within half a minute.
+    pub async fn settled(&self) -> Result<()> {
+        let settled = async {
+            loop {
+                if let Some(begun) = self.is_settled().await?
+                    && self.is_settled().await? == Some(begun)
+                {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), settled).await.unwrap_or_else(|_| {
+            let left = self.started.node.progress.all();
+            let context = format!("it did not come to rest within 30 s: {left:?}");
+            Err(Error::new(ErrorKind::DeadlineExceeded, context))
+        })
+    }
+
+    /// How much was begun so far, when nothing is left to do.
+    async fn is_settled(&self) -> Result<Option<u64>> {
+        let node = &self.started.node;
+        let Some(begun) = node.activity.idle() else { return Ok(None) };
+        let head = node.store.head().await?.position;
+        if node.tail.end() < head || !self.slots_are_at(head) {
+            return Ok(None);
+        }
+        let now = node.clock.now();
+        let due = FindParked::default().due_by(now).limit(1);
+        let timers = self.next_timer().await?;
+        let open =
+            timers.is_some_and(|due| due <= now) || !node.store.parked(due).await?.is_empty();
+        Ok((!open && node.activity.idle() == Some(begun)).then_some(begun))
+    }
+
+    /// Whether all partitions run here and have come so far, or wait for an operator.
+    fn slots_are_at(&self, head: u64) -> bool {
+        let Started { node, controls, definitions, .. } = &*self.started;
+        definitions.iter().all(|definition| {
+            let Some(control) = controls.get(definition.name) else { return true };
+            control.paused
+                || control.running().all(|generation| {
+                    (0..generation.partitions).all(|index| {
+                        let slot = crate::runtime::controls::slot(generation, index);
+                        node.progress.of(&slot).is_some_and(|slot| {
+                            slot.position >= head || matches!(slot.state, SlotState::Full(_))
+                        })
+                    })
+                })
+        })
+    }
+
+    async fn next_timer(&self) -> Result<Option<Timestamp>> {
+        let mut next = None;
+        for owner in &self.started.sagas {
+            let find = FindTimers { owner: (*owner).to_owned(), due_by: Timestamp::MAX, limit: 1 };
+            let timer = self.started.node.store.timers(find).await?.pop();
+            next = [next, timer.map(|timer| timer.due)].into_iter().flatten().min();
+        }
+        Ok(next)
+    }
+
+    /// When the next thing happens that waits for its time: a timer, a message that is not to be sent
+    /// earlier, another attempt. For tests with a [`ManualClock`](crate::ManualClock).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>> {
+        let store = &self.started.node.store;
+        let now = self.started.node.clock.now();
+        let mut next = self.next_timer().await?;
+        let mut find = FindParked::default().due_by(Timestamp::MAX);
+        loop {
+            let page = store.parked(find.clone()).await?;
+            next = page.iter().filter_map(|entry| entry.due).chain(next).min();
+            match page.last().filter(|_| page.len() == find.limit as usize) {
+                Some(last) => find = find.after(last.place()),
+                None => break,
+            }
+        }
+        let mut find = FindOutgoing::after(0);
+        loop {
+            let page = store.outgoing(find).await?;
+            let later = page.iter().filter_map(|pending| pending.message.not_before);
+            next = later.filter(|due| *due > now).chain(next).min();
+            match page.last() {
+                Some(last) => find.after = last.position,
+                None => return Ok(next),
+            }
+        }
+    }
+
+    /// Stops: takes in nothing new, finishes what is in hand, writes the checkpoints, and gives its
+    /// leases back. What is not finished within the bound is given up, and done again at the next
+    /// start; it costs no attempt (P16).
+    ///
+    /// # Errors
+    /// When the leases could not be given back: they run out.
+    pub async fn stop(mut self, bound: Duration) -> Result<()> {
+        let node = self.started.node.clone();
+        self.started.ready.send_replace(false);
+        node.stopping.send_replace(Stopping::Draining);
+        let finish = async |work: &mut JoinSet<()>| while work.join_next().await.is_some() {};
+        if tokio::time::timeout(bound, finish(&mut self.work)).await.is_err() {
+            tracing::warn!(?bound, "not everything was finished; giving up the rest");
+            node.stopping.send_replace(Stopping::Abandoning);
+            let grace = Duration::from_secs(1);
+            let _ = tokio::time::timeout(grace, finish(&mut self.work)).await;
+        }
+        self.work.shutdown().await;
+        self.service.shutdown().await;
+        node.leases.release_all(&*node.store).await
+    }
+}
+
+impl Started {
+    /// Notes when all subscriptions have caught up, and when they do not any more.
+    async fn become_ready(&self, head: u64) {
+        let node = &self.node;
+        let mut waiting: Vec<_> = self.definitions.iter().collect();
+        while !waiting.is_empty() {
+            let mut still = Vec::new();
+            for definition in waiting {
+                let Some(control) = self.controls.get(definition.name) else { continue };
+                let at = reached::is_at(node, definition, &control.live, head).await;
+                // A newer version is not read before it is built.
+                let is_built = control.live.version >= definition.subscriber.version();
+                if !(control.paused || at.unwrap_or(false)) || !is_built {
+                    still.push(definition);
+                }
+            }
+            waiting = still;
+            if !waiting.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        self.ready.send_replace(true);
+    }
+}
+
+/// Tells whether the runtime is ready. See [`Running::is_ready`].
+#[derive(Clone)]
+pub struct Readiness(Arc<Started>);
+
+impl Readiness {
+    /// Whether it is.
+    pub fn is_ready(&self) -> bool {
+        let is_failing = || {
+            let all = self.0.node.progress.all();
+            all.iter().any(|(_, slot)| matches!(slot.state, SlotState::Failing(_)))
+        };
+        *self.0.ready.borrow() && !self.0.node.is_stopping() && !is_failing()
+    }
+}
+
+/// What the runtime needs of a store.
+fn offers_all(capabilities: &Capabilities) -> Result<()> {
+    let Capabilities { leases, timers, outgoing, parked, .. } = capabilities;
+    let parts =
+        [("leases", leases), ("timers", timers), ("outgoing", outgoing), ("parked", parked)];
+    for (part, support) in parts {
+        if let Support::No(reason) = support {
+            let context = format!("the runtime needs {part}, which this store lacks: {reason}");
+            return Err(Error::new(ErrorKind::Unsupported { part }, context));
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("work", &self.work.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Readiness").field(&self.is_ready()).finish()
+    }
+}
