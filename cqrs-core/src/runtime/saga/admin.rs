@@ -1,0 +1,1 @@
+//! The instances of sagas, for whoever looks after them.
