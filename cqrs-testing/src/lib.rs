@@ -35,6 +35,19 @@
 //! cases on them, each on a store and in a runtime of its own, and answers with an [`Outcome`]: as
 //! a test binary that `cargo test` and `cargo nextest` know how to drive, or from code.
 //!
+//! # What it covers
+//!
+//! | | |
+//! |---|---|
+//! | commits | expectations, guards, all or nothing over every part, repeats, the inbox, limits, hostile names, tenants |
+//! | reading | streams, the log, filters, pages, snapshots, reading while others write |
+//! | documents | versions, unique and indexed fields, paging, declaring, purging |
+//! | leases | terms, tokens, takeovers, races, and the fences of commits under them |
+//! | timers | due, set anew, cancelled, fired once |
+//! | outgoing messages | order, positions in one count with events, pages, settled once |
+//! | what is set aside | every field, expectations, every filter, done once |
+//! | what lasts | all of it after the store was opened anew; hints that wake up readers |
+//!
 //! # What it promises
 //!
 //! A case that fails names the behaviour that is missing. A case that needs something that the
@@ -46,6 +59,9 @@
 //!
 //! Races show with some probability only: `RACE_SECONDS` (default 2) and `MODEL_RUNS` (default 20)
 //! set how long the suite looks for them, and `MODEL_SEED` repeats a run that failed.
+//!
+//! How long an inbox knows a message shows only for a store that keeps it for a few seconds: run the
+//! suite, or its case, over a store that is configured so.
 
 pub mod scenario;
 mod store;

@@ -237,3 +237,6 @@ impl Store for MemoryStore {
 fn broken(what: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("the memory store is broken: {what}"))
 }
+
+#[cfg(test)]
+mod tests;

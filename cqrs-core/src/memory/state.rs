@@ -206,6 +206,12 @@ impl State {
         (*at >= since).then_some(entry)
     }
 
+    /// Whether a mark is still kept, known or not.
+    #[cfg(test)]
+    pub(super) fn inbox_holds(&self, message: MessageId) -> bool {
+        self.inbox.keys().any(|(_, kept)| *kept == message)
+    }
+
     fn version(&self, stream: &StreamId) -> Version {
         self.streams.get(stream).map_or(0, |events| events.len() as Version)
     }

@@ -3,9 +3,16 @@
 
 mod base;
 mod documents;
+mod leases;
 mod names;
+mod offers;
+mod outgoing;
+mod parked;
+mod purges;
 mod reads;
 mod snapshots;
+mod timers;
+mod waiting;
 mod writes;
 
 use std::panic;
@@ -13,7 +20,6 @@ use std::sync::{Arc, Once};
 use std::thread;
 
 use cqrs_core::Store;
-use cqrs_core::memory::MemoryStore;
 use cqrs_testing::{Outcome, store_suite};
 
 use crate::base::{Broken, Fault};
@@ -21,7 +27,7 @@ use crate::base::{Broken, Fault};
 /// Runs one case with and without a fault.
 fn caught<F: Fault>(case: &str) {
     quiet();
-    let right = store_suite("memory", || async { MemoryStore::default() }).run(case);
+    let right = store_suite("memory", || async { F::right() }).run(case);
     assert_eq!(right, Outcome::Passed, "the store without a fault, in {case}");
     let suite = store_suite("broken", || async { Broken::<F>::default() });
     let name = std::any::type_name::<F>();
@@ -53,6 +59,7 @@ macro_rules! faults {
         })+
     };
 }
+pub(crate) use faults;
 
 faults! {
     a_dropped_event_is_caught: writes::DropsTheLastEvent
@@ -111,8 +118,6 @@ faults! {
         => "limits::the_id_of_a_stream_has_a_limit",
     what_is_too_large_is_caught: names::TakesWhatIsTooLarge
         => "limits::the_payload_of_an_event_has_a_limit",
-    dropped_timers_are_caught: names::DropsTimers
-        => "unsupported::a_timer_is_refused_where_there_are_none",
     ignored_unique_fields_are_caught: documents::IgnoresUnique
         => "unique::a_value_that_another_document_has_is_refused",
     unique_fields_checked_one_by_one_are_caught: documents::ChecksUniqueOneByOne
@@ -207,8 +212,28 @@ fn a_store_that_forgets_when_it_is_opened_anew_is_caught() {
     for case in [
         "durable::a_store_that_is_opened_anew_has_everything",
         "durable::a_store_that_is_opened_anew_goes_on",
+        "durable::a_store_that_is_opened_anew_has_its_timers",
+        "durable::a_store_that_is_opened_anew_has_its_messages",
+        "durable::a_store_that_is_opened_anew_has_what_is_set_aside",
+        "durable::a_store_that_is_opened_anew_gives_no_token_twice",
     ] {
         assert_eq!(keeps.run(case), Outcome::Passed, "{case}");
         assert!(matches!(forgets.run(case), Outcome::Failed(_)), "{case}");
+    }
+}
+
+/// The store in memory offers everything: this looks at the cases of what a store lacks.
+#[test]
+fn parts_that_are_dropped_and_not_offered_are_caught() {
+    quiet();
+    let refuses = store_suite("refuses", || async { Broken::<offers::OffersLittle>::default() });
+    let drops =
+        store_suite("drops", || async { Broken::<offers::DropsWhatItDoesNotOffer>::default() });
+    let cases = refuses.cases().filter(|case| case.starts_with("unsupported::"));
+    let cases = cases.collect::<Vec<_>>();
+    assert!(cases.len() >= 11, "all of them: {cases:?}");
+    for case in cases {
+        assert_eq!(refuses.run(case), Outcome::Passed, "{case}");
+        assert!(matches!(drops.run(case), Outcome::Failed(_)), "{case}");
     }
 }

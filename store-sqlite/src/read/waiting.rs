@@ -89,10 +89,11 @@ fn pending(row: &Row<'_>) -> Result<PendingMessage, BoxError> {
 pub(crate) fn parked(conn: &Connection, find: &FindParked) -> Result<Vec<ParkedEntry>, Trouble> {
     let FindParked { subscription, key, state, due_by, position, after, limit } = find;
     // Those after a place, up to the end of a subscription or of all: a BLOB is after every text.
-    let begin = subscription.as_deref().map(|subscription| (subscription, i64::MIN, ""));
+    let at = position.map(bound);
+    let begin = subscription.as_deref();
+    let begin = begin.map(|subscription| (subscription, at.unwrap_or(i64::MIN), ""));
     let after = after.as_ref().map(|(name, position, key)| (&**name, bound(*position), &**key));
     let (after, from, last) = begin.max(after).unwrap_or(("", i64::MIN, ""));
-    let at = position.map(bound);
     let end = ToSqlOutput::Borrowed(match subscription {
         Some(subscription) => ValueRef::Text(subscription.as_bytes()),
         None => ValueRef::Blob(b""),
