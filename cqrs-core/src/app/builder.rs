@@ -320,6 +320,10 @@ impl AppBuilder {
         for wrap in self.request_layers.into_iter().rev() {
             wrap(&mut registry);
         }
+        if resources.store.is_none() {
+            let missing = |name: &&str| Problem::MissingStore { handler: (*name).to_owned() };
+            problems.extend(self.sagas.keys().map(missing));
+        }
         let names = event_handlers.keys().copied().chain(self.subscribers.iter().map(|s| s.0));
         problems.extend(naming(names.collect(), &self.tunings));
         let mut distinct = Vec::with_capacity(problems.len());

@@ -126,10 +126,15 @@ async fn give_back(node: &Node, name: &str) {
     }
 }
 
-/// The lane of a message: that of its key, of its tenant. The same on every node. One that is longer
-/// than an id may be is known by its digest.
+/// The lane of a message: that of its key, of its tenant.
 pub(crate) fn lane_of(message: &Outgoing, limits: &Limits) -> String {
-    let lane = key::of_tenant(message.metadata.tenant(), &message.key);
+    lane(message.metadata.tenant(), &message.key, limits)
+}
+
+/// The lane of a key: the same on every node. One that is longer than an id may be is known by its
+/// digest.
+pub(crate) fn lane(tenant: Option<&str>, key: &str, limits: &Limits) -> String {
+    let lane = key::of_tenant(tenant, key);
     if lane.len() <= limits.id {
         return lane;
     }

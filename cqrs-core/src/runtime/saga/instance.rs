@@ -321,6 +321,12 @@ impl SagaInstance {
 }
 
 impl SagaStep {
+    /// Ids of its command, and of the one that takes it back.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = MessageId> {
+        let compensation = self.compensation.as_ref().and_then(|compensation| compensation.id);
+        [self.id].into_iter().chain(compensation)
+    }
+
     fn compensated_by(&self, id: MessageId) -> bool {
         self.compensation.as_ref().is_some_and(|compensation| compensation.id == Some(id))
     }

@@ -61,8 +61,6 @@ impl<'a> Place<'a> {
 /// A saga of any type. What it answers is to be committed, and asked for anew after a conflict.
 #[async_trait]
 pub(crate) trait AnySaga: Send + Sync + 'static {
-    fn name(&self) -> &'static str;
-
     fn describe(&self) -> EventHandlerManifest;
 
     /// What takes its events in.
@@ -100,10 +98,6 @@ impl<S: Saga> Registered<S> {
 
 #[async_trait]
 impl<S: Saga> AnySaga for Registered<S> {
-    fn name(&self) -> &'static str {
-        S::NAME
-    }
-
     fn describe(&self) -> EventHandlerManifest {
         let events = S::Input::types().iter().map(|t| t.name).collect();
         EventHandlerManifest { name: S::NAME, events, handler: type_name::<S>() }
