@@ -202,7 +202,7 @@ pub(crate) fn encode<T: Entity>(entity: &T) -> Result<Json> {
     }
 }
 
-fn decode<T: Entity>(document: Document) -> Result<Versioned<T>> {
+pub(crate) fn decode<T: Entity>(document: Document) -> Result<Versioned<T>> {
     let Document { id, version, body } = document;
     match body.decode() {
         Ok(value) => Ok(Versioned { value, id, version }),

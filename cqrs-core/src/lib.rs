@@ -264,6 +264,10 @@ pub use runtime::consumer::SubscriptionKind;
 pub use runtime::parking::{Parked, ParkedDetail};
 pub use runtime::retry::RetryPolicy;
 pub use runtime::running::{Readiness, Running};
+pub use runtime::saga::admin::{FindSagas, Sagas};
+pub use runtime::saga::instance::{
+    SagaHistory, SagaInstance, SagaStatus, SagaStep, SagaStepState, SagaTimer,
+};
 pub use runtime::settings::{RuntimeSettings, Start, Subscription};
 pub use runtime::wait::{Reached, Waited};
 #[cfg(feature = "schema")]

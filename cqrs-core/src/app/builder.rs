@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::discovery::Discovered;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::decide::Decide;
+use crate::domain::saga::Saga;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::handler::{
     AppLayer, AppService, ErasedEventHandler, IntoEventHandler, IntoHandler, Registry,
@@ -24,6 +25,7 @@ use crate::port::store::Store;
 use crate::retry::ConflictRetry;
 use crate::runtime::consumer::Subscriber;
 use crate::runtime::handler::Handler;
+use crate::runtime::saga::{self, SagaRegistry};
 use crate::runtime::settings::{RuntimeSettings, Subscription};
 use crate::runtime::slot::Definition;
 
@@ -66,6 +68,7 @@ pub struct AppBuilder {
     installs: Vec<Install>,
     event_installs: Vec<(&'static str, InstallEventHandler)>,
     subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
+    sagas: SagaRegistry,
     /// Changes to the settings of subscriptions.
     tunings: Vec<(&'static str, Tune)>,
     settings: RuntimeSettings,
@@ -87,6 +90,7 @@ impl AppBuilder {
             installs: Vec::new(),
             event_installs: Vec::new(),
             subscribers: Vec::new(),
+            sagas: SagaRegistry::new(),
             tunings: Vec::new(),
             settings: RuntimeSettings::default(),
             request_layers: Vec::new(),
@@ -213,6 +217,18 @@ impl AppBuilder {
         self
     }
 
+    /// A [`Saga`]: a process across aggregates. Its name is that of its checkpoint: stable.
+    ///
+    /// It runs once the app is [started](App::start). The commands that it sends are handled by this
+    /// app, or by another one with this store that runs.
+    pub fn saga<S: Saga>(self, saga: S) -> Self {
+        let mut builder = self.reads::<S::Input>();
+        let saga = saga::erased(saga);
+        builder.subscribers.push((S::NAME, HANDLER_PARTITIONS, saga.subscriber()));
+        builder.sagas.insert(S::NAME, saga);
+        builder
+    }
+
     /// Checks the types and upcasters of events that are read otherwise than by
     /// [`decides`](Self::decides), and shows them in the [`Manifest`].
     pub fn reads<S: EventSet>(self) -> Self {
@@ -304,6 +320,10 @@ impl AppBuilder {
         for wrap in self.request_layers.into_iter().rev() {
             wrap(&mut registry);
         }
+        if resources.store.is_none() {
+            let missing = |name: &&str| Problem::MissingStore { handler: (*name).to_owned() };
+            problems.extend(self.sagas.keys().map(missing));
+        }
         let names = event_handlers.keys().copied().chain(self.subscribers.iter().map(|s| s.0));
         problems.extend(naming(names.collect(), &self.tunings));
         let mut distinct = Vec::with_capacity(problems.len());
@@ -341,6 +361,7 @@ impl AppBuilder {
             registry,
             event_handlers,
             definitions,
+            sagas: Arc::new(self.sagas),
             settings: self.settings,
             clock: resources.clock,
             started: OnceLock::new(),

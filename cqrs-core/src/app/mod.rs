@@ -18,6 +18,7 @@ use crate::message::request::{Command, Query, Request, RequestKind};
 use crate::port::clock::Clock;
 use crate::port::store::Store;
 use crate::runtime::running::Started;
+use crate::runtime::saga::SagaRegistry;
 use crate::runtime::settings::RuntimeSettings;
 use crate::runtime::slot::Definition;
 
@@ -57,6 +58,7 @@ pub(crate) struct Inner {
     event_handlers: EventHandlers,
     /// What runs once it is started.
     pub(crate) definitions: Vec<Arc<Definition>>,
+    pub(crate) sagas: Arc<SagaRegistry>,
     pub(crate) settings: RuntimeSettings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started: OnceLock<Arc<Started>>,

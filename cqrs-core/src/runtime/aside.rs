@@ -130,7 +130,7 @@ impl Aside {
 }
 
 /// When an entry that is the first of its key is to be looked at.
-fn due(entry: &ParkedEntry) -> Option<Timestamp> {
+pub(crate) fn due(entry: &ParkedEntry) -> Option<Timestamp> {
     match entry.state {
         // The one that it waited for is gone.
         ParkedState::Behind => Some(Timestamp::MIN),

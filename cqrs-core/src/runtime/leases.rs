@@ -220,6 +220,18 @@ impl Claim<'_> {
         }
     }
 
+    /// Whether it is not this process's any more.
+    pub(crate) fn is_gone(&self, token: u64) -> bool {
+        self.state.borrow().as_ref().is_none_or(|lease| lease.token != token)
+    }
+
+    /// Waits until it is not this process's any more.
+    pub(crate) async fn gone(&mut self, token: u64) {
+        while !self.is_gone(token) {
+            let _ = self.state.changed().await;
+        }
+    }
+
     fn is_surplus(&self) -> bool {
         self.leases.wanted().get(&self.name).is_some_and(|wanted| wanted.surplus)
     }

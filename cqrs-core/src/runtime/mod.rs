@@ -15,12 +15,15 @@ pub(crate) mod parking;
 pub(crate) mod partition;
 pub(crate) mod progress;
 pub(crate) mod reached;
+pub(crate) mod relay;
 pub(crate) mod retry;
 pub(crate) mod running;
+pub(crate) mod saga;
 pub(crate) mod settings;
 pub(crate) mod slot;
 pub(crate) mod subscriptions;
 pub(crate) mod tail;
+pub(crate) mod timers;
 pub(crate) mod wait;
 
 use std::time::Duration;

@@ -16,14 +16,17 @@ use crate::port::outgoing::FindOutgoing;
 use crate::port::parked::FindParked;
 use crate::port::timer::FindTimers;
 use crate::runtime::controls::Controls;
+use crate::runtime::key::Slice;
 use crate::runtime::leases::Leases;
 use crate::runtime::live_handler::Live;
 use crate::runtime::node::{Activity, Node, Quit, Stopping};
 use crate::runtime::progress::{Progress, SlotState};
 use crate::runtime::reached;
+use crate::runtime::relay::{self, Relay};
 use crate::runtime::slot::Definition;
 use crate::runtime::subscriptions;
 use crate::runtime::tail::Tail;
+use crate::runtime::timers;
 
 /// What the app and its runtime share once it is started.
 pub(crate) struct Started {
@@ -31,6 +34,8 @@ pub(crate) struct Started {
     pub(crate) controls: Controls,
     pub(crate) definitions: Vec<Arc<Definition>>,
     pub(crate) sagas: Vec<&'static str>,
+    /// How many partitions the relay has.
+    relay: u32,
     ready: watch::Sender<bool>,
 }
 
@@ -111,9 +116,10 @@ impl App {
         let (live, definitions): (Vec<_>, Vec<_>) =
             self.0.definitions.iter().cloned().partition(|known| known.settings.live);
         let controls = Controls::load(&node, &definitions).await?;
-        let sagas = Vec::new();
+        let sagas = self.0.sagas.keys().copied().collect();
+        let relay = relay::partitions::partitions(&node).await?;
         let ready = watch::Sender::new(definitions.is_empty());
-        let started = Arc::new(Started { node, controls, definitions, sagas, ready });
+        let started = Arc::new(Started { node, controls, definitions, sagas, relay, ready });
         if self.0.started.set(started.clone()).is_err() {
             let context = "the app was started before: it has one runtime";
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
@@ -137,6 +143,11 @@ impl App {
                 partition.run(quit).await;
             });
         }
+        running.spawn_sending(Arc::new(Relay::new(
+            Arc::downgrade(&self.0),
+            self.0.sagas.clone(),
+            None,
+        )));
         Ok(running)
     }
 
@@ -155,6 +166,27 @@ impl Inner {
 }
 
 impl Running {
+    /// The relay, and the timers of sagas.
+    fn spawn_sending(&mut self, relay: Arc<Relay>) {
+        let (node, of) = (&self.started.node, self.started.relay);
+        for index in 0..of {
+            let (never, cancelled) = watch::channel(false);
+            let (relay, quit) = (relay.clone(), Quit::new(node.clone(), cancelled));
+            let node = node.clone();
+            self.work.spawn(async move {
+                let _never = never;
+                relay.run(node, Slice { index, of }, quit).await;
+            });
+        }
+        let (never, cancelled) = watch::channel(false);
+        let (quit, node) = (Quit::new(node.clone(), cancelled), node.clone());
+        let sagas = self.started.sagas.clone();
+        self.work.spawn(async move {
+            let _never = never;
+            timers::run(node, sagas, quit).await;
+        });
+    }
+
     fn spawn_service(&mut self, head: u64) {
         let of = || self.started.clone();
         let (tail, leases, control, ready) = (of(), of(), of(), of());
@@ -230,13 +262,16 @@ impl Running {
 
     /// Whether all partitions run here and have come so far, or wait for an operator.
     fn slots_are_at(&self, head: u64) -> bool {
-        let Started { node, controls, definitions, .. } = &*self.started;
-        // Those without a checkpoint, and the relay.
+        let Started { node, controls, definitions, relay, .. } = &*self.started;
+        // Those without a checkpoint.
         let others = node.progress.all();
-        let mut others = others
-            .iter()
-            .filter(|((name, _), _)| name.ends_with(" (live)") || name.starts_with("cqrs."));
+        let mut others = others.iter().filter(|((name, _), _)| name.ends_with(" (live)"));
+        let is_sent = |index| {
+            let slot = node.progress.of(&(relay::NAME.to_owned(), index));
+            slot.is_some_and(|slot| slot.position >= head)
+        };
         others.all(|(_, slot)| slot.position >= head)
+            && (0..*relay).all(is_sent)
             && definitions.iter().all(|definition| {
                 let Some(control) = controls.get(definition.name) else { return true };
                 control.paused
