@@ -226,7 +226,7 @@ fn offers(part: &'static str, support: Support, used: bool) -> Result<()> {
     }
 }
 
-fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -> Result<()> {
+pub(super) fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -> Result<()> {
     if size <= limit {
         return Ok(());
     }
@@ -237,7 +237,7 @@ fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -> Result<()
 
 /// A name or an id: not empty, bounded, and without control characters, which hide in logs and
 /// which not every database can store.
-fn text(field: &str, value: &str, limit: usize) -> Result<()> {
+pub(super) fn text(field: &str, value: &str, limit: usize) -> Result<()> {
     if value.is_empty() {
         return Err(Error::invalid_field(field, format!("the {field} is empty")));
     }
