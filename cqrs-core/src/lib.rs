@@ -216,9 +216,9 @@ pub use domain::saga::{Missing, Reaction, Route, Saga, Trigger};
 pub use domain::storage::Storage;
 pub use error::{BoxError, Conflict, Error, ErrorKind, Failure, Never, Problem, Rejection, Result};
 pub use handler::{
-    Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Call, Handler,
-    HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, Origin, RequestLayer, Res,
-    Resources,
+    Answer, AnyAnswer, AnyRejection, AnyReply, AnyRequest, AppLayer, AppService, Batch, Call,
+    Handler, HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, Origin,
+    RequestLayer, Res, Resources,
 };
 pub use load::{At, Loaded};
 pub use manifest::{EventHandlerManifest, EventManifest, Manifest, RequestManifest};
@@ -264,10 +264,13 @@ pub use port::timer::{FindTimers, Timer};
 pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
+pub use runtime::admin::{SubscriptionState, SubscriptionStatus, Subscriptions};
 pub use runtime::consumer::SubscriptionKind;
+pub use runtime::parking::{Parked, ParkedDetail};
 pub use runtime::retry::RetryPolicy;
 pub use runtime::running::{Readiness, Running};
 pub use runtime::settings::{RuntimeSettings, Start, Subscription};
+pub use runtime::wait::{Reached, Waited};
 #[cfg(feature = "schema")]
 pub use schema::event_schema;
 pub use work::Work;

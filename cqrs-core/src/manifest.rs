@@ -38,7 +38,7 @@ pub struct Manifest {
     /// Events of the aggregates that decide or whose repository is a parameter, of the handlers of
     /// events, and of [`AppBuilder::reads`](crate::AppBuilder::reads).
     pub events: Vec<EventManifest>,
-    /// Handlers of events.
+    /// Handlers of events, projections, sinks and sagas.
     pub event_handlers: Vec<EventHandlerManifest>,
     /// Layers around all requests, the outermost first.
     pub layers: Vec<&'static str>,

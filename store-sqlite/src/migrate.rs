@@ -58,6 +58,11 @@ pub(crate) fn inspect(conn: &Connection, file: &str) -> Result<Standing, Trouble
     Err(Error::invalid_field("path", context).into())
 }
 
+/// Whether a database is ours, and at the newest version.
+pub(crate) fn is_newest(conn: &Connection, file: &str) -> bool {
+    matches!(inspect(conn, file), Ok(Standing::At(version)) if version == MIGRATIONS.len())
+}
+
 /// Brings a database to the newest version. Several processes may do it at once: each looks again
 /// once it holds the lock. Errors with SQLite's busy when another one holds it.
 pub(crate) fn migrate(conn: &Connection, file: &str) -> Result<(), Trouble> {

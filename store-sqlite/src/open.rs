@@ -93,9 +93,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
+/// Statements of users' projections that stay prepared.
+const OF_USERS: usize = 64;
+
 /// Prepares every statement once.
 fn keep_prepared(conn: &Connection) -> rusqlite::Result<()> {
-    conn.set_prepared_statement_cache_capacity(Sql::COUNT);
+    conn.set_prepared_statement_cache_capacity(Sql::COUNT + OF_USERS);
     // Otherwise the planner looks at the values of a range, and prepares the statement anew for
     // other ones: at every load of a stream.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

@@ -169,6 +169,7 @@ impl SqliteStore {
             outgoing: Support::Yes,
             parked: Support::Yes,
             snapshots: Support::Yes,
+            hints: Support::Yes,
             keeps_commit_ids: settings.keep_commit_ids,
             keeps_inbox: settings.keep_inbox,
             limits: settings.limits,

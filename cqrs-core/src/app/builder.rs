@@ -16,7 +16,7 @@ use crate::handler::{
     AppLayer, AppService, ErasedEventHandler, IntoEventHandler, IntoHandler, Registry,
     RequestLayer, Resources,
 };
-use crate::manifest::Manifest;
+use crate::manifest::{EventHandlerManifest, Manifest};
 use crate::message::event_set::EventSet;
 use crate::message::request::{Command, Request};
 use crate::port::clock::Clock;
@@ -323,10 +323,13 @@ impl AppBuilder {
             (*name, HANDLER_PARTITIONS, subscriber)
         });
         let definitions = define(handlers.chain(self.subscribers), self.tunings);
+        let subscribed = definitions.iter().map(|known| known.subscriber.describe());
+        let mut subscribed: Vec<EventHandlerManifest> = subscribed.collect();
+        subscribed.sort_unstable_by_key(|known| known.name);
         let manifest = Manifest {
             requests: registry.describe(),
             events,
-            event_handlers: event_handlers.values().map(|handler| handler.describe()).collect(),
+            event_handlers: subscribed,
             layers: self.layers.iter().map(|(name, _)| *name).collect(),
         };
         let registry = Arc::new(registry);

@@ -4,13 +4,18 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::app::{Inner, no_handler};
 use crate::error::Failure;
 use crate::handler::{Answer, AnyAnswer, AnyRequest, BoxAnswering, BoxFuture};
-use crate::message::envelope::Envelope;
+use crate::message::envelope::{Envelope, Reply};
 use crate::message::metadata::Metadata;
 use crate::message::request::Request;
+use crate::runtime::wait::{Reached, Waited, wait_for};
+
+/// How long is waited for subscriptions.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request on its way. Await it for the output, or [`reply`](Self::reply) for the position too.
 ///
@@ -50,6 +55,50 @@ impl<'a, R: Request> Sending<'a, R> {
     /// As awaiting it: see [`App::send`](crate::App::send).
     pub async fn reply(mut self) -> Answer<R> {
         std::future::poll_fn(move |context| self.poll_reply(context)).await
+    }
+
+    /// Sends it, and waits until these subscriptions have handled what it wrote: then the views show
+    /// it, on whichever node they are kept. For at most 10 seconds; whether they have come so far is
+    /// told in the answer, because the command was handled either way.
+    ///
+    /// ```
+    /// use cqrs_core::{App, Command, Failure};
+    ///
+    /// async fn sent<C: Command>(app: &App, command: C) -> Result<C::Output, Failure<C::Error>> {
+    ///     let waited = app.send(command).and_wait(["bank.balances"]).await?;
+    ///     Ok(waited.output)
+    /// }
+    /// # let _ = App::builder();
+    /// ```
+    ///
+    /// # Errors
+    /// As awaiting it: nothing was handled then. Afterwards nothing is an error any more: what keeps
+    /// it from being waited for is told in the log, and the answer says that it is
+    /// [not there yet](Reached::NotYet).
+    pub async fn and_wait<'s>(
+        self,
+        subscriptions: impl IntoIterator<Item = &'s str>,
+    ) -> Result<Waited<R::Output>, Failure<R::Error>> {
+        let app = self.app;
+        let Reply { output, position } = self.reply().await?;
+        let mut reached = Reached::Yes;
+        if let Some(position) = position {
+            for subscription in subscriptions {
+                let waited =
+                    async { wait_for(app.started()?, subscription, position, PATIENCE).await };
+                reached = match waited.await {
+                    Ok(reached) => reached,
+                    Err(error) => {
+                        tracing::warn!(subscription, position, %error, "it cannot be waited for");
+                        Reached::NotYet
+                    }
+                };
+                if !reached.is_yes() {
+                    break;
+                }
+            }
+        }
+        Ok(Waited { output, position, reached })
     }
 
     fn poll_reply(&mut self, context: &mut Context<'_>) -> Poll<Answer<R>> {

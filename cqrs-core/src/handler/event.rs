@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 
-use crate::error::{BoxError, Problem, Result};
+use crate::error::{BoxError, Error, ErrorKind, Problem, Result};
 use crate::handler::erased::{BoxFuture, Guarded};
 use crate::handler::inject::{Call, Inject, Resources};
 use crate::manifest::EventHandlerManifest;
@@ -42,7 +42,8 @@ impl HandlerError {
         Self { cause: cause.into(), fatal: true }
     }
 
-    pub(crate) fn into_cause(self) -> BoxError {
+    /// What it was caused by.
+    pub fn into_cause(self) -> BoxError {
         self.cause
     }
 
@@ -90,6 +91,23 @@ pub trait ErasedEventHandler: Send + Sync {
     /// Whether what it gathers is committed with the checkpoint.
     fn commits(&self) -> bool;
 
+    /// Whether it takes several events at once.
+    fn batches(&self) -> bool {
+        false
+    }
+
+    /// Handles several events at once, where it does: the work that it gathered, if any.
+    fn handle_batch(
+        &self,
+        events: &[Recorded<'_>],
+        replay: bool,
+    ) -> Result<BoxFuture<'_, Result<Option<Work>, HandlerError>>> {
+        match events {
+            [event] => self.handle(event, replay),
+            _ => Err(Error::new(ErrorKind::Internal, "a handler of single events got several")),
+        }
+    }
+
     /// Handles an event: the work that it gathered, if any. `replay`: it was handled before, and
     /// nothing is to be sent.
     fn handle(
@@ -112,7 +130,7 @@ struct Function<F, Parameters, Ready> {
 }
 
 /// The event with its type; `None`: it was erased, and there is nothing to handle.
-fn decoded<S: EventSet>(event: &Recorded<'_>) -> Result<Option<(S, Metadata)>> {
+pub(super) fn decoded<S: EventSet>(event: &Recorded<'_>) -> Result<Option<(S, Metadata)>> {
     match event.decode::<S>()? {
         Some(decoded) => Ok(Some((decoded.data, event.metadata()?))),
         None if event.is_erased() => Ok(None),

@@ -16,6 +16,7 @@ macro_rules! for_each_arity {
 }
 
 pub(crate) mod any;
+mod batch;
 mod erased;
 mod event;
 mod function;
@@ -30,6 +31,7 @@ use crate::message::envelope::{Envelope, Reply};
 use crate::message::request::Request;
 
 pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest, Origin};
+pub use batch::Batch;
 pub(crate) use erased::{BoxAnswering, BoxFuture};
 pub(crate) use event::{ErasedEventHandler, Replay};
 pub use event::{HandlerError, IntoEventHandler};

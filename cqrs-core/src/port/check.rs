@@ -364,7 +364,7 @@ impl LeaseRequest {
 enum Place<'a> {
     Message(MessageId),
     Timer { owner: &'a str, tenant: Option<&'a str>, key: &'a str, name: &'a str },
-    Entry { subscription: &'a str, position: Position },
+    Entry { subscription: &'a str, position: Position, key: &'a str },
 }
 
 impl<'a> Place<'a> {
@@ -374,8 +374,8 @@ impl<'a> Place<'a> {
             Settled::Timer(Timer { owner, tenant, key, name, .. }) => {
                 Self::Timer { owner, tenant: tenant.as_deref(), key, name }
             }
-            Settled::Parked { subscription, position } => {
-                Self::Entry { subscription, position: *position }
+            Settled::Parked { subscription, position, key } => {
+                Self::Entry { subscription, position: *position, key }
             }
         }
     }

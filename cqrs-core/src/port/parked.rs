@@ -278,10 +278,10 @@ impl FindParked {
         self
     }
 
-    /// Only those after this one: the next page.
+    /// Only those after this [place](ParkedEntry::place): the next page.
     #[must_use]
-    pub fn after(mut self, last: &ParkedEntry) -> Self {
-        self.after = Some(last.place());
+    pub fn after(mut self, last: (String, Position, String)) -> Self {
+        self.after = Some(last);
         self
     }
 

@@ -123,6 +123,8 @@ pub(crate) struct Stretch<'a> {
     pub(crate) page: &'a Arc<Page>,
     pub(crate) events: &'a [Recorded<'a>],
     pub(crate) slice: Slice,
+    /// They were handled before: effects are silent.
+    pub(crate) replay: bool,
     /// Whether a key waits for something that is set aside: its events queue up.
     pub(crate) is_blocked: &'a (dyn Fn(&str) -> bool + Sync),
 }

@@ -10,10 +10,13 @@ use crate::manifest::EventHandlerManifest;
 use crate::port::commit::Commit;
 use crate::port::filter::Filter;
 use crate::port::page::Recorded;
-use crate::runtime::consumer::{Consumer, Handled, Handling, Subscriber, SubscriptionKind};
+use crate::runtime::consumer::{
+    Behind, Consumer, Handled, Handling, Stretch, Subscriber, SubscriptionKind,
+};
 use crate::runtime::control::Generation;
 use crate::runtime::key;
 use crate::runtime::node::Node;
+use crate::work::Work;
 
 /// A function of events, behind the log.
 pub(crate) struct Handler(pub(crate) Arc<dyn ErasedEventHandler>);
@@ -39,24 +42,60 @@ impl Subscriber for Handler {
 
 struct Function(Arc<dyn ErasedEventHandler>);
 
-#[async_trait]
-impl Consumer for Function {
-    fn keys(&self, event: &Recorded<'_>) -> Result<Vec<String>> {
-        Ok(vec![key_of(event)?])
-    }
-
-    async fn one(&mut self, handling: Handling<'_>) -> Result<Handled, HandlerError> {
-        let Some(work) = self.0.handle(&handling.event, handling.replay)?.await? else {
-            return Ok(Handled::default());
-        };
+impl Function {
+    /// What is to be written of what a handler gathered.
+    fn gathered(work: Option<Work>, replay: bool) -> Result<Handled, HandlerError> {
+        let Some(work) = work else { return Ok(Handled::default()) };
         let mut commit = work.take()?;
-        if handling.replay {
+        if replay {
             // What was sent the first time is not sent again (P14).
             (commit.outgoing, commit.timers) = (Vec::new(), Vec::new());
         }
         // Each attempt is a commit of its own: the checkpoint tells whether one was applied.
         commit.id = Commit::default().id;
         Ok(commit.into())
+    }
+}
+
+#[async_trait]
+impl Consumer for Function {
+    fn batches(&self) -> bool {
+        self.0.batches()
+    }
+
+    fn keys(&self, event: &Recorded<'_>) -> Result<Vec<String>> {
+        Ok(vec![key_of(event)?])
+    }
+
+    async fn one(&mut self, handling: Handling<'_>) -> Result<Handled, HandlerError> {
+        let work = self.0.handle(&handling.event, handling.replay)?.await?;
+        Self::gathered(work, handling.replay)
+    }
+
+    async fn many(&mut self, stretch: Stretch<'_>) -> Result<Handled, HandlerError> {
+        let mut events = Vec::with_capacity(stretch.events.len());
+        let mut behind = Vec::new();
+        for event in stretch.events {
+            let key = key_of(event)?;
+            if !stretch.slice.has(&key) {
+                continue;
+            }
+            match (stretch.is_blocked)(&key) {
+                false => events.push(*event),
+                true => behind.push(Behind {
+                    position: event.position,
+                    key,
+                    message: event.event_type.to_owned(),
+                }),
+            }
+        }
+        let mut handled = Handled { behind, ..Handled::default() };
+        // The work of a call is that of one tenant.
+        for events in events.chunk_by(|one, next| one.tenant == next.tenant) {
+            let work = self.0.handle_batch(events, stretch.replay)?.await?;
+            handled.and(Self::gathered(work, stretch.replay)?);
+        }
+        Ok(handled)
     }
 }
 

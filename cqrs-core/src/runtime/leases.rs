@@ -62,9 +62,10 @@ impl Leases {
     /// Asks for leases and renews them, until it is dropped.
     pub(crate) async fn keep(&self, store: &dyn Store) {
         let tick = (self.term / 8).max(Duration::from_millis(20));
-        let mut failures = 0u32;
+        let (mut failures, mut rounds) = (0u32, 0u32);
         loop {
-            match self.round(store).await {
+            rounds = rounds.wrapping_add(1);
+            match self.round(store, rounds).await {
                 Ok(()) => {
                     failures = 0;
                     tokio::select! {
@@ -85,13 +86,13 @@ impl Leases {
         }
     }
 
-    async fn round(&self, store: &dyn Store) -> Result<()> {
+    async fn round(&self, store: &dyn Store, round: u32) -> Result<()> {
         // Nodes of another role share nothing with this one.
         let group = self.group();
         let presence = format!("{group}{}", self.holder);
         let nodes = store.leases(&group).await?;
         let others = nodes.iter().filter(|node| node.name != presence).count();
-        let names = self.to_ask(others + 1);
+        let names = self.to_ask(others + 1, round);
         let asked = Instant::now();
         let names = [vec![presence], names].concat();
         let request = LeaseRequest { holder: self.holder.clone(), names, term: self.term };
@@ -123,12 +124,14 @@ impl Leases {
 
     /// The leases to ask for: those that are to be renewed soon, and what others have, as long as this
     /// node has less than its share.
-    fn to_ask(&self, nodes: usize) -> Vec<String> {
+    fn to_ask(&self, nodes: usize, round: u32) -> Vec<String> {
         let mut wanted = self.wanted();
         let shared = wanted.values().filter(|wanted| wanted.is_shared).count();
         let share = shared.div_ceil(nodes);
         let held = wanted.values().filter(|w| w.is_shared && w.renewed.is_some()).count();
         let mut too_many = held.saturating_sub(share);
+        // From time to time more than its share: the others may be dead.
+        let asks_all = held < share || round.is_multiple_of(4);
         let mut names = Vec::new();
         for (name, wanted) in wanted.iter_mut() {
             match wanted.renewed {
@@ -142,7 +145,7 @@ impl Leases {
                         names.push(name.clone());
                     }
                 }
-                None if !wanted.is_shared || held < share => names.push(name.clone()),
+                None if asks_all || !wanted.is_shared => names.push(name.clone()),
                 None => {}
             }
         }

@@ -1,5 +1,6 @@
 //! The runtime: everything that happens after a commit, as subscriptions to the log.
 
+pub(crate) mod admin;
 pub(crate) mod aside;
 pub(crate) mod consumer;
 pub(crate) mod control;
@@ -8,7 +9,9 @@ pub(crate) mod feed;
 pub(crate) mod handler;
 pub(crate) mod key;
 pub(crate) mod leases;
+pub(crate) mod live_handler;
 pub(crate) mod node;
+pub(crate) mod parking;
 pub(crate) mod partition;
 pub(crate) mod progress;
 pub(crate) mod reached;
@@ -18,6 +21,7 @@ pub(crate) mod settings;
 pub(crate) mod slot;
 pub(crate) mod subscriptions;
 pub(crate) mod tail;
+pub(crate) mod wait;
 
 use std::time::Duration;
 

@@ -235,7 +235,13 @@ impl Partition<'_, '_> {
         let Some(last) = events.last() else { return Ok(true) };
         let aside = &self.state.aside;
         let is_blocked = |key: &str| aside.is_blocked(key);
-        let stretch = Stretch { page, events, slice: self.slice, is_blocked: &is_blocked };
+        // A stretch that is partly a replay is handled one by one.
+        let replay = last.position <= self.generation.replay_to;
+        if !replay && events.first().is_some_and(|e| e.position <= self.generation.replay_to) {
+            return Ok(false);
+        }
+        let slice = self.slice;
+        let stretch = Stretch { page, events, slice, replay, is_blocked: &is_blocked };
         let handled = match self.consumer.many(stretch).await {
             Ok(handled) => handled,
             Err(error) => {

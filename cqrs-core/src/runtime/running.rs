@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::app::App;
+use crate::app::{App, Inner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
@@ -17,7 +17,8 @@ use crate::port::parked::FindParked;
 use crate::port::timer::FindTimers;
 use crate::runtime::controls::Controls;
 use crate::runtime::leases::Leases;
-use crate::runtime::node::{Activity, Node, Stopping};
+use crate::runtime::live_handler::Live;
+use crate::runtime::node::{Activity, Node, Quit, Stopping};
 use crate::runtime::progress::{Progress, SlotState};
 use crate::runtime::reached;
 use crate::runtime::slot::Definition;
@@ -107,7 +108,8 @@ impl App {
             activity: Activity::default(),
             store,
         });
-        let definitions = self.0.definitions.clone();
+        let (live, definitions): (Vec<_>, Vec<_>) =
+            self.0.definitions.iter().cloned().partition(|known| known.settings.live);
         let controls = Controls::load(&node, &definitions).await?;
         let sagas = Vec::new();
         let ready = watch::Sender::new(definitions.is_empty());
@@ -127,11 +129,25 @@ impl App {
                 control,
             ));
         }
+        for partition in live.iter().flat_map(|live| Live::all(&started.node, live, head)) {
+            let (never, cancelled) = watch::channel(false);
+            let quit = Quit::new(started.node.clone(), cancelled);
+            running.work.spawn(async move {
+                let _never = never;
+                partition.run(quit).await;
+            });
+        }
         Ok(running)
     }
 
     pub(crate) fn started(&self) -> Result<&Arc<Started>> {
-        self.0.started.get().ok_or_else(|| {
+        self.0.started()
+    }
+}
+
+impl Inner {
+    pub(crate) fn started(&self) -> Result<&Arc<Started>> {
+        self.started.get().ok_or_else(|| {
             let context = "the app is not started: `App::start`";
             Error::new(ErrorKind::Invalid { field: None }, context)
         })
@@ -215,18 +231,24 @@ impl Running {
     /// Whether all partitions run here and have come so far, or wait for an operator.
     fn slots_are_at(&self, head: u64) -> bool {
         let Started { node, controls, definitions, .. } = &*self.started;
-        definitions.iter().all(|definition| {
-            let Some(control) = controls.get(definition.name) else { return true };
-            control.paused
-                || control.running().all(|generation| {
-                    (0..generation.partitions).all(|index| {
-                        let slot = crate::runtime::controls::slot(generation, index);
-                        node.progress.of(&slot).is_some_and(|slot| {
-                            slot.position >= head || matches!(slot.state, SlotState::Full(_))
+        // Those without a checkpoint, and the relay.
+        let others = node.progress.all();
+        let mut others = others
+            .iter()
+            .filter(|((name, _), _)| name.ends_with(" (live)") || name.starts_with("cqrs."));
+        others.all(|(_, slot)| slot.position >= head)
+            && definitions.iter().all(|definition| {
+                let Some(control) = controls.get(definition.name) else { return true };
+                control.paused
+                    || control.running().all(|generation| {
+                        (0..generation.partitions).all(|index| {
+                            let slot = crate::runtime::controls::slot(generation, index);
+                            node.progress.of(&slot).is_some_and(|slot| {
+                                slot.position >= head || matches!(slot.state, SlotState::Full(_))
+                            })
                         })
                     })
-                })
-        })
+            })
     }
 
     async fn next_timer(&self) -> Result<Option<Timestamp>> {
@@ -253,7 +275,7 @@ impl Running {
             let page = store.parked(find.clone()).await?;
             next = page.iter().filter_map(|entry| entry.due).chain(next).min();
             match page.last().filter(|_| page.len() == find.limit as usize) {
-                Some(last) => find = find.after(last),
+                Some(last) => find = find.after(last.place()),
                 None => break,
             }
         }

@@ -43,7 +43,8 @@ pub(crate) async fn run(
             .collect();
         // First those that are to end: two of one partition never run at once.
         let ended = gone.into_iter().filter_map(|place| running.remove(&place));
-        let ended: Vec<Running> = ended.inspect(|r| drop(r.cancel.send_replace(true))).collect();
+        let ended: Vec<Running> =
+            ended.inspect(|r| r.cancel.send_modify(|cancelled| *cancelled = true)).collect();
         for mut running in ended {
             // A panic in it was told of where it was.
             let _ = (&mut running.task).await;

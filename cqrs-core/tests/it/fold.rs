@@ -9,6 +9,10 @@ use cqrs_core::{
     EventType, FindDocuments, Head, InboxEntry, MessageId, Metadata, Pages, Position, ReadLog,
     ReadStream, Repository, Result, Store, Work,
 };
+use cqrs_core::{
+    FindOutgoing, FindParked, FindTimers, Hint, Lease, LeaseRequest, ParkedEntry, PendingMessage,
+    Timer,
+};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +102,38 @@ impl Store for SmallPages {
 
     async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
         self.0.checkpoint(subscription, partition).await
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
+        self.0.lease(request).await
+    }
+
+    async fn release(&self, holder: &str, names: &[String]) -> Result<()> {
+        self.0.release(holder, names).await
+    }
+
+    async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
+        self.0.leases(prefix).await
+    }
+
+    async fn timers(&self, find: FindTimers) -> Result<Vec<Timer>> {
+        self.0.timers(find).await
+    }
+
+    async fn outgoing(&self, find: FindOutgoing) -> Result<Vec<PendingMessage>> {
+        self.0.outgoing(find).await
+    }
+
+    async fn parked(&self, find: FindParked) -> Result<Vec<ParkedEntry>> {
+        self.0.parked(find).await
+    }
+
+    async fn purge_documents(&self, collection: &str, limit: u32) -> Result<u32> {
+        self.0.purge_documents(collection, limit).await
+    }
+
+    fn hint(&self) -> Hint {
+        self.0.hint()
     }
 }
 

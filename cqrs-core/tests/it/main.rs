@@ -20,6 +20,7 @@ mod schemas;
 mod sending;
 mod snapshots;
 mod stored;
+mod subscriptions;
 mod tally;
 mod tower;
 mod troubled;

@@ -11,6 +11,10 @@ use cqrs_core::{
     InboxEntry, MessageId, Page, Pages, Position, ReadLog, ReadStream, Result, SnapshotWrite,
     Store,
 };
+use cqrs_core::{
+    FindOutgoing, FindParked, FindTimers, Hint, Lease, LeaseRequest, ParkedEntry, PendingMessage,
+    Timer,
+};
 use futures_util::StreamExt;
 
 /// The store in memory, watched. Its clones are the same.
@@ -140,5 +144,37 @@ impl Store for Watched {
 
     async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
         self.store.checkpoint(subscription, partition).await
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
+        self.store.lease(request).await
+    }
+
+    async fn release(&self, holder: &str, names: &[String]) -> Result<()> {
+        self.store.release(holder, names).await
+    }
+
+    async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
+        self.store.leases(prefix).await
+    }
+
+    async fn timers(&self, find: FindTimers) -> Result<Vec<Timer>> {
+        self.store.timers(find).await
+    }
+
+    async fn outgoing(&self, find: FindOutgoing) -> Result<Vec<PendingMessage>> {
+        self.store.outgoing(find).await
+    }
+
+    async fn parked(&self, find: FindParked) -> Result<Vec<ParkedEntry>> {
+        self.store.parked(find).await
+    }
+
+    async fn purge_documents(&self, collection: &str, limit: u32) -> Result<u32> {
+        self.store.purge_documents(collection, limit).await
+    }
+
+    fn hint(&self) -> Hint {
+        self.store.hint()
     }
 }

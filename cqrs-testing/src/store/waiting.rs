@@ -22,7 +22,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(600);
 pub(crate) const SHORT: Duration = Duration::from_millis(400);
 
 /// How long a case waits for what must come; then it has failed.
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = Duration::from_secs(15);
 
 /// The owner of the timers that the cases set.
 pub(crate) const SAGA: &str = "checkout";
@@ -108,7 +108,8 @@ pub(crate) fn parks(parked: Vec<ParkedWrite>) -> Commit {
 
 /// The entry is done.
 pub(crate) fn unparked(subscription: &str, position: Position) -> Settled {
-    Settled::Parked { subscription: subscription.to_owned(), position }
+    let ParkedWrite { subscription, position, key, .. } = aside(subscription, position);
+    Settled::Parked { subscription, position, key }
 }
 
 /// Asserts that an error says that something was settled or changed before.

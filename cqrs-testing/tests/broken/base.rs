@@ -22,6 +22,11 @@ pub(crate) trait Fault: fmt::Debug + Default + Send + Sync + 'static {
         MemoryStore::default()
     }
 
+    /// The store without the fault: it passes the case.
+    fn right() -> MemoryStore {
+        MemoryStore::default()
+    }
+
     /// What it says that it offers; `None`: the truth.
     fn capabilities(&self) -> Option<&Capabilities> {
         None
@@ -91,6 +96,56 @@ pub(crate) trait Fault: fmt::Debug + Default + Send + Sync + 'static {
         store.hint()
     }
 }
+
+/// Declares a fault that overrides one way to write or to find.
+macro_rules! fault {
+    ($(#[$doc:meta])* $name:ident, commit |$store:ident, $asked:ident| $body:expr) => {
+        $crate::base::fault! {
+            @as [$(#[$doc])*] $name, commit, Commit, Committed, |$store, $asked| $body
+        }
+    };
+    ($(#[$doc:meta])* $name:ident, lease |$store:ident, $asked:ident| $body:expr) => {
+        $crate::base::fault! {
+            @as [$(#[$doc])*] $name, lease, LeaseRequest, Vec<Lease>, |$store, $asked| $body
+        }
+    };
+    ($(#[$doc:meta])* $name:ident, timers |$store:ident, $asked:ident| $body:expr) => {
+        $crate::base::fault! {
+            @as [$(#[$doc])*] $name, timers, FindTimers, Vec<Timer>, |$store, $asked| $body
+        }
+    };
+    ($(#[$doc:meta])* $name:ident, outgoing |$store:ident, $asked:ident| $body:expr) => {
+        $crate::base::fault! {
+            @as [$(#[$doc])*] $name, outgoing, FindOutgoing, Vec<PendingMessage>,
+            |$store, $asked| $body
+        }
+    };
+    ($(#[$doc:meta])* $name:ident, parked |$store:ident, $asked:ident| $body:expr) => {
+        $crate::base::fault! {
+            @as [$(#[$doc])*] $name, parked, FindParked, Vec<ParkedEntry>, |$store, $asked| $body
+        }
+    };
+    (
+        @as [$(#[$doc:meta])*] $name:ident, $hook:ident, $asks:ty, $gives:ty,
+        |$store:ident, $asked:ident| $body:expr
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $name;
+
+        #[async_trait::async_trait]
+        impl $crate::base::Fault for $name {
+            async fn $hook(
+                &self,
+                $store: &cqrs_core::memory::MemoryStore,
+                $asked: $asks,
+            ) -> cqrs_core::Result<$gives> {
+                $body
+            }
+        }
+    };
+}
+pub(crate) use fault;
 
 /// A store with a fault. Its clones are handles on the same store.
 #[derive(Debug)]

@@ -3,9 +3,15 @@
 
 mod base;
 mod documents;
+mod leases;
 mod names;
+mod offers;
+mod outgoing;
+mod parked;
+mod purges;
 mod reads;
 mod snapshots;
+mod timers;
 mod writes;
 
 use std::panic;
@@ -13,7 +19,6 @@ use std::sync::{Arc, Once};
 use std::thread;
 
 use cqrs_core::Store;
-use cqrs_core::memory::MemoryStore;
 use cqrs_testing::{Outcome, store_suite};
 
 use crate::base::{Broken, Fault};
@@ -21,7 +26,7 @@ use crate::base::{Broken, Fault};
 /// Runs one case with and without a fault.
 fn caught<F: Fault>(case: &str) {
     quiet();
-    let right = store_suite("memory", || async { MemoryStore::default() }).run(case);
+    let right = store_suite("memory", || async { F::right() }).run(case);
     assert_eq!(right, Outcome::Passed, "the store without a fault, in {case}");
     let suite = store_suite("broken", || async { Broken::<F>::default() });
     let name = std::any::type_name::<F>();
@@ -111,8 +116,6 @@ faults! {
         => "limits::the_id_of_a_stream_has_a_limit",
     what_is_too_large_is_caught: names::TakesWhatIsTooLarge
         => "limits::the_payload_of_an_event_has_a_limit",
-    dropped_timers_are_caught: names::DropsTimers
-        => "unsupported::a_timer_is_refused_where_there_are_none",
     ignored_unique_fields_are_caught: documents::IgnoresUnique
         => "unique::a_value_that_another_document_has_is_refused",
     unique_fields_checked_one_by_one_are_caught: documents::ChecksUniqueOneByOne
@@ -193,6 +196,292 @@ faults! {
         => "snapshots::snapshots_of_tenants_and_categories_are_apart",
     a_snapshot_that_is_not_forgotten_is_caught: snapshots::ForgetsNoSnapshot
         => "snapshots::forgotten_snapshots_are_gone_for_every_schema",
+
+    ignored_fences_are_caught: leases::IgnoresFences
+        => "fences::a_commit_under_a_lease_of_another_is_refused",
+    an_ignored_fence_of_a_checkpoint_is_caught: leases::IgnoresTheFenceOfACheckpoint
+        => "fences::a_checkpoint_under_a_lease_of_another_is_refused",
+    a_second_fence_that_is_ignored_is_caught: leases::LooksAtOneFence
+        => "fences::a_stale_fence_among_good_ones_is_refused",
+    a_token_of_the_future_is_caught: leases::TakesTokensOfTheFuture
+        => "fences::a_token_that_was_not_given_out_yet_is_refused",
+    a_fence_of_nobody_is_caught: leases::TakesFencesOfNobody
+        => "fences::a_fence_of_a_lease_that_nobody_had_is_refused",
+    a_lease_that_ends_with_its_term_is_caught: leases::EndsALeaseWithItsTerm
+        => "fences::a_commit_under_a_lease_that_is_over_and_untaken_is_applied",
+    a_fenced_repeat_is_caught: leases::FencesRepeats
+        => "fences::a_repeat_under_a_lease_of_another_is_the_repeat",
+    a_lease_that_is_gone_after_a_commit_is_caught: leases::ReleasesAfterACommit
+        => "fences::a_commit_moves_no_lease",
+    a_token_that_stays_is_caught: leases::KeepsTheToken
+        => "leases::a_lease_that_goes_to_another_gets_a_higher_token",
+    a_lease_for_anybody_is_caught: leases::GivesALeaseToAnybody
+        => "leases::another_is_told_who_has_it",
+    a_lease_that_is_given_out_too_early_is_caught: leases::GivesALeaseToAnybody
+        => "leases::a_lease_is_given_out_once_its_term_is_over",
+    leases_looked_at_too_early_are_caught: leases::LooksAtLeasesTooEarly
+        => "leases::of_tasks_that_race_for_a_lease_one_gets_it",
+    a_race_for_what_is_over_is_caught: leases::LooksAtLeasesTooEarly
+        => "leases::of_tasks_that_race_for_a_lease_that_is_over_one_takes_it_over",
+    a_takeover_that_is_not_said_is_caught: leases::NeverSaysTakenOver
+        => "leases::a_lease_that_was_not_released_is_taken_over",
+    a_takeover_of_what_was_released_is_caught: leases::AlwaysSaysTakenOver
+        => "leases::a_released_lease_is_given_out_at_once",
+    a_takeover_that_is_said_twice_is_caught: leases::AlwaysSaysTakenOver
+        => "leases::a_takeover_is_said_once",
+    a_token_that_is_raised_on_renewal_is_caught: leases::RaisesTheTokenOnRenewal
+        => "leases::a_renewal_keeps_the_token",
+    a_renewal_of_nothing_is_caught: leases::RenewsNothing
+        => "leases::a_renewal_gives_more_time",
+    a_forgotten_late_holder_is_caught: leases::ForgetsALateHolder
+        => "leases::a_holder_that_asks_late_keeps_its_token",
+    leases_answered_in_any_order_are_caught: leases::AnswersLeasesInAnyOrder
+        => "leases::several_leases_are_answered_in_the_order_of_the_names",
+    a_double_request_is_caught: leases::TakesADoubleRequest
+        => "leases::a_lease_asked_for_twice_in_one_request_is_refused",
+    an_ignored_term_is_caught: leases::IgnoresTheTerm
+        => "leases::the_end_of_a_lease_is_its_term_by_the_clock_of_the_store",
+    an_ignored_release_is_caught: leases::IgnoresRelease
+        => "leases::a_released_lease_is_given_out_at_once",
+    a_release_by_anybody_is_caught: leases::ReleasesForAnybody
+        => "leases::a_lease_that_is_not_the_holders_is_not_released",
+    a_lease_that_is_never_given_out_again_is_caught: leases::NeverForgetsAHolder
+        => "leases::a_lease_is_given_out_once_its_term_is_over",
+    leases_that_are_over_and_listed_are_caught: leases::NeverForgetsAHolder
+        => "leases::only_held_leases_are_listed",
+    leases_listed_backwards_are_caught: leases::ListsLeasesBackwards
+        => "leases::leases_are_listed_by_the_beginning_of_their_names",
+    leases_listed_by_pattern_are_caught: leases::ListsLeasesByPattern
+        => "hostile::names_of_leases_are_no_patterns",
+    folded_names_of_leases_are_caught: leases::FoldsNamesOfLeases
+        => "hostile::names_of_leases_stay_apart",
+
+    a_timer_found_early_is_caught: timers::FindsTimersEarly
+        => "timers::a_timer_is_found_when_it_is_due_and_not_before",
+    timers_in_any_order_are_caught: timers::FindsTimersInAnyOrder
+        => "timers::timers_are_found_the_earliest_first",
+    an_ignored_limit_of_timers_is_caught: timers::FindsAllTimers
+        => "timers::timers_are_found_up_to_a_limit",
+    a_limit_of_nothing_is_caught: timers::TakesNothingForEverything
+        => "timers::timers_are_found_up_to_a_limit",
+    lost_generations_are_caught: timers::LosesGenerations
+        => "timers::a_timer_comes_back_with_all_fields",
+    rounded_times_are_caught: timers::RoundsTimes
+        => "timers::a_timer_is_found_when_it_is_due_and_not_before",
+    mixed_up_owners_are_caught: timers::MixesUpOwners
+        => "timers::timers_of_one_owner_are_found",
+    mixed_up_tenants_of_timers_are_caught: timers::MixesUpTenants
+        => "timers::timers_of_tenants_are_apart",
+    joined_keys_of_timers_are_caught: timers::JoinsKeysAndNames
+        => "timers::timers_of_keys_and_names_are_apart",
+    an_ignored_cancellation_is_caught: timers::CancelsNothing
+        => "timers::a_timer_that_is_cancelled_is_gone",
+    a_refused_cancellation_is_caught: timers::RefusesToCancelTheSame
+        => "timers::a_timer_that_is_cancelled_is_gone",
+    a_refused_cancellation_of_nothing_is_caught: timers::RefusesToCancelNothing
+        => "timers::a_cancellation_of_what_is_not_set_changes_nothing",
+    a_stale_generation_is_caught: timers::SetsAnyGeneration
+        => "timers::a_timer_of_an_older_generation_is_refused",
+    a_stale_generation_is_caught_in_a_race: timers::SetsAnyGeneration
+        => "timers::of_tasks_that_set_a_generation_one_wins",
+    a_stale_cancellation_is_caught: timers::CancelsAnyGeneration
+        => "timers::a_cancellation_of_an_older_generation_is_refused",
+    a_time_that_stays_is_caught: timers::KeepsTheEarlierTime
+        => "timers::a_timer_that_is_set_anew_has_the_new_time_only",
+    a_timer_set_twice_at_once_is_caught: timers::SetsTheLastOfTwo
+        => "timers::a_timer_that_is_set_twice_in_one_commit_is_refused",
+    timers_that_are_set_again_are_caught: timers::SetsTimersAgain
+        => "timers::a_repeated_commit_does_not_set_its_timers_again",
+    timers_of_a_refused_commit_are_caught: timers::SetsTimersBesideTheCommit
+        => "timers::a_refused_commit_sets_and_cancels_nothing",
+    a_timer_that_stays_after_it_fired_is_caught: timers::FiresNothing
+        => "timers::a_timer_that_fires_is_gone",
+    a_timer_that_fires_twice_is_caught: timers::FiresTwice
+        => "timers::a_timer_fires_once",
+    a_timer_that_fires_twice_is_caught_in_a_race: timers::FiresTwice
+        => "timers::of_tasks_that_fire_a_timer_one_wins",
+    a_timer_that_fires_twice_at_once_is_caught: timers::FiresTwiceAtOnce
+        => "timers::a_timer_that_fires_twice_in_one_commit_is_refused",
+    an_older_timer_that_fires_is_caught: timers::FiresAnyGeneration
+        => "timers::a_timer_that_was_set_anew_does_not_fire_as_the_older",
+    a_timer_set_before_it_is_settled_is_caught: timers::SetsBeforeItSettles
+        => "timers::a_timer_that_fires_can_be_set_again_in_its_commit",
+    a_timer_fired_by_a_refused_commit_is_caught: timers::SettlesBesideTheCommit
+        => "timers::a_refused_commit_fires_nothing",
+    a_message_settled_by_a_refused_commit_is_caught: timers::SettlesBesideTheCommit
+        => "outgoing::a_refused_commit_settles_no_message",
+    an_entry_settled_by_a_refused_commit_is_caught: timers::SettlesBesideTheCommit
+        => "parked::a_refused_commit_leaves_entries_where_they_are",
+    what_is_settled_beside_a_whole_commit_is_caught: timers::SettlesBesideTheCommit
+        => "whole::a_commit_of_all_parts_that_fails_in_one_leaves_nothing",
+    timers_set_beside_a_whole_commit_are_caught: timers::SetsTimersBesideTheCommit
+        => "whole::a_commit_of_all_parts_that_fails_in_one_leaves_nothing",
+
+    a_lost_message_is_caught: outgoing::LosesTheLastMessage
+        => "outgoing::messages_of_a_commit_are_in_its_order",
+    a_lost_message_of_a_whole_commit_is_caught: outgoing::LosesTheLastMessage
+        => "whole::a_commit_of_all_parts_is_applied_as_a_whole",
+    reordered_messages_are_caught: outgoing::ReordersMessages
+        => "outgoing::messages_of_a_commit_are_in_its_order",
+    messages_in_any_order_are_caught: outgoing::FindsMessagesInAnyOrder
+        => "outgoing::messages_of_commits_are_in_the_order_of_their_commits",
+    a_lost_answer_is_caught: outgoing::LosesAnswerTo
+        => "outgoing::a_message_comes_back_with_who_is_told",
+    a_lost_step_is_caught: outgoing::LosesTheStep
+        => "outgoing::a_message_comes_back_with_who_is_told",
+    lost_tries_are_caught: outgoing::LosesTries
+        => "outgoing::a_message_comes_back_with_its_tries",
+    a_lost_time_of_a_message_is_caught: outgoing::LosesNotBefore
+        => "outgoing::a_message_comes_back_with_its_time",
+    hidden_messages_are_caught: outgoing::HidesWhatIsNotDue
+        => "outgoing::a_message_comes_back_with_its_time",
+    folded_keys_are_caught: outgoing::FoldsKeys
+        => "outgoing::a_message_comes_back_with_its_kind_name_and_key",
+    lost_kinds_are_caught: outgoing::LosesKinds
+        => "outgoing::a_message_comes_back_with_its_kind_name_and_key",
+    lost_tenants_of_messages_are_caught: outgoing::LosesTenants
+        => "outgoing::a_message_comes_back_with_its_metadata",
+    lost_content_types_of_messages_are_caught: outgoing::LosesContentTypes
+        => "outgoing::a_message_comes_back_with_its_body",
+    the_time_of_the_reading_is_caught: outgoing::TellsTheTimeOfTheReading
+        => "outgoing::a_message_says_when_it_was_recorded",
+    an_ignored_number_of_messages_is_caught: outgoing::IgnoresTheNumberOfMessages
+        => "outgoing::a_page_ends_at_its_number_of_messages",
+    ignored_bytes_of_messages_are_caught: outgoing::IgnoresTheBytesOfMessages
+        => "outgoing::a_page_ends_at_its_bytes_of_bodies",
+    a_large_message_that_is_hidden_is_caught: outgoing::HidesLargeMessages
+        => "outgoing::a_page_ends_at_its_bytes_of_bodies",
+    a_message_given_again_is_caught: outgoing::GivesTheLastOneAgain
+        => "outgoing::messages_after_a_position_are_found",
+    a_message_that_shows_late_is_caught: outgoing::ShowsAMessageLate
+        => "sending::no_message_appears_at_or_below_a_position_that_a_reader_was_given",
+    positions_below_events_are_caught: outgoing::NumbersMessagesFirst
+        => "message_positions::messages_come_after_the_events_of_their_commit",
+    an_answer_with_the_last_event_is_caught: outgoing::AnswersWithTheLastEvent
+        => "message_positions::a_committed_position_is_that_of_the_last_message",
+    a_checkpoint_refused_on_a_message_is_caught: outgoing::RefusesCheckpointsOnMessages
+        => "message_positions::a_checkpoint_stands_on_the_position_of_a_message",
+    a_reading_to_the_last_event_is_caught: outgoing::ReadsToTheLastEvent
+        => "message_positions::a_reading_of_the_log_reaches_past_messages",
+    a_filtered_reading_to_the_last_event_is_caught: outgoing::ReadsToTheLastEvent
+        => "message_positions::a_filtered_reading_reaches_past_messages",
+    a_refused_position_of_a_message_is_caught: outgoing::RefusesPositionsOfMessages
+        => "message_positions::a_reading_starts_at_the_position_of_a_message",
+    a_message_that_is_not_settled_is_caught: outgoing::SettlesNothing
+        => "outgoing::a_message_waits_until_it_is_settled",
+    a_relay_that_sends_twice_is_caught: outgoing::SettlesNothing
+        => "sending::a_relay_that_settles_what_it_finds_sends_everything_once",
+    a_message_settled_twice_is_caught: outgoing::SettlesTwice
+        => "outgoing::a_message_is_settled_once",
+    a_message_settled_unsent_is_caught: outgoing::SettlesTwice
+        => "outgoing::a_message_that_was_never_sent_is_not_settled",
+    a_message_settled_twice_is_caught_in_a_race: outgoing::SettlesTwice
+        => "outgoing::of_tasks_that_settle_a_message_one_wins",
+    a_used_id_of_a_message_is_caught: outgoing::TakesUsedIds
+        => "outgoing::the_id_of_a_pending_message_is_refused",
+    an_id_used_twice_at_once_is_caught: outgoing::TakesUsedIds
+        => "outgoing::an_id_twice_in_one_commit_is_refused",
+    messages_sent_again_are_caught: outgoing::SendsAgain
+        => "outgoing::a_repeated_commit_sends_nothing_again",
+    messages_sent_again_are_caught_as_a_whole: outgoing::SendsAgain
+        => "whole::a_repeat_of_all_parts_changes_nothing",
+    messages_of_a_refused_commit_are_caught: outgoing::SendsBesideTheCommit
+        => "outgoing::a_refused_commit_sends_nothing",
+
+    a_lost_entry_is_caught: parked::LosesTheLastEntry
+        => "parked::an_entry_comes_back_with_all_fields",
+    a_lost_since_is_caught: parked::LosesSince
+        => "parked::a_changed_entry_counts_its_versions_and_keeps_since",
+    a_since_of_the_last_change_is_caught: parked::SaysSinceTheLastChange
+        => "parked::a_changed_entry_counts_its_versions_and_keeps_since",
+    a_since_of_the_reading_is_caught: parked::LosesSince
+        => "parked::a_changed_entry_counts_its_versions_and_keeps_since",
+    lost_edits_are_caught: parked::LosesWhatWasEdited
+        => "parked::an_entry_comes_back_with_what_was_edited",
+    lost_content_types_of_edits_are_caught: parked::LosesTheContentType
+        => "parked::an_entry_comes_back_with_what_was_edited",
+    edits_that_stay_are_caught: parked::KeepsWhatWasEdited
+        => "parked::a_changed_entry_has_the_new_values_only",
+    cut_causes_are_caught: parked::CutsCauses
+        => "parked::an_entry_comes_back_with_its_cause",
+    lost_partitions_are_caught: parked::LosesPartitions
+        => "parked::an_entry_comes_back_with_all_fields",
+    a_lost_state_is_caught: parked::LosesAState
+        => "parked::an_entry_comes_back_with_all_fields",
+    uncounted_versions_are_caught: parked::CountsNoVersions
+        => "parked::a_changed_entry_counts_its_versions_and_keeps_since",
+    ignored_expectations_of_entries_are_caught: parked::IgnoresExpectationsOfEntries
+        => "parked::an_entry_that_is_there_is_held_to_its_expectation",
+    ignored_expectations_of_missing_entries_are_caught: parked::IgnoresExpectationsOfEntries
+        => "parked::an_entry_that_is_missing_is_held_to_its_expectation",
+    ignored_expectations_of_entries_are_caught_in_a_race: parked::IgnoresExpectationsOfEntries
+        => "parked::of_tasks_that_change_an_entry_one_wins",
+    mixed_up_subscriptions_are_caught: parked::MixesUpSubscriptions
+        => "parked::entries_of_subscriptions_and_positions_are_apart",
+    an_entry_written_twice_at_once_is_caught: parked::SetsAsideTheFirstOfTwo
+        => "parked::an_entry_that_is_written_twice_in_one_commit_is_refused",
+    an_entry_that_stays_is_caught: parked::KeepsWhatIsDone
+        => "parked::an_entry_that_is_done_is_gone",
+    an_entry_done_twice_is_caught: parked::IsDoneTwice
+        => "parked::an_entry_is_done_once",
+    entries_of_a_refused_commit_are_caught: parked::SetsAsideBesideTheCommit
+        => "parked::a_refused_commit_sets_nothing_aside",
+    entries_set_beside_a_whole_commit_are_caught: parked::SetsAsideBesideTheCommit
+        => "whole::a_commit_of_all_parts_that_fails_in_one_leaves_nothing",
+    entries_set_aside_again_are_caught: parked::SetsAsideAgain
+        => "parked::a_repeated_commit_sets_nothing_aside_again",
+    an_ignored_subscription_is_caught: parked::IgnoresSubscriptions
+        => "find_parked::entries_are_found_by_subscription",
+    an_ignored_key_is_caught: parked::IgnoresKeys
+        => "find_parked::entries_are_found_by_key",
+    an_ignored_state_is_caught: parked::IgnoresStates
+        => "find_parked::entries_are_found_by_state",
+    ignored_times_of_entries_are_caught: parked::IgnoresWhatIsDue
+        => "find_parked::entries_are_found_that_are_due",
+    entries_that_are_never_due_are_caught: parked::TakesNeverForDue
+        => "find_parked::entries_are_found_that_are_due",
+    a_page_that_begins_anew_is_caught: parked::IgnoresAfter
+        => "find_parked::entries_are_found_after_another",
+    a_page_after_a_position_is_caught: parked::GoesOnAfterAPosition
+        => "find_parked::entries_are_found_after_another",
+    an_ignored_limit_of_entries_is_caught: parked::FindsAllEntries
+        => "find_parked::entries_are_found_up_to_a_limit",
+    a_limit_before_the_filter_is_caught: parked::LimitsBeforeItFilters
+        => "find_parked::entries_that_match_are_paged",
+    entries_in_any_order_are_caught: parked::FindsEntriesInAnyOrder
+        => "find_parked::entries_are_found_in_the_order_of_subscriptions_and_positions",
+    a_filter_ignored_among_others_is_caught: parked::IgnoresKeys
+        => "find_parked::entries_are_found_by_everything_at_once",
+
+    a_purge_without_a_limit_is_caught: purges::PurgesWithoutALimit
+        => "purge::a_purge_removes_at_most_so_many",
+    a_purge_of_one_more_is_caught: purges::PurgesOneMore
+        => "purge::a_purge_removes_at_most_so_many",
+    an_uncounted_purge_is_caught: purges::CountsNothing
+        => "purge::purged_documents_are_gone",
+    a_deletion_for_a_purge_is_caught: purges::DeletesInsteadOfPurging
+        => "purge::purged_documents_begin_with_version_1_again",
+    kept_versions_of_the_deleted_are_caught: purges::DeletesInsteadOfPurging
+        => "purge::a_purge_takes_deleted_documents_too",
+    a_purge_of_one_tenant_is_caught: purges::LeavesTenants
+        => "purge::a_purge_takes_documents_of_all_tenants",
+    a_purge_by_prefix_is_caught: purges::PurgesByThePrefix
+        => "purge::a_purge_leaves_other_collections_alone",
+    a_forgotten_declaration_is_caught: purges::ForgetsTheDeclaration
+        => "purge::a_purge_leaves_the_declaration",
+    an_index_that_stays_is_caught: purges::LeavesTheIndex
+        => "purge::unique_values_of_purged_documents_are_free",
+
+    hints_that_never_come_are_caught: offers::NeverHints
+        => "hints::a_commit_of_events_wakes_who_waits",
+    hints_that_miss_messages_are_caught: offers::HintsAtEventsOnly
+        => "hints::a_commit_of_messages_wakes_who_waits",
+    hints_that_come_once_are_caught: offers::HintsOnce
+        => "hints::each_commit_wakes_who_waits_again",
+    hints_at_one_are_caught: offers::HintsAtOne
+        => "hints::each_who_waits_is_woken",
+    an_inbox_that_forgets_early_is_caught: offers::ForgetsMessagesEarly
+        => "inbox::a_message_is_known_for_as_long_as_the_store_says",
 }
 
 /// The store in memory is not durable: this looks at the cases that it never runs.
@@ -207,8 +496,28 @@ fn a_store_that_forgets_when_it_is_opened_anew_is_caught() {
     for case in [
         "durable::a_store_that_is_opened_anew_has_everything",
         "durable::a_store_that_is_opened_anew_goes_on",
+        "durable::a_store_that_is_opened_anew_has_its_timers",
+        "durable::a_store_that_is_opened_anew_has_its_messages",
+        "durable::a_store_that_is_opened_anew_has_what_is_set_aside",
+        "durable::a_store_that_is_opened_anew_gives_no_token_twice",
     ] {
         assert_eq!(keeps.run(case), Outcome::Passed, "{case}");
         assert!(matches!(forgets.run(case), Outcome::Failed(_)), "{case}");
+    }
+}
+
+/// The store in memory offers everything: this looks at the cases of what a store lacks.
+#[test]
+fn parts_that_are_dropped_and_not_offered_are_caught() {
+    quiet();
+    let refuses = store_suite("refuses", || async { Broken::<offers::OffersLittle>::default() });
+    let drops =
+        store_suite("drops", || async { Broken::<offers::DropsWhatItDoesNotOffer>::default() });
+    let cases = refuses.cases().filter(|case| case.starts_with("unsupported::"));
+    let cases = cases.collect::<Vec<_>>();
+    assert!(cases.len() >= 11, "all of them: {cases:?}");
+    for case in cases {
+        assert_eq!(refuses.run(case), Outcome::Passed, "{case}");
+        assert!(matches!(drops.run(case), Outcome::Failed(_)), "{case}");
     }
 }

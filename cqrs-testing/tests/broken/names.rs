@@ -72,18 +72,6 @@ impl Fault for TakesWhatIsTooLarge {
     }
 }
 
-/// Takes what it says that it does not offer, and drops it.
-#[derive(Debug, Default)]
-pub(crate) struct DropsTimers;
-
-#[async_trait]
-impl Fault for DropsTimers {
-    async fn commit(&self, store: &MemoryStore, mut commit: Commit) -> Result<Committed> {
-        commit.timers.clear();
-        store.commit(commit).await
-    }
-}
-
 /// Says that it is durable.
 #[derive(Debug)]
 pub(crate) struct SaysThatItIsDurable(Capabilities);

@@ -87,11 +87,13 @@ fn pending(row: &Row<'_>) -> Result<PendingMessage, BoxError> {
 
 /// What is set aside, by the index that fits what is asked for.
 pub(crate) fn parked(conn: &Connection, find: &FindParked) -> Result<Vec<ParkedEntry>, Trouble> {
-    let FindParked { subscription, key, state, due_by, after, limit } = find;
+    let FindParked { subscription, key, state, due_by, position, after, limit } = find;
     // Those after a place, up to the end of a subscription or of all: a BLOB is after every text.
-    let begin = subscription.as_deref().map(|subscription| (subscription, i64::MIN));
-    let after = after.as_ref().map(|last| (&*last.subscription, bound(last.position)));
-    let (after, position) = begin.max(after).unwrap_or(("", i64::MIN));
+    let at = position.map(bound);
+    let begin = subscription.as_deref();
+    let begin = begin.map(|subscription| (subscription, at.unwrap_or(i64::MIN), ""));
+    let after = after.as_ref().map(|(name, position, key)| (&**name, bound(*position), &**key));
+    let (after, from, last) = begin.max(after).unwrap_or(("", i64::MIN, ""));
     let end = ToSqlOutput::Borrowed(match subscription {
         Some(subscription) => ValueRef::Text(subscription.as_bytes()),
         None => ValueRef::Blob(b""),
@@ -106,15 +108,15 @@ pub(crate) fn parked(conn: &Connection, find: &FindParked) -> Result<Vec<ParkedE
     let mut statement = conn.prepare_cached(sql.text())?;
     let mut rows = match (key, due_by, state) {
         (Some(key), ..) => {
-            statement.query(params![after, position, end, limit, key, state, due_by])?
+            statement.query(params![after, from, last, end, at, limit, key, state, due_by])?
         }
         (None, Some(due_by), state) => {
-            statement.query(params![after, position, end, limit, due_by, state])?
+            statement.query(params![after, from, last, end, at, limit, due_by, state])?
         }
         (None, None, Some(state)) => {
-            statement.query(params![after, position, end, limit, state])?
+            statement.query(params![after, from, last, end, at, limit, state])?
         }
-        (None, None, None) => statement.query(params![after, position, end, limit])?,
+        (None, None, None) => statement.query(params![after, from, last, end, at, limit])?,
     };
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {

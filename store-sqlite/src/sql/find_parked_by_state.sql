@@ -1,5 +1,6 @@
 SELECT subscription, position, version, partition, key, message, state, due_us, cause, attempts,
   since_us, is_edited, coalesce(data, bytes), content_type
 FROM parked_rows INDEXED BY parked_rows_state
-WHERE state = ?5 AND (subscription, position) > (?1, ?2) AND subscription <= ?3
-ORDER BY subscription, position LIMIT ?4
+WHERE state = ?7 AND (subscription, position, key) > (?1, ?2, ?3) AND subscription <= ?4
+  AND (?5 IS NULL OR position = ?5)
+ORDER BY subscription, position, key LIMIT ?6

@@ -1,6 +1,7 @@
 SELECT subscription, position, version, partition, key, message, state, due_us, cause, attempts,
   since_us, is_edited, coalesce(data, bytes), content_type
 FROM parked_rows INDEXED BY parked_rows_due
-WHERE (subscription, position) > (?1, ?2) AND subscription <= ?3
-  AND due_us IS NOT NULL AND due_us <= ?5 AND (?6 IS NULL OR state = ?6)
-ORDER BY subscription, position LIMIT ?4
+WHERE (subscription, position, key) > (?1, ?2, ?3) AND subscription <= ?4
+  AND (?5 IS NULL OR position = ?5)
+  AND due_us IS NOT NULL AND due_us <= ?7 AND (?8 IS NULL OR state = ?8)
+ORDER BY subscription, position, key LIMIT ?6

@@ -1,1 +1,1 @@
-DELETE FROM parked_rows WHERE subscription = ?1 AND position = ?2
+DELETE FROM parked_rows WHERE subscription = ?1 AND position = ?2 AND key = ?3

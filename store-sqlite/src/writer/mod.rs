@@ -9,6 +9,7 @@ mod group;
 mod lease;
 mod pace;
 mod patience;
+mod project;
 mod purge;
 mod snapshots;
 mod sweep;
@@ -29,7 +30,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::SqliteBuilder;
 use crate::error::translate;
+use crate::guard::Guard;
 use crate::holders::Holders;
+use crate::sink::Work;
 use pace::Pace;
 use patience::Patience;
 use sweep::Sweep;
@@ -52,7 +55,6 @@ pub(crate) type Shared = Arc<Mutex<Connection>>;
 pub(crate) type Answer<T> = oneshot::Sender<Result<T>>;
 
 /// What the writer is asked to do.
-#[derive(Debug)]
 pub(crate) enum Job {
     /// Apply a commit.
     Commit(Box<Pending>),
@@ -64,6 +66,10 @@ pub(crate) enum Job {
     Lease(LeaseRequest, Answer<Vec<Lease>>),
     /// Take leases of a holder back.
     Release(String, Vec<String>, Answer<()>),
+    /// Make tables of the user's.
+    SetUp(Work, Answer<()>),
+    /// Apply a commit, and what the user makes of the events it handles.
+    Project(Box<Pending>, Work),
     /// Finish what is queued and stop.
     Close,
 }
@@ -126,6 +132,7 @@ pub(crate) struct Writer {
     grown: Arc<watch::Sender<Position>>,
     /// The locks of holders of leases; a store in memory has none.
     holders: Option<Holders>,
+    guard: Arc<Guard>,
 }
 
 impl Writer {
@@ -137,6 +144,8 @@ impl Writer {
         path: Option<&Path>,
         grown: Arc<watch::Sender<Position>>,
     ) -> Result<(Jobs, JoinHandle<()>)> {
+        let guard = Guard::over(&mut lock(&conn))
+            .map_err(|error| translate(&Arc::new(error), "opening it", &file))?;
         let (sender, jobs) = mpsc::channel(QUEUE);
         let mut writer = Self {
             conn,
@@ -154,6 +163,7 @@ impl Writer {
             patience: Patience::default(),
             grown,
             holders: path.and_then(holders_beside),
+            guard,
         };
         let thread = std::thread::Builder::new().name("store-sqlite".to_owned());
         let thread = thread.spawn(move || writer.run()).map_err(|error| {
@@ -185,6 +195,13 @@ impl Writer {
                 }
                 Job::Release(holder, names, answer) => {
                     let _ = answer.send(self.release(&holder, &names));
+                }
+                Job::SetUp(work, answer) => {
+                    let _ = answer.send(self.set_up(work));
+                }
+                Job::Project(mut pending, work) => {
+                    let verdict = self.project(&pending, work);
+                    pending.tell(verdict);
                 }
                 Job::Close => self.jobs.close(),
             }

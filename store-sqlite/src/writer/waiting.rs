@@ -51,8 +51,8 @@ impl Transaction<'_, '_> {
         }
         settled.iter().try_for_each(|settled| self.check_settled(settled))?;
         timers.iter().try_for_each(|timer| self.check_timer(timer))?;
-        for ParkedWrite { subscription, position, expected, .. } in parked {
-            let actual = self.parked_version(subscription, *position)?.unwrap_or(0);
+        for ParkedWrite { subscription, position, key, expected, .. } in parked {
+            let actual = self.parked_version(subscription, *position, key)?.unwrap_or(0);
             if !expected.holds(actual) {
                 let (subscription, position) = (subscription.clone(), *position);
                 let conflict = Conflict::Parked { subscription, position, actual };
@@ -70,8 +70,9 @@ impl Transaction<'_, '_> {
         &mut self,
         subscription: &str,
         position: u64,
+        key: &str,
     ) -> rusqlite::Result<Option<u64>> {
-        self.number(Sql::ParkedVersion, (subscription, position as i64))
+        self.number(Sql::ParkedVersion, (subscription, position as i64, key))
     }
 
     fn check_timer(&mut self, write: &TimerWrite) -> Result<(), Trouble> {
@@ -98,8 +99,8 @@ impl Transaction<'_, '_> {
                 let set = self.number(Sql::TimerGeneration, place)?;
                 (set == Some(*generation), format!("the timer `{name}` of `{owner}`/{key}"))
             }
-            Settled::Parked { subscription, position } => {
-                let version = self.parked_version(subscription, *position)?;
+            Settled::Parked { subscription, position, key } => {
+                let version = self.parked_version(subscription, *position, key)?;
                 (version.is_some(), format!("the parked entry {position}@{subscription}"))
             }
         };
@@ -121,8 +122,8 @@ impl Transaction<'_, '_> {
                     let place = (owner, tenant(whose.as_deref()), key, name);
                     self.statements.get(Sql::RemoveTimer)?.execute(place)?;
                 }
-                Settled::Parked { subscription, position } => {
-                    let place = (subscription, *position as i64);
+                Settled::Parked { subscription, position, key } => {
+                    let place = (subscription, *position as i64, key);
                     self.statements.get(Sql::SettleParked)?.execute(place)?;
                 }
             }

@@ -1,8 +1,7 @@
 //! Leases: terms, and holders that die.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use cqrs_core::{
@@ -12,7 +11,7 @@ use cqrs_core::{
 use store_sqlite::SqliteStore;
 
 use crate::common::{deposit, eventually};
-use crate::sharing::child;
+use crate::sharing::Killed;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -168,32 +167,11 @@ async fn process_that_holds() {
     let held = store.lease(asks("child", &["mailer/0", "mailer/1"])).await.unwrap();
     assert!(held.iter().all(|lease| lease.is_of("child")));
     println!("\nready");
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
-/// A process that is killed at the end of a test, however it ends.
-struct Holder(Child);
-
-impl Holder {
-    fn start(path: &Path) -> Self {
-        let test = "leases::process_that_holds";
-        let mut child = child(test, HOLDS, &path.display().to_string());
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        lines.find(|line| line.as_ref().unwrap().trim() == "ready").unwrap().unwrap();
-        Self(child)
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn holder(path: &Path) -> Killed {
+    Killed::when("leases::process_that_holds", HOLDS, &path.display().to_string(), "ready")
 }
 
 #[tokio::test]
@@ -201,9 +179,9 @@ async fn the_leases_of_a_killed_process_are_given_out_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");
     let store = SqliteStore::open(&path).await.unwrap();
-    let mut holder = Holder::start(&path);
+    let mut child = holder(&path);
     assert!(ask(&store, "b", "mailer/0").await.is_of("child"));
-    holder.kill();
+    child.kill();
     // Only the first finds the lock free; its file is gone then.
     for name in ["mailer/0", "mailer/1"] {
         let taken = ask(&store, "b", name).await;
@@ -219,8 +197,8 @@ async fn a_stopped_process_keeps_its_leases_until_they_are_over() {
     let path = folder.path().join("log.db");
     let clock = ManualClock::at(Timestamp::from(std::time::SystemTime::now()));
     let store = SqliteStore::builder().clock(clock.clone()).open(&path).await.unwrap();
-    let holder = Holder::start(&path);
-    let pid = holder.0.id();
+    let child = holder(&path);
+    let pid = child.0.id();
     assert!(Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap().success());
     eventually("the process stops", async || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

@@ -12,5 +12,6 @@ mod parked;
 mod reading;
 mod retention;
 mod sharing;
+mod sink;
 mod snapshots;
 mod waiting;

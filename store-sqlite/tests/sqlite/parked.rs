@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use cqrs_core::{
-    Commit, Conflict, Expected, FindParked, Json, ManualClock, ParkedId, ParkedState, ParkedWrite,
-    Payload, Settled, Store, Timestamp,
+    Commit, Conflict, Expected, FindParked, Json, ManualClock, ParkedState, ParkedWrite, Payload,
+    Settled, Store, Timestamp,
 };
 use store_sqlite::SqliteStore;
 
 use crate::waiting::{conflict, settles};
+
+pub(crate) fn settled(entry: &ParkedWrite) -> Settled {
+    let ParkedWrite { subscription, position, key, .. } = entry.clone();
+    Settled::Parked { subscription, position, key }
+}
 
 pub(crate) fn aside(subscription: &str, position: u64) -> ParkedWrite {
     ParkedWrite {
@@ -54,7 +59,7 @@ async fn entries_are_counted_by_their_writes_and_settled_once() {
         assert_eq!((entry.version, entry.since), (known.version + 1, start));
         assert_eq!(ParkedWrite { expected: write.expected, ..entry.to_write() }, write);
     }
-    let done = || settles(Settled::Parked { subscription: "mailer".to_owned(), position: 4 });
+    let done = || settles(settled(&aside("mailer", 4)));
     store.commit(done()).await.unwrap();
     assert!(matches!(conflict(&store.commit(done()).await.unwrap_err()), Conflict::Settled { .. }));
 }
@@ -74,8 +79,7 @@ async fn entries_are_found_by_every_combination() {
     }
     store.commit(parks(all.clone())).await.unwrap();
     all.sort_by_key(|write| (write.subscription.clone(), write.position));
-    let after =
-        |subscription: &str, position| ParkedId { subscription: subscription.to_owned(), position };
+    let after = |subscription: &str, position| (subscription.to_owned(), position, "~".to_owned());
     let afters = [
         None,
         Some(after("a", 5)),
@@ -95,18 +99,17 @@ async fn entries_are_found_by_every_combination() {
                                 key: key.map(str::to_owned),
                                 state,
                                 due_by: due_by.map(Timestamp::from_micros),
+                                position: None,
                                 after: after.clone(),
                                 limit,
                             };
                             let fits = |w: &&ParkedWrite| {
-                                let place = (&*w.subscription, w.position);
+                                let place = (&*w.subscription, w.position, &*w.key);
                                 subscription.is_none_or(|s| s == w.subscription)
                                     && key.is_none_or(|key| key == w.key)
                                     && state.is_none_or(|state| state == w.state)
                                     && find.due_by.is_none_or(|by| w.due.is_some_and(|d| d <= by))
-                                    && after
-                                        .as_ref()
-                                        .is_none_or(|a| place > (&*a.subscription, a.position))
+                                    && after.as_ref().is_none_or(|a| place > (&*a.0, a.1, &*a.2))
                             };
                             let expected = all.iter().filter(fits).take(limit as usize);
                             let expected: Vec<_> =

@@ -21,6 +21,31 @@ pub(crate) fn child(test: &str, variable: &str, value: &str) -> Child {
         .unwrap()
 }
 
+/// A process that is killed, at the end of a test at the latest, however that ends.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Killed {
+    /// Starts one, and waits until it says this.
+    pub(crate) fn when(test: &str, variable: &str, value: &str, says: &str) -> Self {
+        let mut child = Self(child(test, variable, value));
+        let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+        lines.find(|line| line.as_ref().unwrap().trim() == says).unwrap().unwrap();
+        child
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_stores_on_one_file_see_each_other_and_both_get_on() {
     let folder = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use store_sqlite::SqliteStore;
 
 use crate::common::{append, collect, deposit, event, id, log_of, positions};
-use crate::parked::{aside, parks};
+use crate::parked::{aside, parks, settled};
 use crate::retention::handles;
 
 fn message(n: u128) -> Outgoing {
@@ -210,7 +210,7 @@ async fn nothing_of_a_refused_commit_remains() {
         appends: vec![append("17", Expected::Any, vec![event("bank.deposited")])],
         outgoing: vec![message(1)],
         timers: vec![timer("a", 1, Some(1))],
-        settled: vec![Settled::Parked { subscription: "mailer".to_owned(), position: 1 }],
+        settled: vec![settled(&aside("mailer", 1))],
         parked: vec![aside("mailer", 2), late],
         ..Commit::default()
     };

@@ -1,6 +1,6 @@
 //! Finding what is set aside: by each filter alone, by all of them, and by the page.
 
-use cqrs_core::{FindParked, ParkedEntry, ParkedId, ParkedState, ParkedWrite, Timestamp};
+use cqrs_core::{FindParked, ParkedEntry, ParkedState, ParkedWrite, Timestamp};
 
 use crate::store::case::parked;
 use crate::store::cases::prelude::*;
@@ -99,15 +99,14 @@ async fn entries_are_found_that_are_due(t: Probe) {
 async fn entries_are_found_after_another(t: Probe) {
     let all = many(&t).await;
     for (n, last) in all.iter().enumerate().step_by(7) {
-        let found = t.aside(FindParked::default().after(last.id()).limit(1_000)).await;
+        let found = t.aside(FindParked::default().after(last.place()).limit(1_000)).await;
         assert_eq!(found, all[n + 1..], "after {}", last.id());
     }
     // After a place where nothing is.
-    let nowhere = ParkedId { subscription: "mail".into(), position: 1_000 };
+    let nowhere = ("mail".to_owned(), 1_000, String::new());
     let is = |entry: &ParkedEntry| ["mailer", "é"].contains(&entry.subscription.as_str());
     finds(&t, &all, FindParked::default().after(nowhere), is).await;
-    let of_one =
-        FindParked::of("mailer").after(ParkedId { subscription: "mailer".into(), position: 20 });
+    let of_one = FindParked::of("mailer").after(("mailer".to_owned(), 20, "~".to_owned()));
     finds(&t, &all, of_one, |entry| entry.subscription == "mailer" && entry.position > 20).await;
 }
 
@@ -126,7 +125,7 @@ async fn entries_are_found_by_everything_at_once(t: Probe) {
     for subscription in SUBSCRIPTIONS {
         for key in ["a", "b", "A"] {
             for state in ParkedState::ALL {
-                let after = ParkedId { subscription: "mailer".into(), position: 3 };
+                let after = ("mailer".to_owned(), 3, "~".to_owned());
                 let find = FindParked::of(subscription).key(key).state(state);
                 let find = find.due_by(at(10)).after(after.clone()).limit(1_000);
                 let expected = all.iter().filter(|entry| {
@@ -134,7 +133,7 @@ async fn entries_are_found_by_everything_at_once(t: Probe) {
                         && entry.key == key
                         && entry.state == state
                         && entry.due.is_some_and(|due| due <= at(10))
-                        && (&entry.subscription, entry.position) > (&after.subscription, 3)
+                        && (&entry.subscription, entry.position) > (&after.0, 3)
                 });
                 let expected = expected.collect::<Vec<_>>();
                 let found = t.aside(find.clone()).await;
@@ -155,7 +154,7 @@ async fn entries_that_match_are_paged(t: Probe) {
             let page = t.aside(next).await;
             assert!(page.len() <= limit as usize, "a page of {} of {limit}", page.len());
             let Some(last) = page.last() else { break };
-            next = find.clone().after(last.id());
+            next = find.clone().after(last.place());
             seen.extend(page);
             assert!(seen.len() <= all.len(), "the pages never end");
         }

@@ -18,7 +18,7 @@ cases! { "hints":
 }
 
 /// A hint comes at once or not at all.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(5);
 
 fn hints(offered: &Capabilities) -> Support {
     offered.hints

@@ -1,8 +1,8 @@
 //! Hostile names of what waits: leases, timers, messages, entries that are set aside.
 
 use cqrs_core::{
-    AnswerTo, CheckpointWrite, Fence, FindParked, FindTimers, Metadata, Outgoing, ParkedId,
-    ParkedWrite, Settled, Timer, TimerWrite, Timestamp,
+    AnswerTo, CheckpointWrite, Fence, FindParked, FindTimers, Metadata, Outgoing, ParkedWrite,
+    Settled, Timer, TimerWrite, Timestamp,
 };
 
 use crate::store::case::{leases, outgoing, parked, timers, timers_settled};
@@ -136,11 +136,16 @@ async fn names_of_entries_stay_apart(t: Probe) {
     let seen = found.iter().map(|entry| &entry.subscription);
     assert!(seen.eq(&sorted), "in the order of their bytes");
     for (n, name) in sorted.iter().enumerate() {
-        let after = ParkedId { subscription: name.clone(), position: 1 };
+        let after = (name.clone(), 1, name.clone());
         let rest = t.aside(FindParked::default().after(after).limit(1_000)).await;
         assert_eq!(rest, found[n + 1..], "after {name:?}");
     }
-    t.applied(settles(names.iter().map(|name| unparked(name, 1)).collect())).await;
+    let done = |name: &String| Settled::Parked {
+        subscription: name.clone(),
+        position: 1,
+        key: name.clone(),
+    };
+    t.applied(settles(names.iter().map(done).collect())).await;
     assert_eq!(t.aside(FindParked::default()).await, [], "all are done");
 }
 

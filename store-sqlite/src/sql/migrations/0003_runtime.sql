@@ -49,12 +49,12 @@ CREATE TABLE parked_rows (
   data TEXT,
   content_type TEXT,
   bytes BLOB,
-  PRIMARY KEY (subscription, position)
+  PRIMARY KEY (subscription, position, key)
 ) STRICT;
 
 CREATE INDEX parked_rows_key ON parked_rows (key, subscription, position);
-CREATE INDEX parked_rows_state ON parked_rows (state, subscription, position);
-CREATE INDEX parked_rows_due ON parked_rows (subscription, position, due_us)
+CREATE INDEX parked_rows_state ON parked_rows (state, subscription, position, key);
+CREATE INDEX parked_rows_due ON parked_rows (subscription, position, key, due_us)
   WHERE due_us IS NOT NULL;
 
 -- A released lease is nobody's: its holder is ''. `is_backed`: as long as its holder lives, it keeps

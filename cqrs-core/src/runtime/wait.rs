@@ -1,0 +1,140 @@
+//! Waiting until what was written can be read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::port::Position;
+use crate::port::parked::{FindParked, ParkedEntry, ParkedId, ParkedState};
+use crate::runtime::handler::key_of;
+use crate::runtime::running::Started;
+use crate::runtime::slot::Definition;
+use crate::runtime::{controls, reached};
+
+/// Whether a subscription has come as far as was waited for. See [`App::wait_for`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    /// It has handled everything up to there.
+    Yes,
+    /// It has come so far, and has set aside this one of the same key: it shows what was before it.
+    Parked(ParkedId),
+    /// It has not come so far in time.
+    NotYet,
+}
+
+impl Reached {
+    /// Whether everything is handled.
+    pub fn is_yes(&self) -> bool {
+        *self == Self::Yes
+    }
+}
+
+/// What came of a command, and whether the subscriptions have come so far. See
+/// [`Sending::and_wait`](crate::Sending::and_wait).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waited<T> {
+    /// The answer.
+    pub output: T,
+    /// Position of the commit; `None` when nothing was written.
+    pub position: Option<Position>,
+    /// The first answer of a subscription that is not yes; yes if there is none.
+    pub reached: Reached,
+}
+
+impl App {
+    /// Waits until a subscription has handled everything up to a position, on whichever node: so that
+    /// who wrote can read what follows from it (P15).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cqrs_core::{App, Position, Reached, Result};
+    ///
+    /// async fn fresh(app: &App, written: Position) -> Result<bool> {
+    ///     let reached = app.wait_for("bank.balances", written, Duration::from_secs(5)).await?;
+    ///     Ok(reached == Reached::Yes)
+    /// }
+    /// # let _ = fresh;
+    /// ```
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) when the app is not started,
+    /// [`UnknownName`](crate::ErrorKind::UnknownName) when it has no such subscription,
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) when the log does not reach so far; when the store
+    /// cannot be read.
+    pub async fn wait_for(
+        &self,
+        subscription: &str,
+        position: Position,
+        patience: Duration,
+    ) -> Result<Reached> {
+        wait_for(self.started()?, subscription, position, patience).await
+    }
+}
+
+/// See [`App::wait_for`].
+pub(crate) async fn wait_for(
+    started: &Arc<Started>,
+    subscription: &str,
+    position: Position,
+    patience: Duration,
+) -> Result<Reached> {
+    let found = started.definitions.iter().find(|known| known.name == subscription);
+    let definition = found.ok_or_else(|| controls::unknown(subscription))?;
+    started.node.store.head().await?.admits(None, position)?;
+    let waited = wait(started, definition, position);
+    tokio::time::timeout(patience, waited).await.unwrap_or(Ok(Reached::NotYet))
+}
+
+async fn wait(
+    started: &Arc<Started>,
+    definition: &Arc<Definition>,
+    position: Position,
+) -> Result<Reached> {
+    let node = &started.node;
+    let mut progress = node.progress.watch();
+    loop {
+        progress.borrow_and_update();
+        let Some(control) = started.controls.get(definition.name) else {
+            return Err(controls::unknown(definition.name));
+        };
+        if reached::is_at(node, definition, &control.live, position).await? {
+            return parked(started, definition, &control.live.parked, position).await;
+        }
+        // Another node's progress is looked for; one's own tells by itself.
+        let _ = tokio::time::timeout(node.settings.poll, progress.changed()).await;
+    }
+}
+
+/// Whether the event at a position, or an earlier one of its key, is set aside.
+async fn parked(
+    started: &Arc<Started>,
+    definition: &Arc<Definition>,
+    parked: &str,
+    position: Position,
+) -> Result<Reached> {
+    let node = &started.node;
+    let store = &*node.store;
+    if store.parked(FindParked::of(parked).limit(1)).await?.is_empty() {
+        return Ok(Reached::Yes);
+    }
+    let Some(page) = crate::runtime::read_at(store, position).await? else {
+        return Ok(Reached::Yes);
+    };
+    let Some(event) = page.iter().next() else { return Ok(Reached::Yes) };
+    let control = started.controls.get(definition.name);
+    let consumer =
+        control.map(|control| definition.subscriber.clone().consumer(node, &control.live));
+    let keys = consumer.map_or_else(|| Ok(Vec::new()), |consumer| consumer.keys(&event));
+    let keys = keys.or_else(|_| key_of(&event).map(|key| vec![key]))?;
+    for key in keys {
+        let first = store.parked(FindParked::of(parked).key(key).limit(1)).await?;
+        let before = |entry: &&ParkedEntry| {
+            entry.position <= position && entry.state != ParkedState::Discarding
+        };
+        if let Some(entry) = first.iter().find(before) {
+            return Ok(Reached::Parked(entry.id()));
+        }
+    }
+    Ok(Reached::Yes)
+}
