@@ -266,6 +266,7 @@ pub use repository::Repository;
 pub use retry::ConflictRetry;
 pub use runtime::admin::{SubscriptionState, SubscriptionStatus, Subscriptions};
 pub use runtime::consumer::SubscriptionKind;
+pub use runtime::inbound::settings::Listener;
 pub use runtime::parking::{Parked, ParkedDetail};
 pub use runtime::retry::RetryPolicy;
 pub use runtime::running::{Readiness, Running};

@@ -17,7 +17,7 @@ use crate::message::payload::Json;
 use crate::message::request::Command;
 use crate::port::clock::{Clock, SystemClock};
 use crate::port::commit::{
-    Append, Commit, CommitId, Committed, DocumentWrite, Expected, Guard, InboxMark,
+    Append, Commit, CommitId, Committed, DocumentWrite, Expected, Guard, InboxMark, Outgoing,
 };
 use crate::port::filter::Filter;
 use crate::port::store::Store;
@@ -358,6 +358,12 @@ impl Work {
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
         }
         self.commit_marking(None).await
+    }
+
+    /// Sends a message once the work is committed.
+    pub(crate) fn send_out(&self, message: Outgoing) -> Result<()> {
+        self.gathered()?.commit.outgoing.push(message);
+        Ok(())
     }
 
     /// What was gathered. The work is closed.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::app::messaging::Messaging;
 use crate::app::requests::Requests;
 use crate::app::{App, EventHandlers, Inner};
 use crate::cache::Cache;
@@ -64,11 +65,12 @@ type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 #[must_use = "nothing is built until `build` is called"]
 pub struct AppBuilder {
     installs: Vec<Install>,
-    event_installs: Vec<(&'static str, InstallEventHandler)>,
+    pub(super) event_installs: Vec<(&'static str, InstallEventHandler)>,
     subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
     /// Changes to the settings of subscriptions.
     tunings: Vec<(&'static str, Tune)>,
     settings: RuntimeSettings,
+    pub(super) messaging: Messaging,
     /// Around single requests, the outermost first.
     request_layers: Vec<WrapOne>,
     /// Around everything, the outermost first.
@@ -89,6 +91,7 @@ impl AppBuilder {
             subscribers: Vec::new(),
             tunings: Vec::new(),
             settings: RuntimeSettings::default(),
+            messaging: Messaging::default(),
             request_layers: Vec::new(),
             layers: Vec::new(),
             requests: Requests::default(),
@@ -297,6 +300,8 @@ impl AppBuilder {
                 problems.push(Problem::DuplicateEventHandler { name });
             }
         }
+        let (bus, mut listeners) = self.messaging.install(&resources, &mut problems);
+        listeners.sort_unstable_by_key(|listening| listening.name);
         let (events, of_events) = resources.found().events.finish();
         problems.extend(of_events);
         problems.extend(self.requests.problems());
@@ -330,6 +335,7 @@ impl AppBuilder {
             requests: registry.describe(),
             events,
             event_handlers: subscribed,
+            listeners: listeners.iter().map(|known| known.handler.describe()).collect(),
             layers: self.layers.iter().map(|(name, _)| *name).collect(),
         };
         let registry = Arc::new(registry);
@@ -344,6 +350,8 @@ impl AppBuilder {
             settings: self.settings,
             clock: resources.clock,
             started: OnceLock::new(),
+            bus,
+            listeners,
             service,
             layered,
             store,

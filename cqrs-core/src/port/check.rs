@@ -237,7 +237,7 @@ pub(super) fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -
 
 /// A name or an id: not empty, bounded, and without control characters, which hide in logs and
 /// which not every database can store.
-pub(super) fn text(field: &str, value: &str, limit: usize) -> Result<()> {
+pub(crate) fn text(field: &str, value: &str, limit: usize) -> Result<()> {
     if value.is_empty() {
         return Err(Error::invalid_field(field, format!("the {field} is empty")));
     }

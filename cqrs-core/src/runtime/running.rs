@@ -16,6 +16,7 @@ use crate::port::outgoing::FindOutgoing;
 use crate::port::parked::FindParked;
 use crate::port::timer::FindTimers;
 use crate::runtime::controls::Controls;
+use crate::runtime::inbound::Inbound;
 use crate::runtime::leases::Leases;
 use crate::runtime::live_handler::Live;
 use crate::runtime::node::{Activity, Node, Quit, Stopping};
@@ -46,8 +47,8 @@ pub struct Running {
 }
 
 impl App {
-    /// Starts what follows the commits of this app: its subscriptions, sagas, timers, and the relay
-    /// that sends what commits send. Once for each app.
+    /// Starts what follows the commits of this app, its subscriptions, sagas, timers, and the relay
+    /// that sends what commits send; and what listens to other services. Once for each app.
     ///
     /// Several processes may run the same app on one store: each partition is run by one of them, and
     /// another takes over when that one dies.
@@ -87,7 +88,9 @@ impl App {
     /// [`Invalid`](ErrorKind::Invalid) when it was started before, or has no store;
     /// [`Unsupported`](ErrorKind::Unsupported) when the store lacks what the runtime needs;
     /// [`SchemaTooNew`](ErrorKind::SchemaTooNew) when a newer program built a projection; when the
-    /// store cannot be read or written.
+    /// store cannot be read or written. With listeners, [`Invalid`](ErrorKind::Invalid) as well when
+    /// the inbox of the store forgets messages before the bus does (P18), or the bus refuses a group. A
+    /// bus that is out of reach is no error: it is tried again.
     pub async fn start(&self) -> Result<Running> {
         let Some(store) = self.store().cloned() else {
             let context = "an app without a store has nothing to run: `AppBuilder::store`";
@@ -111,6 +114,10 @@ impl App {
         let (live, definitions): (Vec<_>, Vec<_>) =
             self.0.definitions.iter().cloned().partition(|known| known.settings.live);
         let controls = Controls::load(&node, &definitions).await?;
+        let inbound = match &self.0.bus {
+            Some(bus) => Some(Inbound::join(&node, bus, &self.0.listeners).await?),
+            None => None,
+        };
         let sagas = Vec::new();
         let ready = watch::Sender::new(definitions.is_empty());
         let started = Arc::new(Started { node, controls, definitions, sagas, ready });
@@ -136,6 +143,9 @@ impl App {
                 let _never = never;
                 partition.run(quit).await;
             });
+        }
+        if let Some(inbound) = inbound {
+            running.work.spawn(inbound.run());
         }
         Ok(running)
     }
