@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::app::messaging::Messaging;
 use crate::app::requests::Requests;
 use crate::app::{App, EventHandlers, Inner};
 use crate::cache::Cache;
@@ -66,12 +67,13 @@ type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 #[must_use = "nothing is built until `build` is called"]
 pub struct AppBuilder {
     installs: Vec<Install>,
-    event_installs: Vec<(&'static str, InstallEventHandler)>,
+    pub(super) event_installs: Vec<(&'static str, InstallEventHandler)>,
     subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
     sagas: SagaRegistry,
     /// Changes to the settings of subscriptions.
     tunings: Vec<(&'static str, Tune)>,
     settings: RuntimeSettings,
+    pub(super) messaging: Messaging,
     /// Around single requests, the outermost first.
     request_layers: Vec<WrapOne>,
     /// Around everything, the outermost first.
@@ -93,6 +95,7 @@ impl AppBuilder {
             sagas: SagaRegistry::new(),
             tunings: Vec::new(),
             settings: RuntimeSettings::default(),
+            messaging: Messaging::default(),
             request_layers: Vec::new(),
             layers: Vec::new(),
             requests: Requests::default(),
@@ -313,6 +316,8 @@ impl AppBuilder {
                 problems.push(Problem::DuplicateEventHandler { name });
             }
         }
+        let (bus, mut listeners) = self.messaging.install(&resources, &mut problems);
+        listeners.sort_unstable_by_key(|listening| listening.name);
         let (events, of_events) = resources.found().events.finish();
         problems.extend(of_events);
         problems.extend(self.requests.problems());
@@ -350,6 +355,7 @@ impl AppBuilder {
             requests: registry.describe(),
             events,
             event_handlers: subscribed,
+            listeners: listeners.iter().map(|known| known.handler.describe()).collect(),
             layers: self.layers.iter().map(|(name, _)| *name).collect(),
         };
         let registry = Arc::new(registry);
@@ -365,6 +371,8 @@ impl AppBuilder {
             settings: self.settings,
             clock: resources.clock,
             started: OnceLock::new(),
+            bus,
+            listeners,
             service,
             layered,
             store,

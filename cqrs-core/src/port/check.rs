@@ -230,7 +230,7 @@ fn offers(part: &'static str, support: Support, used: bool) -> Result<()> {
     }
 }
 
-fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -> Result<()> {
+pub(super) fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -> Result<()> {
     if size <= limit {
         return Ok(());
     }

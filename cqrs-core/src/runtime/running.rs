@@ -16,6 +16,7 @@ use crate::port::outgoing::FindOutgoing;
 use crate::port::parked::FindParked;
 use crate::port::timer::FindTimers;
 use crate::runtime::controls::Controls;
+use crate::runtime::inbound::Inbound;
 use crate::runtime::key::Slice;
 use crate::runtime::leases::Leases;
 use crate::runtime::live_handler::Live;
@@ -51,8 +52,8 @@ pub struct Running {
 }
 
 impl App {
-    /// Starts what follows the commits of this app: its subscriptions, sagas, timers, and the relay
-    /// that sends what commits send. Once for each app.
+    /// Starts what follows the commits of this app, its subscriptions, sagas, timers, and the relay
+    /// that sends what commits send; and what listens to other services. Once for each app.
     ///
     /// Several processes may run the same app on one store: each partition is run by one of them, and
     /// another takes over when that one dies.
@@ -92,7 +93,9 @@ impl App {
     /// [`Invalid`](ErrorKind::Invalid) when it was started before, or has no store;
     /// [`Unsupported`](ErrorKind::Unsupported) when the store lacks what the runtime needs;
     /// [`SchemaTooNew`](ErrorKind::SchemaTooNew) when a newer program built a projection; when the
-    /// store cannot be read or written.
+    /// store cannot be read or written. With listeners, [`Invalid`](ErrorKind::Invalid) as well when
+    /// the inbox of the store forgets messages before the bus does (P18), or the bus refuses a group. A
+    /// bus that is out of reach is no error: it is tried again.
     pub async fn start(&self) -> Result<Running> {
         let Some(store) = self.store().cloned() else {
             let context = "an app without a store has nothing to run: `AppBuilder::store`";
@@ -118,6 +121,10 @@ impl App {
         let controls = Controls::load(&node, &definitions).await?;
         let sagas = self.0.sagas.keys().copied().collect();
         let relay = relay::partitions::partitions(&node).await?;
+        let inbound = match &self.0.bus {
+            Some(bus) => Some(Inbound::join(&node, bus, &self.0.listeners).await?),
+            None => None,
+        };
         let ready = watch::Sender::new(definitions.is_empty());
         let started = Arc::new(Started { node, controls, definitions, sagas, relay, ready });
         if self.0.started.set(started.clone()).is_err() {
@@ -146,8 +153,11 @@ impl App {
         running.spawn_sending(Arc::new(Relay::new(
             Arc::downgrade(&self.0),
             self.0.sagas.clone(),
-            None,
+            self.0.bus.clone(),
         )));
+        if let Some(inbound) = inbound {
+            running.work.spawn(inbound.run());
+        }
         Ok(running)
     }
 
