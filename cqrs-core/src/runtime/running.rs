@@ -112,6 +112,7 @@ impl App {
             progress: Progress::default(),
             stopping: watch::Sender::new(Stopping::No),
             parked_changed: watch::Sender::new(0),
+            suspects: tokio::sync::Mutex::default(),
             timers_changed: tokio::sync::Notify::new(),
             activity: Activity::default(),
             store,
