@@ -114,7 +114,7 @@ impl Partition<'_, '_> {
     }
 
     async fn run_on(&mut self) -> Result<()> {
-        self.report(SlotState::Running);
+        self.report();
         loop {
             // Given up in order, when it is another node's turn; or lost.
             if self.quit.is_set() || !self.claim.holds(self.fence.token) {
@@ -126,7 +126,7 @@ impl Partition<'_, '_> {
                 self.go_on(&key).await?;
                 // There may be room now.
                 self.state.full = None;
-                self.report(SlotState::Running);
+                self.report();
                 continue;
             }
             let page = match &self.state.full {
@@ -138,11 +138,7 @@ impl Partition<'_, '_> {
                 Some(page) => {
                     let _busy = self.node.activity.begin();
                     self.take_in(&page).await?;
-                    let state = match &self.state.full {
-                        None => SlotState::Running,
-                        Some(key) => SlotState::Full(key.clone()),
-                    };
-                    self.report(state);
+                    self.report();
                 }
                 None => self.rest().await?,
             }
@@ -709,7 +705,7 @@ impl Partition<'_, '_> {
         self.state.behind.clear();
         (self.state.at, self.state.saved) = (to, to);
         (self.state.unsaved, self.state.saved_at) = (0, Instant::now());
-        self.report(SlotState::Running);
+        self.report();
         Ok(())
     }
 
@@ -721,7 +717,11 @@ impl Partition<'_, '_> {
         self.write(Handled::default(), self.state.at).await
     }
 
-    fn report(&self, state: SlotState) {
+    fn report(&self) {
+        let state = match &self.state.full {
+            None => SlotState::Running,
+            Some(key) => SlotState::Full(key.clone()),
+        };
         let (position, blocked) = (self.state.at, self.state.aside.len());
         let progress = SlotProgress { position, state, blocked };
         self.node.progress.report(&self.state.slot, progress);
