@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::app::messaging::Messaging;
+use crate::app::projections::Following;
 use crate::app::requests::Requests;
 use crate::app::{App, EventHandlers, Inner};
 use crate::cache::Cache;
@@ -68,8 +69,9 @@ type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 pub struct AppBuilder {
     installs: Vec<Install>,
     pub(super) event_installs: Vec<(&'static str, InstallEventHandler)>,
-    subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
+    pub(super) subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
     sagas: SagaRegistry,
+    pub(super) following: Following,
     /// Changes to the settings of subscriptions.
     tunings: Vec<(&'static str, Tune)>,
     settings: RuntimeSettings,
@@ -93,6 +95,7 @@ impl AppBuilder {
             event_installs: Vec::new(),
             subscribers: Vec::new(),
             sagas: SagaRegistry::new(),
+            following: Following::default(),
             tunings: Vec::new(),
             settings: RuntimeSettings::default(),
             messaging: Messaging::default(),
@@ -304,7 +307,8 @@ impl AppBuilder {
     /// [`ErrorKind::Build`] with every [`Problem`]: missing handlers, resources and stores,
     /// duplicates, gaps in the upcasters of events.
     pub fn build(self) -> Result<App> {
-        let Self { resources, mut problems, max_body, .. } = self;
+        let Self { mut resources, mut problems, max_body, mut following, .. } = self;
+        following.join(&mut resources);
         let mut registry = Registry::default();
         for install in self.installs {
             install(&resources, &mut registry, &mut problems);
@@ -330,7 +334,8 @@ impl AppBuilder {
             problems.extend(self.sagas.keys().map(missing));
         }
         let names = event_handlers.keys().copied().chain(self.subscribers.iter().map(|s| s.0));
-        problems.extend(naming(names.collect(), &self.tunings));
+        problems.extend(naming(names.chain(following.names()).collect(), &self.tunings));
+        problems.extend(following.problems(&resources));
         let mut distinct = Vec::with_capacity(problems.len());
         for problem in problems {
             if !distinct.contains(&problem) {
@@ -373,6 +378,7 @@ impl AppBuilder {
             started: OnceLock::new(),
             bus,
             listeners,
+            following,
             service,
             layered,
             store,

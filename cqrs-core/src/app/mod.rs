@@ -5,6 +5,7 @@ mod catch_up;
 mod dispatch;
 mod mediator;
 mod messaging;
+pub(crate) mod projections;
 mod requests;
 mod sending;
 
@@ -68,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) bus: Option<Arc<dyn Bus>>,
     /// What it gets from the bus once it is started.
     pub(crate) listeners: Vec<Arc<Listening>>,
+    pub(crate) following: projections::Following,
     /// The handlers inside the layers around all of them.
     service: AppService,
     /// Whether there are such layers. Without them a typed request takes the short way.

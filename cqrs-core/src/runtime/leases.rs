@@ -54,10 +54,6 @@ impl Leases {
         }
     }
 
-    pub(crate) fn holder(&self) -> &str {
-        &self.holder
-    }
-
     /// Wants a lease from now on.
     pub(crate) fn claim(&self, name: &str, is_shared: bool) -> Claim<'_> {
         let (sender, state) = watch::channel(None);

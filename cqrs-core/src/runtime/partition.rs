@@ -239,8 +239,9 @@ impl Partition<'_, '_> {
         if !replay && events.first().is_some_and(|e| e.position <= self.generation.replay_to) {
             return Ok(false);
         }
-        let slice = self.slice;
-        let stretch = Stretch { page, events, slice, replay, is_blocked: &is_blocked };
+        let (slice, any_blocked) = (self.slice, !aside.is_empty());
+        let is_blocked = &is_blocked;
+        let stretch = Stretch { page, events, slice, replay, any_blocked, is_blocked };
         let handled = match self.consumer.many(stretch).await {
             Ok(handled) => handled,
             Err(error) => {

@@ -19,6 +19,7 @@ use crate::runtime::controls::Controls;
 use crate::runtime::inbound::Inbound;
 use crate::runtime::key::Slice;
 use crate::runtime::leases::Leases;
+use crate::runtime::live::LiveProjection;
 use crate::runtime::live_handler::Live;
 use crate::runtime::node::{Activity, Node, Quit, Stopping};
 use crate::runtime::progress::{Progress, SlotState};
@@ -37,6 +38,8 @@ pub(crate) struct Started {
     pub(crate) sagas: Vec<&'static str>,
     /// How many partitions the relay has.
     relay: u32,
+    /// Projections in memory.
+    pub(crate) lives: Vec<Arc<dyn LiveProjection>>,
     ready: watch::Sender<bool>,
 }
 
@@ -102,6 +105,7 @@ impl App {
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
         };
         offers_all(store.capabilities())?;
+        self.0.following.ready().await?;
         let settings = self.0.settings;
         let head = store.head().await?.position;
         let node = Arc::new(Node {
@@ -126,8 +130,9 @@ impl App {
             Some(bus) => Some(Inbound::join(&node, bus, &self.0.listeners).await?),
             None => None,
         };
-        let ready = watch::Sender::new(definitions.is_empty());
-        let started = Arc::new(Started { node, controls, definitions, sagas, relay, ready });
+        let lives = self.0.following.lives.clone();
+        let ready = watch::Sender::new(definitions.is_empty() && lives.is_empty());
+        let started = Arc::new(Started { node, controls, definitions, sagas, lives, relay, ready });
         if self.0.started.set(started.clone()).is_err() {
             let context = "the app was started before: it has one runtime";
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
@@ -135,6 +140,10 @@ impl App {
         let mut running =
             Running { started: started.clone(), work: JoinSet::new(), service: JoinSet::new() };
         running.spawn_service(head);
+        for live in &started.lives {
+            let quit = Quit::new(started.node.clone(), watch::channel(false).1);
+            running.work.spawn(live.clone().run(started.node.clone(), quit));
+        }
         for definition in &started.definitions {
             let Some(control) = started.controls.watch(definition.name) else { continue };
             running.work.spawn(subscriptions::run(
@@ -273,7 +282,7 @@ impl Running {
 
     /// Whether all partitions run here and have come so far, or wait for an operator.
     fn slots_are_at(&self, head: u64) -> bool {
-        let Started { node, controls, definitions, relay, .. } = &*self.started;
+        let Started { node, controls, definitions, lives, relay, .. } = &*self.started;
         // Those without a checkpoint.
         let others = node.progress.all();
         let mut others = others.iter().filter(|((name, _), _)| name.ends_with(" (live)"));
@@ -283,6 +292,7 @@ impl Running {
         };
         others.all(|(_, slot)| slot.position >= head)
             && (0..*relay).all(is_sent)
+            && lives.iter().all(|live| live.at().is_some_and(|at| at >= head))
             && definitions.iter().all(|definition| {
                 let Some(control) = controls.get(definition.name) else { return true };
                 control.paused
@@ -380,6 +390,9 @@ impl Started {
             if !waiting.is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
+        }
+        for live in &self.lives {
+            live.reach(head).await;
         }
         self.ready.send_replace(true);
     }
