@@ -128,6 +128,10 @@ pub struct Versioned<T> {
 }
 
 impl<T> Versioned<T> {
+    pub(crate) fn new(value: T, id: String, version: Version) -> Self {
+        Self { value, id, version }
+    }
+
     /// How often it was written.
     pub fn version(&self) -> Version {
         self.version

@@ -448,6 +448,12 @@ impl Work {
         self.commit_marking(None).await
     }
 
+    /// Sends a message once the work is committed.
+    pub(crate) fn send_out(&self, message: Outgoing) -> Result<()> {
+        self.gathered()?.commit.outgoing.push(message);
+        Ok(())
+    }
+
     /// What was gathered. The work is closed.
     pub(crate) fn take(&self) -> Result<Commit> {
         let mut gathered = self.gathered()?;

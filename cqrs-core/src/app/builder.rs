@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::app::messaging::Messaging;
+use crate::app::projections::Following;
 use crate::app::requests::Requests;
 use crate::app::{App, EventHandlers, Inner};
 use crate::cache::Cache;
@@ -66,12 +68,14 @@ type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 #[must_use = "nothing is built until `build` is called"]
 pub struct AppBuilder {
     installs: Vec<Install>,
-    event_installs: Vec<(&'static str, InstallEventHandler)>,
-    subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
+    pub(super) event_installs: Vec<(&'static str, InstallEventHandler)>,
+    pub(super) subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
     sagas: SagaRegistry,
+    pub(super) following: Following,
     /// Changes to the settings of subscriptions.
     tunings: Vec<(&'static str, Tune)>,
     settings: RuntimeSettings,
+    pub(super) messaging: Messaging,
     /// Around single requests, the outermost first.
     request_layers: Vec<WrapOne>,
     /// Around everything, the outermost first.
@@ -91,8 +95,10 @@ impl AppBuilder {
             event_installs: Vec::new(),
             subscribers: Vec::new(),
             sagas: SagaRegistry::new(),
+            following: Following::default(),
             tunings: Vec::new(),
             settings: RuntimeSettings::default(),
+            messaging: Messaging::default(),
             request_layers: Vec::new(),
             layers: Vec::new(),
             requests: Requests::default(),
@@ -301,7 +307,8 @@ impl AppBuilder {
     /// [`ErrorKind::Build`] with every [`Problem`]: missing handlers, resources and stores,
     /// duplicates, gaps in the upcasters of events.
     pub fn build(self) -> Result<App> {
-        let Self { resources, mut problems, max_body, .. } = self;
+        let Self { mut resources, mut problems, max_body, mut following, .. } = self;
+        following.join(&mut resources);
         let mut registry = Registry::default();
         for install in self.installs {
             install(&resources, &mut registry, &mut problems);
@@ -313,6 +320,8 @@ impl AppBuilder {
                 problems.push(Problem::DuplicateEventHandler { name });
             }
         }
+        let (bus, mut listeners) = self.messaging.install(&resources, &mut problems);
+        listeners.sort_unstable_by_key(|listening| listening.name);
         let (events, of_events) = resources.found().events.finish();
         problems.extend(of_events);
         problems.extend(self.requests.problems());
@@ -325,7 +334,8 @@ impl AppBuilder {
             problems.extend(self.sagas.keys().map(missing));
         }
         let names = event_handlers.keys().copied().chain(self.subscribers.iter().map(|s| s.0));
-        problems.extend(naming(names.collect(), &self.tunings));
+        problems.extend(naming(names.chain(following.names()).collect(), &self.tunings));
+        problems.extend(following.problems(&resources));
         let mut distinct = Vec::with_capacity(problems.len());
         for problem in problems {
             if !distinct.contains(&problem) {
@@ -350,6 +360,7 @@ impl AppBuilder {
             requests: registry.describe(),
             events,
             event_handlers: subscribed,
+            listeners: listeners.iter().map(|known| known.handler.describe()).collect(),
             layers: self.layers.iter().map(|(name, _)| *name).collect(),
         };
         let registry = Arc::new(registry);
@@ -365,6 +376,9 @@ impl AppBuilder {
             settings: self.settings,
             clock: resources.clock,
             started: OnceLock::new(),
+            bus,
+            listeners,
+            following,
             service,
             layered,
             store,

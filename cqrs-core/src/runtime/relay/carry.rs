@@ -6,16 +6,18 @@ use crate::app::App;
 use crate::domain::saga::outcome::Outcome;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::handler::BoxFuture;
-use crate::port::Position;
+use crate::port::bus::Bus;
 use crate::port::commit::{AnswerTo, Outgoing, OutgoingKind};
-use crate::runtime::relay::{NAME, Publish, Relay};
+use crate::port::outgoing::PendingMessage;
+use crate::runtime::outbound;
+use crate::runtime::relay::{NAME, Relay};
 use crate::runtime::saga::AnySaga;
 use crate::{RawAnswer, RawReply};
 
 /// How a message is carried.
 pub(super) enum Way {
     Command(BoxFuture<'static, RawAnswer>),
-    Publish(Arc<dyn Publish>),
+    Publish(Arc<dyn Bus>),
     /// There is no bus: nobody listens.
     Nowhere,
     /// The saga itself takes it in.
@@ -58,8 +60,8 @@ impl Relay {
     pub(super) fn way(&self, message: &Outgoing, told: Option<&Told>) -> Result<Way, NoWay> {
         let unknown = |what| NoWay::Unknown(what, message.name.clone().into_owned());
         match message.kind {
-            OutgoingKind::Message => match &self.publisher {
-                Some(publisher) => Ok(Way::Publish(publisher.clone())),
+            OutgoingKind::Message => match &self.bus {
+                Some(bus) => Ok(Way::Publish(bus.clone())),
                 None => Ok(Way::Nowhere),
             },
             OutgoingKind::Timer if told.is_some() => Ok(Way::Timer),
@@ -76,15 +78,15 @@ impl Relay {
 
 impl Way {
     /// Takes it. Cancel safety: what was begun may take effect all the same.
-    pub(super) async fn take(self, message: &Outgoing, position: Position) -> Carried {
+    pub(super) async fn take(self, pending: &PendingMessage) -> Carried {
         match self {
             Self::Timer => Carried::Done,
             Self::Nowhere => {
-                let name = &*message.name;
+                let (name, position) = (&*pending.message.name, pending.position);
                 tracing::debug!(name, position, "a message is published, and there is no bus");
                 Carried::Done
             }
-            Self::Publish(publisher) => match publisher.publish(message, position).await {
+            Self::Publish(bus) => match outbound::publish(&*bus, pending).await {
                 Ok(()) => Carried::Done,
                 Err(error) => Carried::Failed(error),
             },

@@ -98,7 +98,7 @@ impl Errand {
             self.forget(entry.as_ref()).await?;
             return Ok(Came::Done);
         };
-        let PendingMessage { position, mut message, .. } = pending;
+        let PendingMessage { position, recorded_at, mut message } = pending;
         if let Some(due) = message.not_before.filter(|due| *due > self.now()) {
             return Ok(self.waits(Some(due), entry.is_some()));
         }
@@ -155,8 +155,9 @@ impl Errand {
         };
         let attempts = entry.as_ref().map_or(1, |entry| entry.attempts);
         let is_timer = matches!(way, Way::Timer);
+        let pending = PendingMessage { position, recorded_at, message: message.clone() };
         let carried = tokio::select! {
-            carried = way.take(&message, position) => carried,
+            carried = way.take(&pending) => carried,
             () = self.node.until(Stopping::Abandoning) => {
                 self.give_back(entry.as_ref(), self.now(), None).await?;
                 return Ok(Came::Stopped);

@@ -15,13 +15,12 @@ use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use async_trait::async_trait;
 use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 
 use crate::app::Inner;
-use crate::error::{Error, ErrorKind, Result, panic_text};
-use crate::port::Position;
+use crate::error::{Error, ErrorKind, panic_text};
+use crate::port::bus::Bus;
 use crate::port::capabilities::Limits;
 use crate::port::commit::Outgoing;
 use crate::runtime::backoff;
@@ -38,18 +37,12 @@ pub(crate) const NAME: &str = "cqrs.relay";
 /// Names of which it is told once that nobody here knows them.
 const TOLD: usize = 1_000;
 
-/// Hands messages to a bus.
-#[async_trait]
-pub(crate) trait Publish: Send + Sync + 'static {
-    /// Publishes a message that was recorded at this position. Once it returns, the broker has it.
-    async fn publish(&self, message: &Outgoing, position: Position) -> Result<()>;
-}
-
 /// Sends what commits send.
 pub(crate) struct Relay {
     app: Weak<Inner>,
     sagas: Arc<SagaRegistry>,
-    publisher: Option<Arc<dyn Publish>>,
+    /// Where messages are published; without one, nobody listens.
+    bus: Option<Arc<dyn Bus>>,
     told: Mutex<HashSet<String>>,
 }
 
@@ -57,9 +50,9 @@ impl Relay {
     pub(crate) fn new(
         app: Weak<Inner>,
         sagas: Arc<SagaRegistry>,
-        publisher: Option<Arc<dyn Publish>>,
+        bus: Option<Arc<dyn Bus>>,
     ) -> Self {
-        Self { app, sagas, publisher, told: Mutex::default() }
+        Self { app, sagas, bus, told: Mutex::default() }
     }
 
     /// Runs one of so many partitions, whenever this node has its lease, until it is told to quit.

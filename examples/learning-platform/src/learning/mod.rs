@@ -3,11 +3,19 @@
 //! [`requests`], [`views`] and [`error`] are the contract, [`course`] and [`enrollment`] the rules. Their
 //! states are documents, written in the commit of the events behind them, and queries read the same
 //! documents: what a command has changed, the next query shows.
+//!
+//! What follows from a request for a place is the matter of two sagas: [`enrolling`] until the student
+//! takes part or does not, [`leaving`] when one who took part gives up. They send the commands of
+//! [`steps`], and those of the payments.
 
 pub mod course;
+pub mod enrolling;
 pub mod enrollment;
 pub mod error;
+pub mod leaving;
 pub mod requests;
+pub mod seat;
+pub mod steps;
 pub mod views;
 
 mod queries;
@@ -18,6 +26,7 @@ use cqrs_core::{AppBuilder, Documents, Result, Store};
 
 use course::Course;
 use enrollment::Enrollment;
+use seat::Seat;
 
 /// Adds what stands in this module to an app.
 pub fn register(app: AppBuilder) -> AppBuilder {
@@ -30,5 +39,6 @@ pub fn register(app: AppBuilder) -> AppBuilder {
 /// When the store cannot be written.
 pub async fn declare(store: Arc<dyn Store>) -> Result<()> {
     Documents::<Course>::new(Arc::clone(&store)).declare().await?;
-    Documents::<Enrollment>::new(store).declare().await
+    Documents::<Enrollment>::new(Arc::clone(&store)).declare().await?;
+    Documents::<Seat>::new(store).declare().await
 }
