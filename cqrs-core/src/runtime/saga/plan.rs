@@ -159,7 +159,10 @@ impl<'a> Plan<'a> {
             }
             Effect::Fail(reason) => {
                 self.effects.push(format!("fail: {}", cut(&reason)));
-                self.record.reason = Some(cut(&reason));
+                // Whoever wanted it to end said why.
+                if !self.record.cancelling {
+                    self.record.reason = Some(cut(&reason));
+                }
                 self.end_as(SagaStatus::Failed)?;
             }
             Effect::Compensate(reason) => self.compensate(&reason),
@@ -235,7 +238,9 @@ impl<'a> Plan<'a> {
             (true, true) => Some(SagaStatus::Cancelled),
             (true, false) => Some(SagaStatus::Failed),
         };
-        let Some(status) = self.end.or(self.record.ending).or(by_default) else { return };
+        let said = self.end.or(self.record.ending);
+        let said = said.filter(|end| !(self.record.cancelling && *end == SagaStatus::Failed));
+        let Some(status) = said.or(by_default) else { return };
         self.record.set_status(status);
         self.record.completed_at = Some(self.cause.now);
         self.record.ending = None;
