@@ -31,7 +31,7 @@
 //! # How the parts fit
 //!
 //! A [`StoreFixture`] makes new, empty stores; each is a [`StoreUnderTest`], which opens any number
-//! of handles on itself, as so many processes would. Closures are both. A [`StoreSuite`] runs its
+//! of handles on itself, as so many processes would. Closures are both. A [`Suite`] runs its
 //! cases on them, each on a store and in a runtime of its own, and answers with an [`Outcome`]: as
 //! a test binary that `cargo test` and `cargo nextest` know how to drive, or from code.
 //!
@@ -63,8 +63,12 @@
 //! How long an inbox knows a message shows only for a store that keeps it for a few seconds: run the
 //! suite, or its case, over a store that is configured so.
 
+mod harness;
+mod runtime;
 pub mod scenario;
 mod store;
 
+pub use harness::Harness;
+pub use runtime::runtime_suite;
 pub use store::fixture::{StoreFixture, StoreUnderTest};
-pub use store::suite::{Outcome, StoreSuite, run_suites, store_suite};
+pub use store::suite::{Outcome, Suite, run_suites, store_suite};

@@ -1,5 +1,7 @@
-//! The reference store: every rule of the port in plain Rust, for tests and for trying things out.
+//! The reference store and the reference bus: every rule of the ports in plain Rust, for tests and for
+//! trying things out.
 
+mod bus;
 mod documents;
 mod kept;
 mod reading;
@@ -32,6 +34,7 @@ use crate::port::parked::{FindParked, ParkedEntry};
 use crate::port::read::{ReadLog, ReadStream};
 use crate::port::store::{Head, InboxEntry, Pages, Store};
 use crate::port::timer::{FindTimers, Timer};
+pub use bus::MemoryBus;
 use kept::{COMMIT_IDS_KEPT, INBOX_KEPT};
 use state::{Since, State};
 

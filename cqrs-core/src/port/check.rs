@@ -47,9 +47,13 @@ impl Commit {
         let fenced = checkpoint.as_ref().is_some_and(|c| c.fence.is_some());
         offers("leases", capabilities.leases, !fences.is_empty() || fenced)?;
         offers("snapshots", capabilities.snapshots, !snapshots.is_empty())?;
-        offers("timers", capabilities.timers, !timers.is_empty())?;
-        offers("outgoing", capabilities.outgoing, !outgoing.is_empty())?;
-        offers("parked", capabilities.parked, !settled.is_empty() || !parked.is_empty())?;
+        let settles = |kind: fn(&Settled) -> bool| settled.iter().any(kind);
+        let fires = settles(|settled| matches!(settled, Settled::Timer(_)));
+        offers("timers", capabilities.timers, !timers.is_empty() || fires)?;
+        let sent = settles(|settled| matches!(settled, Settled::Outgoing(_)));
+        offers("outgoing", capabilities.outgoing, !outgoing.is_empty() || sent)?;
+        let unparks = settles(|settled| matches!(settled, Settled::Parked { .. }));
+        offers("parked", capabilities.parked, !parked.is_empty() || unparks)?;
 
         let limits = &capabilities.limits;
         within(|| "the commit's parts".to_owned(), self.parts(), limits.parts)?;
@@ -230,7 +234,7 @@ fn offers(part: &'static str, support: Support, used: bool) -> Result<()> {
     }
 }
 
-fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -> Result<()> {
+pub(super) fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -> Result<()> {
     if size <= limit {
         return Ok(());
     }
@@ -241,7 +245,7 @@ fn within(what: impl FnOnce() -> String, size: usize, limit: usize) -> Result<()
 
 /// A name or an id: not empty, bounded, and without control characters, which hide in logs and
 /// which not every database can store.
-fn text(field: &str, value: &str, limit: usize) -> Result<()> {
+pub(crate) fn text(field: &str, value: &str, limit: usize) -> Result<()> {
     if value.is_empty() {
         return Err(Error::invalid_field(field, format!("the {field} is empty")));
     }
@@ -343,6 +347,11 @@ fn check_parked(write: &ParkedWrite, limits: &Limits) -> Result<()> {
     text("key", &write.key, limits.id)?;
     text("message", &write.message, limits.name)?;
     within(|| "the cause of a parked message".to_owned(), write.cause.len(), limits.headers)?;
+    if write.cause.contains('\0') {
+        // Not every database stores it.
+        let context = format!("the cause of {}@{} holds NUL", write.position, write.subscription);
+        return Err(Error::invalid_field("cause", context));
+    }
     let edited = write.edited.as_ref().map_or(0, Payload::len);
     within(|| write.message.clone(), edited, limits.payload)
 }

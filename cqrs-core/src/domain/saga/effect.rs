@@ -40,8 +40,9 @@ pub enum Effect<T> {
     Fail(String),
     /// Takes back what was done: for each step that was answered well and has a compensation, the last
     /// one first, each once the one before is answered; then
-    /// [`Trigger::Compensated`](crate::Trigger::Compensated). A step that is answered well meanwhile
-    /// is taken back as well.
+    /// [`Trigger::Compensated`](crate::Trigger::Compensated). A step that is answered meanwhile is no
+    /// trigger; if it is answered well, it is taken back as well. An ending that is told before
+    /// everything is taken back waits for that; without one, it ends as failed.
     Compensate(String),
 }
 
