@@ -93,6 +93,10 @@ pub(crate) fn encode<C: Command>(command: &C) -> Result<Payload, BoxError> {
 
 impl<T> Effect<T> {
     /// Sends a command. It needs a [wire form](crate::Request::wire).
+    ///
+    /// Commands of one name, from one instance, are sent in order, each once the one before is
+    /// answered. Those of other names do not wait for them: what must come later is sent in reaction
+    /// to the answer.
     pub fn send<C: Command>(step: impl Into<Cow<'static, str>>, command: &C) -> Self {
         Self::Send(SendStep {
             step: step.into(),

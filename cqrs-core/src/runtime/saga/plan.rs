@@ -293,7 +293,12 @@ impl<'a> Plan<'a> {
         set: impl FnOnce(&mut Outgoing),
     ) -> MessageId {
         let id = self.base.derived("outgoing", self.outgoing.len() as u32);
-        let mut message = Outgoing::new(kind, name.to_owned(), self.record.key.clone(), body);
+        // Commands of one name go in order; another one does not wait for their answers.
+        let key = match kind {
+            OutgoingKind::Command => lane(&self.record.key, name),
+            OutgoingKind::Message | OutgoingKind::Timer => self.record.key.clone(),
+        };
+        let mut message = Outgoing::new(kind, name.to_owned(), key, body);
         message.metadata = self.metadata.sibling(id);
         set(&mut message);
         self.outgoing.push(message);
