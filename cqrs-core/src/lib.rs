@@ -234,6 +234,9 @@ pub use message::request::{Command, Query, Request, RequestKind, Visibility};
 pub use message::timestamp::{InvalidTimestamp, Timestamp};
 pub use message::upcast::Upcaster;
 pub use message::wire::{Codec, FieldError, Schemas, Wire};
+pub use port::bus::{
+    Bus, BusCapabilities, BusHealth, BusLimits, BusState, DeadLetter, DeadLetterId, FindDeadLetters,
+};
 pub use port::capabilities::{Capabilities, Limits, Support};
 pub use port::clock::{Clock, ManualClock, SystemClock};
 pub use port::commit::{
@@ -250,21 +253,30 @@ pub use port::lease::{Lease, LeaseRequest};
 pub use port::outgoing::{FindOutgoing, PendingMessage};
 pub use port::page::{Page, Recorded};
 pub use port::parked::{FindParked, ParkedEntry, ParkedId, ParkedState, ParkedWrite};
+pub use port::publisher::{OutboundKind, OutboundMessage, Publisher, Unpublished};
 pub use port::read::{PageSize, ReadLog, ReadStream};
 pub use port::sink::{Sink, SinkEvents};
 pub use port::snapshot::{SnapshotRef, SnapshotWrite};
 pub use port::store::{Head, InboxEntry, LogId, Pages, Store};
 pub use port::stream_id::StreamId;
+pub use port::subscriber::{BusStart, BusSubscription, Deliveries, Subscriber};
 pub use port::timer::{FindTimers, Timer};
 pub use port::{Position, Version};
 pub use repository::Repository;
 pub use retry::ConflictRetry;
 pub use runtime::admin::{SubscriptionState, SubscriptionStatus, Subscriptions};
 pub use runtime::consumer::SubscriptionKind;
+pub use runtime::inbound::settings::Listener;
 pub use runtime::parking::{Parked, ParkedDetail};
+pub use runtime::projection::Life;
 pub use runtime::retry::RetryPolicy;
 pub use runtime::running::{Readiness, Running};
+pub use runtime::saga::admin::{FindSagas, Sagas};
+pub use runtime::saga::instance::{
+    SagaHistory, SagaInstance, SagaStatus, SagaStep, SagaStepState, SagaTimer,
+};
 pub use runtime::settings::{RuntimeSettings, Start, Subscription};
+pub use runtime::view::View;
 pub use runtime::wait::{Reached, Waited};
 #[cfg(feature = "schema")]
 pub use schema::event_schema;

@@ -40,6 +40,8 @@ pub struct Manifest {
     pub events: Vec<EventManifest>,
     /// Handlers of events, projections, sinks and sagas.
     pub event_handlers: Vec<EventHandlerManifest>,
+    /// Handlers of what other services tell.
+    pub listeners: Vec<EventHandlerManifest>,
     /// Layers around all requests, the outermost first.
     pub layers: Vec<&'static str>,
 }

@@ -4,6 +4,8 @@ mod builder;
 mod catch_up;
 mod dispatch;
 mod mediator;
+mod messaging;
+pub(crate) mod projections;
 mod requests;
 mod sending;
 
@@ -15,9 +17,12 @@ use crate::error::{Error, ErrorKind};
 use crate::handler::{AppService, ErasedEventHandler, Registry};
 use crate::manifest::Manifest;
 use crate::message::request::{Command, Query, Request, RequestKind};
+use crate::port::bus::Bus;
 use crate::port::clock::Clock;
 use crate::port::store::Store;
+use crate::runtime::inbound::Listening;
 use crate::runtime::running::Started;
+use crate::runtime::saga::SagaRegistry;
 use crate::runtime::settings::RuntimeSettings;
 use crate::runtime::slot::Definition;
 
@@ -57,9 +62,14 @@ pub(crate) struct Inner {
     event_handlers: EventHandlers,
     /// What runs once it is started.
     pub(crate) definitions: Vec<Arc<Definition>>,
+    pub(crate) sagas: Arc<SagaRegistry>,
     pub(crate) settings: RuntimeSettings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started: OnceLock<Arc<Started>>,
+    pub(crate) bus: Option<Arc<dyn Bus>>,
+    /// What it gets from the bus once it is started.
+    pub(crate) listeners: Vec<Arc<Listening>>,
+    pub(crate) following: projections::Following,
     /// The handlers inside the layers around all of them.
     service: AppService,
     /// Whether there are such layers. Without them a typed request takes the short way.
@@ -101,6 +111,11 @@ impl App {
     /// [`Repository`](crate::Repository), [`Documents`](crate::Documents) or as it is.
     pub fn store(&self) -> Option<&Arc<dyn Store>> {
         self.0.store.as_ref()
+    }
+
+    /// The app's bus.
+    pub fn bus(&self) -> Option<&Arc<dyn Bus>> {
+        self.0.bus.as_ref()
     }
 
     /// Whether the handler of a command can answer its repeats.

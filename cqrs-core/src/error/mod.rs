@@ -107,6 +107,8 @@ pub enum ErrorKind {
     },
     /// No handler has this name.
     UnknownName,
+    /// No group on the bus takes this command (P17). It was not sent; whoever takes it may come later.
+    Unroutable,
     /// The store is busy or out of reach. Nothing was written; try again.
     Unavailable,
     /// The connection to the store broke while it committed: the commit may have been applied.
@@ -169,6 +171,7 @@ impl ErrorKind {
             Self::OtherLog { .. } => "other_log",
             Self::Unsupported { .. } => "unsupported",
             Self::UnknownName => "unknown_name",
+            Self::Unroutable => "unroutable",
             Self::Unavailable => "unavailable",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::SchemaTooNew { .. } => "schema_too_new",
@@ -225,13 +228,14 @@ impl Error {
     /// Whether the same call may succeed later as it is: the store or the service was busy or out of
     /// reach, or the outcome of the commit is not known.
     pub fn is_retryable(&self) -> bool {
-        use ErrorKind::{InFlight, OutcomeUnknown, Overloaded, Unavailable};
+        use ErrorKind::{InFlight, OutcomeUnknown, Overloaded, Unavailable, Unroutable};
         matches!(
             self.0.kind,
             Unavailable
                 | OutcomeUnknown
                 | Overloaded
                 | InFlight
+                | Unroutable
                 | ErrorKind::EventNotHandled { fatal: false, .. }
         )
     }

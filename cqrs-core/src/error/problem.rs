@@ -18,6 +18,12 @@ pub enum Problem {
         /// Name of the request whose handler asks.
         handler: String,
     },
+    /// A listener needs a bus and there is none.
+    #[error("`{handler}` listens to other services, which takes a bus: add `.bus(..)`")]
+    MissingBus {
+        /// Name of the listener.
+        handler: String,
+    },
     /// A request is expected and nobody handles it.
     #[error(
         "nobody handles `{message}`: put `#[command_handler]` at its function or `impl Decide` or `#[query_handler]` at its function, or add `.handler(f)` or `.decides::<A, C>()`"

@@ -42,6 +42,10 @@ impl HandlerError {
         Self { cause: cause.into(), fatal: true }
     }
 
+    pub(crate) fn cause(&self) -> &BoxError {
+        &self.cause
+    }
+
     /// What it was caused by.
     pub fn into_cause(self) -> BoxError {
         self.cause
@@ -130,7 +134,7 @@ struct Function<F, Parameters, Ready> {
 }
 
 /// The event with its type; `None`: it was erased, and there is nothing to handle.
-pub(super) fn decoded<S: EventSet>(event: &Recorded<'_>) -> Result<Option<(S, Metadata)>> {
+pub(crate) fn decoded<S: EventSet>(event: &Recorded<'_>) -> Result<Option<(S, Metadata)>> {
     match event.decode::<S>()? {
         Some(decoded) => Ok(Some((decoded.data, event.metadata()?))),
         None if event.is_erased() => Ok(None),

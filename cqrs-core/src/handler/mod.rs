@@ -32,8 +32,8 @@ use crate::message::request::Request;
 
 pub use any::{AnyAnswer, AnyRejection, AnyReply, AnyRequest, Origin};
 pub use batch::Batch;
-pub(crate) use erased::{BoxAnswering, BoxFuture};
-pub(crate) use event::{ErasedEventHandler, Replay};
+pub(crate) use erased::{BoxAnswering, BoxFuture, Guarded};
+pub(crate) use event::{ErasedEventHandler, Replay, decoded};
 pub use event::{HandlerError, IntoEventHandler};
 pub use function::IntoHandler;
 pub use inject::{Call, Inject, Res, Resources};

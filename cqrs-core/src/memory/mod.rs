@@ -1,8 +1,11 @@
-//! The reference store: every rule of the port in plain Rust, for tests and for trying things out.
+//! The reference store and the reference bus: every rule of the ports in plain Rust, for tests and for
+//! trying things out.
 
+mod bus;
 mod documents;
 mod kept;
 mod reading;
+mod sink;
 mod snapshots;
 mod state;
 mod waiting;
@@ -31,6 +34,7 @@ use crate::port::parked::{FindParked, ParkedEntry};
 use crate::port::read::{ReadLog, ReadStream};
 use crate::port::store::{Head, InboxEntry, Pages, Store};
 use crate::port::timer::{FindTimers, Timer};
+pub use bus::MemoryBus;
 use kept::{COMMIT_IDS_KEPT, INBOX_KEPT};
 use state::{Since, State};
 
@@ -96,6 +100,23 @@ impl MemoryStore {
         self
     }
 
+    /// Applies a commit.
+    fn write(&self, commit: Commit) -> Result<Committed> {
+        commit.check(&self.capabilities)?;
+        let now = self.clock.now();
+        let (committed, last) = {
+            let mut state = self.state();
+            let committed = state.commit(commit, now, self.since(now))?;
+            (committed, state.head().position)
+        };
+        self.grown.send_if_modified(|known| {
+            let grown = last > *known;
+            *known = last.max(*known);
+            grown
+        });
+        Ok(committed)
+    }
+
     fn since(&self, now: Timestamp) -> Since {
         Since {
             commit_ids: now.saturating_sub(self.capabilities.keeps_commit_ids),
@@ -122,19 +143,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        commit.check(&self.capabilities)?;
-        let now = self.clock.now();
-        let (committed, last) = {
-            let mut state = self.state();
-            let committed = state.commit(commit, now, self.since(now))?;
-            (committed, state.head().position)
-        };
-        self.grown.send_if_modified(|known| {
-            let grown = last > *known;
-            *known = last.max(*known);
-            grown
-        });
-        Ok(committed)
+        self.write(commit)
     }
 
     fn read_stream(&self, read: ReadStream) -> Pages {

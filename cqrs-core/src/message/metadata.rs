@@ -45,6 +45,8 @@ struct More {
     #[serde(skip_serializing_if = "Option::is_none")]
     partition_key: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    schema_version: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     occurred_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Timestamp>,
@@ -101,6 +103,12 @@ impl Metadata {
     /// What keeps it in order with others: messages with one key are handled one after the other.
     pub fn partition_key(&self) -> Option<&str> {
         self.more.as_ref()?.partition_key.as_deref()
+    }
+
+    /// Version of the body of a message between services; 1 where it says nothing. What is recorded
+    /// has a [place of its own](crate::NewEvent::schema_version) for it.
+    pub fn schema_version(&self) -> Option<u16> {
+        self.more.as_ref()?.schema_version
     }
 
     /// When it happened, as its sender says. When it was recorded is the store's to say:
@@ -185,6 +193,13 @@ impl Metadata {
         self
     }
 
+    /// Sets [`schema_version`](Self::schema_version).
+    #[must_use]
+    pub fn with_schema_version(mut self, version: u16) -> Self {
+        self.more_mut().schema_version = Some(version);
+        self
+    }
+
     /// Sets [`occurred_at`](Self::occurred_at).
     #[must_use]
     pub fn with_occurred_at(mut self, at: Timestamp) -> Self {
@@ -266,8 +281,8 @@ impl Metadata {
     }
 
     /// Metadata with the id `id` for something that this message causes: same conversation, tenant,
-    /// actor, trace, deadline and extensions, this message as its cause; no inbox, no time and no
-    /// partition key of its own.
+    /// actor, trace, deadline and extensions, this message as its cause; no inbox, no time, no
+    /// partition key and no version of its own.
     #[must_use]
     pub fn effect(&self, id: MessageId) -> Self {
         let mut effect = Self { id: OnceLock::from(id), more: self.more.clone() };
@@ -278,6 +293,7 @@ impl Metadata {
         more.inbox = None;
         more.occurred_at = None;
         more.partition_key = None;
+        more.schema_version = None;
         more.local.remove::<IdempotencyKey>();
         more.local.remove::<Received>();
         effect
@@ -302,6 +318,17 @@ impl Metadata {
         more.deadline = None;
         more.local.clear();
         cause
+    }
+
+    /// Metadata of a message that is sent when the answer to this one is long known: without what was
+    /// meant for the answer, and what is local.
+    #[must_use]
+    pub(crate) fn for_outgoing(&self, id: MessageId) -> Self {
+        let mut effect = self.effect(id);
+        let more = effect.more_mut();
+        more.deadline = None;
+        more.local.clear();
+        effect
     }
 
     /// The same with another id: the next of several effects of one cause.
@@ -357,6 +384,7 @@ impl Metadata {
                 traceparent,
                 actor,
                 partition_key,
+                schema_version,
                 occurred_at,
                 deadline,
                 extensions,
@@ -371,6 +399,7 @@ impl Metadata {
             for time in [occurred_at, deadline] {
                 f.option(*time, |f, time| f.number(time.as_micros() as u64));
             }
+            f.option(*schema_version, |f, version| f.number(u64::from(version)));
             f.number(extensions.len() as u64);
             for (name, value) in extensions {
                 f.text(name);
@@ -434,6 +463,7 @@ mod tests {
             times in prop::collection::vec(prop::option::of(any::<i64>()), 2),
             causation in prop::option::of(any::<u128>()),
             id in any::<u128>(),
+            version in prop::option::of(any::<u16>()),
             extensions in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..4),
         ) -> Metadata {
             let uuid = |n| MessageId::from_uuid(uuid::Uuid::from_u128(n));
@@ -445,6 +475,7 @@ mod tests {
                 traceparent: text(1),
                 actor: text(2),
                 partition_key: text(3),
+                schema_version: version,
                 occurred_at: time(0),
                 deadline: time(1),
                 extensions,

@@ -12,7 +12,8 @@ use crate::message::metadata::Metadata;
 /// A message as a bus hands it over. See [`Delivery`] for an example.
 #[derive(Clone, PartialEq)]
 pub struct InboundMessage {
-    /// Its id and the rest of its metadata.
+    /// Its id and the rest of its metadata. Its [partition key](Metadata::partition_key) is the key
+    /// under which it was [published](crate::OutboundMessage::key).
     pub metadata: Metadata,
     /// Name of the command, query or event.
     pub name: String,

@@ -1,5 +1,6 @@
 //! What an adapter implements and the facades call: names and bytes only, one concept a file.
 
+pub(crate) mod bus;
 pub(crate) mod capabilities;
 pub(crate) mod check;
 pub(crate) mod clock;
@@ -13,11 +14,13 @@ pub(crate) mod lease;
 pub(crate) mod outgoing;
 pub(crate) mod page;
 pub(crate) mod parked;
+pub(crate) mod publisher;
 pub(crate) mod read;
 pub(crate) mod sink;
 pub(crate) mod snapshot;
 pub(crate) mod store;
 pub(crate) mod stream_id;
+pub(crate) mod subscriber;
 pub(crate) mod timer;
 
 /// A place in the log, from 1; 0 is before the first event. Positions strictly increase in commit

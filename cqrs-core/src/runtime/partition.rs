@@ -27,6 +27,9 @@ const UNSAVED: u32 = 64;
 /// Events that are handled one by one, each noted before, after a node died in the middle of work.
 const CAREFUL: u32 = 64;
 
+/// The cause of an event while it is handled: it stays when the process dies in the middle of it.
+const DIED: &str = "the node that handled it died";
+
 /// How often an event is handled anew, at once, when its commit meets a conflict.
 const CONFLICTS: u32 = 16;
 
@@ -236,8 +239,9 @@ impl Partition<'_, '_> {
         if !replay && events.first().is_some_and(|e| e.position <= self.generation.replay_to) {
             return Ok(false);
         }
-        let slice = self.slice;
-        let stretch = Stretch { page, events, slice, replay, is_blocked: &is_blocked };
+        let (slice, any_blocked) = (self.slice, !aside.is_empty());
+        let is_blocked = &is_blocked;
+        let stretch = Stretch { page, events, slice, replay, any_blocked, is_blocked };
         let handled = match self.consumer.many(stretch).await {
             Ok(handled) => handled,
             Err(error) => {
@@ -420,8 +424,8 @@ impl Partition<'_, '_> {
     async fn take_carefully(&mut self, event: &Recorded<'_>, keys: &[String]) -> Result<bool> {
         let now = self.node.clock.now();
         for key in keys {
-            let cause = "the node that handled it died".to_owned();
-            let write = self.entry(event, key, ParkedState::Retrying, Some(now), cause, 0);
+            let write =
+                self.entry(event, key, ParkedState::Retrying, Some(now), DIED.to_owned(), 0);
             self.state.behind.push(write);
             self.state.aside.add(key, Some(now));
         }
@@ -554,11 +558,22 @@ impl Partition<'_, '_> {
             self.park(&entry, aside::cut(&cause)).await?;
             return Ok(false);
         }
-        // Noted before it runs (P12).
+        // Of those that ran when a process died, one at a time is tried again: that one is to blame
+        // when it happens again, and not all that ran beside it.
+        let _alone = match entry.attempts > 0 && entry.cause == DIED {
+            false => None,
+            true => tokio::select! {
+                alone = self.node.suspects.lock() => Some(alone),
+                () = self.quit.set() => return Ok(false),
+            },
+        };
+        // Noted before it runs (P12). When the process dies of it, the others go on for a while.
         let attempts = entry.attempts + 1;
+        let wait = policy.delay(attempts, fastrand::f64());
         let started = ParkedWrite {
             state: ParkedState::Retrying,
-            due: Some(self.node.clock.now()),
+            due: Some(self.node.clock.now().saturating_add(wait)),
+            cause: DIED.to_owned(),
             attempts,
             ..entry.to_write()
         };

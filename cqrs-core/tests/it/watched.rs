@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    Capabilities, Collection, Commit, Committed, Document, DocumentKey, FindDocuments, Head,
-    InboxEntry, MessageId, Page, Pages, Position, ReadLog, ReadStream, Result, SnapshotWrite,
-    Store,
+    Capabilities, Collection, Commit, Committed, Document, DocumentKey, Error, ErrorKind,
+    FindDocuments, Head, InboxEntry, MessageId, Page, Pages, Position, ReadLog, ReadStream, Result,
+    SnapshotWrite, Store,
 };
 use cqrs_core::{
     FindOutgoing, FindParked, FindTimers, Hint, Lease, LeaseRequest, ParkedEntry, PendingMessage,
@@ -34,6 +34,10 @@ struct Calls {
     events: Arc<AtomicUsize>,
     documents: AtomicUsize,
     kept: Mutex<Vec<SnapshotWrite>>,
+    /// Commits and looks into the inbox that are still to fail, before anything is done.
+    down: AtomicUsize,
+    /// Commits that are still to be applied without an answer.
+    unanswered: AtomicUsize,
 }
 
 /// What was asked since the last look.
@@ -61,6 +65,23 @@ impl Watched {
         Self { delay: Some(delay), ..self }
     }
 
+    /// Is out of reach for so many commits and looks into the inbox.
+    pub(crate) fn goes_down(&self, times: usize) {
+        self.calls.down.store(times, Ordering::SeqCst);
+    }
+
+    /// Applies so many commits without an answer.
+    pub(crate) fn loses_answers(&self, times: usize) {
+        self.calls.unanswered.store(times, Ordering::SeqCst);
+    }
+
+    fn is_up(&self) -> Result<()> {
+        match left(&self.calls.down) {
+            true => Err(Error::new(ErrorKind::Unavailable, "the store is out of reach")),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn shared(&self) -> Arc<dyn Store> {
         Arc::new(self.clone())
     }
@@ -72,7 +93,7 @@ impl Watched {
 
     /// What was asked since the last look.
     pub(crate) fn seen(&self) -> Seen {
-        let Calls { commits, snapshots, streams, events, documents, kept: _ } = &*self.calls;
+        let Calls { commits, snapshots, streams, events, documents, .. } = &*self.calls;
         let take = |count: &AtomicUsize| count.swap(0, Ordering::SeqCst);
         Seen {
             commits: take(commits),
@@ -82,6 +103,11 @@ impl Watched {
             documents: take(documents),
         }
     }
+}
+
+/// Whether one is left, and takes it.
+fn left(count: &AtomicUsize) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
 #[async_trait]
@@ -99,7 +125,12 @@ impl Store for Watched {
             Some(delay) => tokio::time::sleep(delay).await,
             None => tokio::task::yield_now().await,
         }
-        self.store.commit(commit).await
+        self.is_up()?;
+        let committed = self.store.commit(commit).await?;
+        match left(&self.calls.unanswered) {
+            true => Err(Error::new(ErrorKind::OutcomeUnknown, "the connection broke")),
+            false => Ok(committed),
+        }
     }
 
     fn read_stream(&self, read: ReadStream) -> Pages {
@@ -139,6 +170,7 @@ impl Store for Watched {
     }
 
     async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {
+        self.is_up()?;
         self.store.inbox(consumer, message).await
     }
 
