@@ -128,6 +128,10 @@ pub struct Versioned<T> {
 }
 
 impl<T> Versioned<T> {
+    pub(crate) fn new(value: T, id: String, version: Version) -> Self {
+        Self { value, id, version }
+    }
+
     /// How often it was written.
     pub fn version(&self) -> Version {
         self.version
@@ -202,7 +206,7 @@ pub(crate) fn encode<T: Entity>(entity: &T) -> Result<Json> {
     }
 }
 
-fn decode<T: Entity>(document: Document) -> Result<Versioned<T>> {
+pub(crate) fn decode<T: Entity>(document: Document) -> Result<Versioned<T>> {
     let Document { id, version, body } = document;
     match body.decode() {
         Ok(value) => Ok(Versioned { value, id, version }),

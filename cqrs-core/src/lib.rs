@@ -268,9 +268,15 @@ pub use runtime::admin::{SubscriptionState, SubscriptionStatus, Subscriptions};
 pub use runtime::consumer::SubscriptionKind;
 pub use runtime::inbound::settings::Listener;
 pub use runtime::parking::{Parked, ParkedDetail};
+pub use runtime::projection::Life;
 pub use runtime::retry::RetryPolicy;
 pub use runtime::running::{Readiness, Running};
+pub use runtime::saga::admin::{FindSagas, Sagas};
+pub use runtime::saga::instance::{
+    SagaHistory, SagaInstance, SagaStatus, SagaStep, SagaStepState, SagaTimer,
+};
 pub use runtime::settings::{RuntimeSettings, Start, Subscription};
+pub use runtime::view::View;
 pub use runtime::wait::{Reached, Waited};
 #[cfg(feature = "schema")]
 pub use schema::event_schema;

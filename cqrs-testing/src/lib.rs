@@ -32,10 +32,23 @@
 //! # How the parts fit
 //!
 //! A [`StoreFixture`] makes new, empty stores; each is a [`StoreUnderTest`], which opens any number
-//! of handles on itself, as so many processes would. Closures are both. A [`StoreSuite`] runs its
+//! of handles on itself, as so many processes would. Closures are both. A [`Suite`] runs its
 //! cases on them, each on a store and in a runtime of its own, and answers with an [`Outcome`]: as
 //! a test binary that `cargo test` and `cargo nextest` know how to drive, or from code. For buses, a
 //! [`BusFixture`] makes [`BusUnderTest`]s, and a [`BusSuite`] runs its cases on them.
+//!
+//! # What it covers
+//!
+//! | | |
+//! |---|---|
+//! | commits | expectations, guards, all or nothing over every part, repeats, the inbox, limits, hostile names, tenants |
+//! | reading | streams, the log, filters, pages, snapshots, reading while others write |
+//! | documents | versions, unique and indexed fields, paging, declaring, purging |
+//! | leases | terms, tokens, takeovers, races, and the fences of commits under them |
+//! | timers | due, set anew, cancelled, fired once |
+//! | outgoing messages | order, positions in one count with events, pages, settled once |
+//! | what is set aside | every field, expectations, every filter, done once |
+//! | what lasts | all of it after the store was opened anew; hints that wake up readers |
 //!
 //! # What it promises
 //!
@@ -48,12 +61,19 @@
 //!
 //! Races show with some probability only: `RACE_SECONDS` (default 2) and `MODEL_RUNS` (default 20)
 //! set how long the suite looks for them, and `MODEL_SEED` repeats a run that failed.
+//!
+//! How long an inbox knows a message shows only for a store that keeps it for a few seconds: run the
+//! suite, or its case, over a store that is configured so.
 
 mod bus;
+mod harness;
+mod runtime;
 pub mod scenario;
 mod store;
 
 pub use bus::fixture::{BusFixture, BusUnderTest};
 pub use bus::suite::{BusSuite, bus_suite};
+pub use harness::Harness;
+pub use runtime::runtime_suite;
 pub use store::fixture::{StoreFixture, StoreUnderTest};
-pub use store::suite::{Outcome, StoreSuite, run_suites, store_suite};
+pub use store::suite::{Outcome, Suite, run_suites, store_suite};

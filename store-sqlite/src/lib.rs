@@ -62,6 +62,8 @@
 //! - Another process holds the lock for longer than the
 //!   [`busy_timeout`](SqliteBuilder::busy_timeout): [`Unavailable`](cqrs_core::ErrorKind::Unavailable),
 //!   nothing was written.
+//! - A process is stopped in the middle of a write, by a debugger or with its whole machine: it keeps
+//!   the lock, and nobody writes until it goes on or ends.
 //! - The file lies on a network drive: write-ahead logs and locks do not work there. Use a local
 //!   disk.
 //! - Copying the file of a running service misses what is in its write-ahead log: use

@@ -7,9 +7,11 @@ use crate::command::{self, cargo};
 use crate::steps::{Failed, Steps};
 
 /// What makes the tests long. A value that is set already stays.
-const LONG: [(&str, &str); 3] = [
+const LONG: [(&str, &str); 4] = [
     // How often a process is killed while it commits.
     ("CRASH_ROUNDS", "200"),
+    // How often nodes are killed while they handle events.
+    ("NODE_KILLS", "200"),
     // How long readers race with writers.
     ("RACE_SECONDS", "30"),
     // How often the learning platform is killed under load.
@@ -46,6 +48,7 @@ mod tests {
         let current = |name: &str| (name == "CRASH_ROUNDS").then(|| "9".into());
         let settings: Vec<_> = settings(current).collect();
         let (race, kill) = (("RACE_SECONDS", "30".into()), ("KILL_ROUNDS", "50".into()));
-        assert_eq!(settings, [("CRASH_ROUNDS", "9".into()), race, kill]);
+        let nodes = ("NODE_KILLS", "200".into());
+        assert_eq!(settings, [("CRASH_ROUNDS", "9".into()), nodes, race, kill]);
     }
 }

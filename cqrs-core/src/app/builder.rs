@@ -6,12 +6,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::app::messaging::Messaging;
+use crate::app::projections::Following;
 use crate::app::requests::Requests;
 use crate::app::{App, EventHandlers, Inner};
 use crate::cache::Cache;
 use crate::discovery::Discovered;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::decide::Decide;
+use crate::domain::saga::Saga;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::handler::{
     AppLayer, AppService, ErasedEventHandler, IntoEventHandler, IntoHandler, Registry,
@@ -25,6 +27,7 @@ use crate::port::store::Store;
 use crate::retry::ConflictRetry;
 use crate::runtime::consumer::Subscriber;
 use crate::runtime::handler::Handler;
+use crate::runtime::saga::{self, SagaRegistry};
 use crate::runtime::settings::{RuntimeSettings, Subscription};
 use crate::runtime::slot::Definition;
 
@@ -66,7 +69,9 @@ type Wrap = Box<dyn FnOnce(AppService) -> AppService + Send>;
 pub struct AppBuilder {
     installs: Vec<Install>,
     pub(super) event_installs: Vec<(&'static str, InstallEventHandler)>,
-    subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
+    pub(super) subscribers: Vec<(&'static str, u32, Arc<dyn Subscriber>)>,
+    sagas: SagaRegistry,
+    pub(super) following: Following,
     /// Changes to the settings of subscriptions.
     tunings: Vec<(&'static str, Tune)>,
     settings: RuntimeSettings,
@@ -89,6 +94,8 @@ impl AppBuilder {
             installs: Vec::new(),
             event_installs: Vec::new(),
             subscribers: Vec::new(),
+            sagas: SagaRegistry::new(),
+            following: Following::default(),
             tunings: Vec::new(),
             settings: RuntimeSettings::default(),
             messaging: Messaging::default(),
@@ -216,6 +223,18 @@ impl AppBuilder {
         self
     }
 
+    /// A [`Saga`]: a process across aggregates. Its name is that of its checkpoint: stable.
+    ///
+    /// It runs once the app is [started](App::start). The commands that it sends are handled by this
+    /// app, or by another one with this store that runs.
+    pub fn saga<S: Saga>(self, saga: S) -> Self {
+        let mut builder = self.reads::<S::Input>();
+        let saga = saga::erased(saga);
+        builder.subscribers.push((S::NAME, HANDLER_PARTITIONS, saga.subscriber()));
+        builder.sagas.insert(S::NAME, saga);
+        builder
+    }
+
     /// Checks the types and upcasters of events that are read otherwise than by
     /// [`decides`](Self::decides), and shows them in the [`Manifest`].
     pub fn reads<S: EventSet>(self) -> Self {
@@ -288,7 +307,8 @@ impl AppBuilder {
     /// [`ErrorKind::Build`] with every [`Problem`]: missing handlers, resources and stores,
     /// duplicates, gaps in the upcasters of events.
     pub fn build(self) -> Result<App> {
-        let Self { resources, mut problems, max_body, .. } = self;
+        let Self { mut resources, mut problems, max_body, mut following, .. } = self;
+        following.join(&mut resources);
         let mut registry = Registry::default();
         for install in self.installs {
             install(&resources, &mut registry, &mut problems);
@@ -309,8 +329,13 @@ impl AppBuilder {
         for wrap in self.request_layers.into_iter().rev() {
             wrap(&mut registry);
         }
+        if resources.store.is_none() {
+            let missing = |name: &&str| Problem::MissingStore { handler: (*name).to_owned() };
+            problems.extend(self.sagas.keys().map(missing));
+        }
         let names = event_handlers.keys().copied().chain(self.subscribers.iter().map(|s| s.0));
-        problems.extend(naming(names.collect(), &self.tunings));
+        problems.extend(naming(names.chain(following.names()).collect(), &self.tunings));
+        problems.extend(following.problems(&resources));
         let mut distinct = Vec::with_capacity(problems.len());
         for problem in problems {
             if !distinct.contains(&problem) {
@@ -347,11 +372,13 @@ impl AppBuilder {
             registry,
             event_handlers,
             definitions,
+            sagas: Arc::new(self.sagas),
             settings: self.settings,
             clock: resources.clock,
             started: OnceLock::new(),
             bus,
             listeners,
+            following,
             service,
             layered,
             store,

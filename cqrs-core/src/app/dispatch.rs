@@ -6,11 +6,13 @@ use bytes::Bytes;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Failure, Rejection};
-use crate::handler::AnyAnswer;
-use crate::handler::any::Encoded;
+use crate::handler::any::{Encoded, SentByHandler};
+use crate::handler::{AnyAnswer, BoxFuture};
 use crate::message::metadata::Metadata;
+use crate::message::payload::Payload;
 use crate::message::request::{RequestKind, Visibility};
 use crate::port::Position;
+use crate::port::commit::Outgoing;
 
 /// A request as it comes from outside. See [`App::dispatch`].
 #[derive(Clone)]
@@ -134,6 +136,30 @@ impl App {
         }
         let request = entry.encoded(version, metadata, body);
         encoded(self.0.service.run(request).await)
+    }
+}
+
+impl App {
+    /// Calls the handler of a command that a commit has sent, through the layers, also one that is
+    /// internal. Its repeats are answered as the first was, where the handler can. `None`: nobody here
+    /// handles it.
+    pub(crate) fn relay(
+        &self,
+        consumer: &'static str,
+        message: &Outgoing,
+    ) -> Option<BoxFuture<'static, RawAnswer>> {
+        let entry = self.0.registry.named(&message.name)?;
+        let body = match &message.body {
+            Payload::Json(json) => Bytes::copy_from_slice(json.as_str().as_bytes()),
+            Payload::Binary { bytes, .. } => bytes.clone(),
+            Payload::Erased => Bytes::new(),
+        };
+        let mut metadata = message.metadata.clone().with_local(SentByHandler);
+        if entry.answers_repeats() && self.0.store.is_some() {
+            metadata = metadata.with_inbox(consumer);
+        }
+        let answering = self.0.service.run(entry.encoded(None, metadata, body));
+        Some(Box::pin(async move { encoded(answering.await) }))
     }
 }
 

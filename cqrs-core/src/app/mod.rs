@@ -5,6 +5,7 @@ mod catch_up;
 mod dispatch;
 mod mediator;
 mod messaging;
+pub(crate) mod projections;
 mod requests;
 mod sending;
 
@@ -21,6 +22,7 @@ use crate::port::clock::Clock;
 use crate::port::store::Store;
 use crate::runtime::inbound::Listening;
 use crate::runtime::running::Started;
+use crate::runtime::saga::SagaRegistry;
 use crate::runtime::settings::RuntimeSettings;
 use crate::runtime::slot::Definition;
 
@@ -60,12 +62,14 @@ pub(crate) struct Inner {
     event_handlers: EventHandlers,
     /// What runs once it is started.
     pub(crate) definitions: Vec<Arc<Definition>>,
+    pub(crate) sagas: Arc<SagaRegistry>,
     pub(crate) settings: RuntimeSettings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started: OnceLock<Arc<Started>>,
     pub(crate) bus: Option<Arc<dyn Bus>>,
     /// What it gets from the bus once it is started.
     pub(crate) listeners: Vec<Arc<Listening>>,
+    pub(crate) following: projections::Following,
     /// The handlers inside the layers around all of them.
     service: AppService,
     /// Whether there are such layers. Without them a typed request takes the short way.

@@ -48,8 +48,8 @@ pub enum Origin {
     Outside,
     /// Code of this process, with [`App::send`](crate::App::send) or [`App::ask`](crate::App::ask).
     Process,
-    /// A handler, with its [`Mediator`](crate::Mediator): of a request, whoever sent that, or of an
-    /// event.
+    /// A handler, with its [`Mediator`](crate::Mediator) or its [`Work`](crate::Work): of a request,
+    /// whoever sent that, or of an event; or a [saga](crate::Saga).
     Handler,
 }
 
@@ -97,8 +97,8 @@ impl AnyRequest {
     /// asks of itself.
     pub fn origin(&self) -> Origin {
         match &self.body {
+            _ if self.metadata.local::<SentByHandler>().is_some() => Origin::Handler,
             Body::Encoded { .. } => Origin::Outside,
-            Body::Typed(_) if self.metadata.local::<SentByHandler>().is_some() => Origin::Handler,
             Body::Typed(_) => Origin::Process,
         }
     }

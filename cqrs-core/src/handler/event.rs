@@ -42,6 +42,10 @@ impl HandlerError {
         Self { cause: cause.into(), fatal: true }
     }
 
+    pub(crate) fn cause(&self) -> &BoxError {
+        &self.cause
+    }
+
     /// What it was caused by.
     pub fn into_cause(self) -> BoxError {
         self.cause

@@ -87,6 +87,9 @@ pub(crate) trait Named: Send + Sync {
 
     fn visibility(&self) -> Visibility;
 
+    /// [`Handler::ANSWERS_REPEATS`].
+    fn answers_repeats(&self) -> bool;
+
     fn describe(&self) -> RequestManifest;
 
     /// A request from outside for this handler.
@@ -102,6 +105,10 @@ impl<R: Request> Named for Entry<R> {
 
     fn visibility(&self) -> Visibility {
         R::VISIBILITY
+    }
+
+    fn answers_repeats(&self) -> bool {
+        self.answers_repeats
     }
 
     fn describe(&self) -> RequestManifest {

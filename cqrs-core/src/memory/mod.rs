@@ -5,6 +5,7 @@ mod bus;
 mod documents;
 mod kept;
 mod reading;
+mod sink;
 mod snapshots;
 mod state;
 mod waiting;
@@ -99,6 +100,23 @@ impl MemoryStore {
         self
     }
 
+    /// Applies a commit.
+    fn write(&self, commit: Commit) -> Result<Committed> {
+        commit.check(&self.capabilities)?;
+        let now = self.clock.now();
+        let (committed, last) = {
+            let mut state = self.state();
+            let committed = state.commit(commit, now, self.since(now))?;
+            (committed, state.head().position)
+        };
+        self.grown.send_if_modified(|known| {
+            let grown = last > *known;
+            *known = last.max(*known);
+            grown
+        });
+        Ok(committed)
+    }
+
     fn since(&self, now: Timestamp) -> Since {
         Since {
             commit_ids: now.saturating_sub(self.capabilities.keeps_commit_ids),
@@ -125,19 +143,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        commit.check(&self.capabilities)?;
-        let now = self.clock.now();
-        let (committed, last) = {
-            let mut state = self.state();
-            let committed = state.commit(commit, now, self.since(now))?;
-            (committed, state.head().position)
-        };
-        self.grown.send_if_modified(|known| {
-            let grown = last > *known;
-            *known = last.max(*known);
-            grown
-        });
-        Ok(committed)
+        self.write(commit)
     }
 
     fn read_stream(&self, read: ReadStream) -> Pages {
@@ -240,3 +246,6 @@ impl Store for MemoryStore {
 fn broken(what: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("the memory store is broken: {what}"))
 }
+
+#[cfg(test)]
+mod tests;

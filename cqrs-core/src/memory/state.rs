@@ -106,7 +106,8 @@ impl State {
             fences,
             guards,
             appends,
-            documents,
+            mut documents,
+            views,
             snapshots,
             checkpoint,
             inbox,
@@ -119,6 +120,7 @@ impl State {
         if let Some(before) = self.before(id, fingerprint, &inbox, kept)? {
             return Ok(before);
         }
+        documents.extend(views);
         let of_checkpoint = checkpoint.iter().flat_map(|checkpoint| &checkpoint.fence);
         self.waiting.check_fences(fences.iter().chain(of_checkpoint))?;
         self.check_appends(&appends)?;
@@ -204,6 +206,12 @@ impl State {
     ) -> Option<&InboxEntry> {
         let (entry, at) = self.inbox.get(&(consumer.to_owned(), message))?;
         (*at >= since).then_some(entry)
+    }
+
+    /// Whether a mark is still kept, known or not.
+    #[cfg(test)]
+    pub(super) fn inbox_holds(&self, message: MessageId) -> bool {
+        self.inbox.keys().any(|(_, kept)| *kept == message)
     }
 
     fn version(&self, stream: &StreamId) -> Version {

@@ -320,6 +320,17 @@ impl Metadata {
         cause
     }
 
+    /// Metadata of a message that is sent when the answer to this one is long known: without what was
+    /// meant for the answer, and what is local.
+    #[must_use]
+    pub(crate) fn for_outgoing(&self, id: MessageId) -> Self {
+        let mut effect = self.effect(id);
+        let more = effect.more_mut();
+        more.deadline = None;
+        more.local.clear();
+        effect
+    }
+
     /// The same with another id: the next of several effects of one cause.
     #[must_use]
     pub(crate) fn sibling(&self, id: MessageId) -> Self {

@@ -43,7 +43,7 @@ pub struct Capabilities {
     pub timers: Support,
     /// [`Commit::outgoing`](crate::Commit::outgoing).
     pub outgoing: Support,
-    /// [`Commit::settled`](crate::Commit::settled) and [`Commit::parked`](crate::Commit::parked).
+    /// [`Commit::parked`](crate::Commit::parked), and the settling of its entries.
     pub parked: Support,
     /// [`Commit::snapshots`](crate::Commit::snapshots).
     pub snapshots: Support,

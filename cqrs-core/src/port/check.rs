@@ -35,6 +35,7 @@ impl Commit {
             guards,
             appends,
             documents,
+            views,
             snapshots,
             checkpoint,
             inbox,
@@ -46,9 +47,13 @@ impl Commit {
         let fenced = checkpoint.as_ref().is_some_and(|c| c.fence.is_some());
         offers("leases", capabilities.leases, !fences.is_empty() || fenced)?;
         offers("snapshots", capabilities.snapshots, !snapshots.is_empty())?;
-        offers("timers", capabilities.timers, !timers.is_empty())?;
-        offers("outgoing", capabilities.outgoing, !outgoing.is_empty())?;
-        offers("parked", capabilities.parked, !settled.is_empty() || !parked.is_empty())?;
+        let settles = |kind: fn(&Settled) -> bool| settled.iter().any(kind);
+        let fires = settles(|settled| matches!(settled, Settled::Timer(_)));
+        offers("timers", capabilities.timers, !timers.is_empty() || fires)?;
+        let sent = settles(|settled| matches!(settled, Settled::Outgoing(_)));
+        offers("outgoing", capabilities.outgoing, !outgoing.is_empty() || sent)?;
+        let unparks = settles(|settled| matches!(settled, Settled::Parked { .. }));
+        offers("parked", capabilities.parked, !parked.is_empty() || unparks)?;
 
         let limits = &capabilities.limits;
         within(|| "the commit's parts".to_owned(), self.parts(), limits.parts)?;
@@ -60,10 +65,10 @@ impl Commit {
         distinct(appends.iter().map(|a| &a.stream), |stream| {
             Error::invalid_field("appends", format!("two appends to {stream} in one commit"))
         })?;
-        for document in documents {
+        for document in documents.iter().chain(views) {
             check_document(document, limits)?;
         }
-        distinct(documents.iter().map(|d| &d.key), |key| {
+        distinct(self.all_documents().iter().map(|d| &d.key), |key| {
             Error::invalid_field("documents", format!("{key} is written twice in one commit"))
         })?;
         snapshots.iter().try_for_each(|write| check_snapshot(write, appends, limits))?;
@@ -119,9 +124,10 @@ impl Commit {
         })?;
         parked.iter().try_for_each(|write| check_parked(write, limits))?;
         distinct(
-            parked.iter().map(|p| (&p.subscription, p.position)),
-            |(subscription, position)| {
-                let context = format!("{position}@{subscription} is written twice in one commit");
+            parked.iter().map(|p| (&p.subscription, p.position, &p.key)),
+            |(subscription, position, key)| {
+                let context =
+                    format!("{position}@{subscription} for {key} is written twice in one commit");
                 Error::invalid_field("parked", context)
             },
         )?;
@@ -151,19 +157,21 @@ impl Commit {
 
     /// How many parts it has that a store must look at.
     fn parts(&self) -> usize {
-        let Self { guards, appends, documents, snapshots, inbox, .. } = self;
+        let Self { guards, appends, documents, views, snapshots, inbox, .. } = self;
         let Self { fences, timers, outgoing, settled, parked, .. } = self;
         let events = appends.iter().map(|append| append.events.len()).sum::<usize>();
         let read = guards.len() + fences.len();
-        let written = appends.len() + events + documents.len() + snapshots.len() + inbox.len();
+        let written = appends.len() + events + documents.len() + views.len();
+        let written = written + snapshots.len() + inbox.len();
         read + written + timers.len() + outgoing.len() + settled.len() + parked.len()
     }
 
     /// Bytes of all its bodies.
     fn bodies(&self) -> usize {
-        let Self { appends, documents, snapshots, inbox, outgoing, .. } = self;
+        let Self { appends, documents, views, snapshots, inbox, outgoing, .. } = self;
         let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
-        let bodies = bodies.chain(documents.iter().flat_map(|d| &d.body).map(crate::Json::len));
+        let documents = documents.iter().chain(views);
+        let bodies = bodies.chain(documents.flat_map(|d| &d.body).map(crate::Json::len));
         let bodies = bodies.chain(snapshots.iter().map(SnapshotWrite::size));
         let bodies = bodies.chain(inbox.iter().flat_map(|m| &m.reply).map(bytes::Bytes::len));
         bodies.chain(outgoing.iter().map(|o| o.body.len())).sum()
@@ -339,6 +347,11 @@ fn check_parked(write: &ParkedWrite, limits: &Limits) -> Result<()> {
     text("key", &write.key, limits.id)?;
     text("message", &write.message, limits.name)?;
     within(|| "the cause of a parked message".to_owned(), write.cause.len(), limits.headers)?;
+    if write.cause.contains('\0') {
+        // Not every database stores it.
+        let context = format!("the cause of {}@{} holds NUL", write.position, write.subscription);
+        return Err(Error::invalid_field("cause", context));
+    }
     let edited = write.edited.as_ref().map_or(0, Payload::len);
     within(|| write.message.clone(), edited, limits.payload)
 }

@@ -55,6 +55,9 @@ pub struct Commit {
     pub appends: Vec<Append>,
     /// Documents to write or delete.
     pub documents: Vec<DocumentWrite>,
+    /// Documents that are made of events: the views of projections. They are written as the others
+    /// are. Derived data: no part of what makes a repeat the same commit.
+    pub views: Vec<DocumentWrite>,
     /// Snapshots of the streams appended to; or to forget. Derived data: no part of what makes a
     /// repeat the same commit.
     pub snapshots: Vec<SnapshotWrite>,
@@ -70,6 +73,17 @@ pub struct Commit {
     pub settled: Vec<Settled>,
     /// Messages set aside.
     pub parked: Vec<ParkedWrite>,
+}
+
+impl Commit {
+    /// All documents to write, the derived ones last: for adapters.
+    pub fn all_documents(&self) -> Cow<'_, [DocumentWrite]> {
+        match (self.documents.is_empty(), self.views.is_empty()) {
+            (_, true) => Cow::Borrowed(&self.documents),
+            (true, false) => Cow::Borrowed(&self.views),
+            (false, false) => Cow::Owned([&self.documents[..], &self.views].concat()),
+        }
+    }
 }
 
 /// The id of a commit, best derived from the message that is handled. See [`Commit`].
@@ -216,7 +230,7 @@ pub enum Guard {
     },
 }
 
-/// A document to write or to delete. A commit names a document at most once.
+/// A document to write or to delete. A commit names a document at most once, derived or not.
 ///
 /// See [`Collection`](crate::Collection) for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,6 +23,8 @@ impl Commit {
             guards,
             appends,
             documents,
+            // Made of the events, and maybe made anew, of what came since.
+            views: _,
             snapshots,
             checkpoint,
             inbox,

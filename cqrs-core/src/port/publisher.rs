@@ -11,7 +11,7 @@ use crate::message::payload::Payload;
 use crate::port::Position;
 use crate::port::bus::BusLimits;
 use crate::port::check::{text, within};
-use crate::port::commit::{Outgoing, OutgoingKind};
+use crate::port::commit::OutgoingKind;
 use crate::port::outgoing::PendingMessage;
 
 /// Where messages are sent.
@@ -209,18 +209,7 @@ impl TryFrom<&PendingMessage> for OutboundMessage {
     /// [`Invalid`](ErrorKind::Invalid) for a timer, which is for a saga of the same service, and for
     /// a message whose body was erased.
     fn try_from(pending: &PendingMessage) -> Result<Self> {
-        let message = Self::of(&pending.message, pending.position)?;
-        let metadata = match message.metadata.occurred_at() {
-            Some(_) => message.metadata,
-            None => message.metadata.with_occurred_at(pending.recorded_at),
-        };
-        Ok(Self { metadata, ..message })
-    }
-}
-
-impl OutboundMessage {
-    /// What a commit sent, at a position of its log. Errors as above.
-    pub(crate) fn of(message: &Outgoing, position: Position) -> Result<Self> {
+        let message = &pending.message;
         let kind = match message.kind {
             OutgoingKind::Command => OutboundKind::Command,
             OutgoingKind::Message => OutboundKind::Message,
@@ -239,14 +228,18 @@ impl OutboundMessage {
                 return Err(Error::invalid_field("body", context));
             }
         };
+        let mut metadata = message.metadata.clone();
+        if metadata.occurred_at().is_none() {
+            metadata = metadata.with_occurred_at(pending.recorded_at);
+        }
         Ok(Self {
-            metadata: message.metadata.clone(),
+            metadata,
             kind,
             name: message.name.to_string(),
             key: Some(message.key.clone()),
             content_type,
             body,
-            position: Some(position),
+            position: Some(pending.position),
         })
     }
 }
@@ -306,8 +299,9 @@ mod tests {
     use super::*;
     use crate::message::payload::Json;
     use crate::message::timestamp::Timestamp;
+    use crate::port::commit::Outgoing;
 
-    fn refused(message: &OutboundMessage) -> String {
+    fn refused(message: OutboundMessage) -> String {
         match message.check(&BusLimits::default()).unwrap_err().kind() {
             ErrorKind::Invalid { field: Some(field) } => field.clone(),
             ErrorKind::TooLarge { what, .. } => what.clone(),
@@ -321,7 +315,7 @@ mod tests {
         for name in ["", ".", "a.", ".a", "a..b", "a.*", "*", "a.>", "a b", "a\n", "#", "a*", &long]
         {
             assert_eq!(
-                refused(&OutboundMessage::new(OutboundKind::Message, name, "")),
+                refused(OutboundMessage::new(OutboundKind::Message, name, "")),
                 "name",
                 "{name}"
             );
@@ -335,18 +329,15 @@ mod tests {
     #[test]
     fn the_rest_is_refused_by_field() {
         let message = || OutboundMessage::new(OutboundKind::Message, "bank.opened", "");
-        assert_eq!(refused(&message().with_key("")), "key");
-        assert_eq!(refused(&message().with_key("a\r\nb: c")), "key");
-        assert_eq!(
-            refused(&message().with_metadata(Metadata::default().with_tenant(""))),
-            "tenant"
-        );
+        assert_eq!(refused(message().with_key("")), "key");
+        assert_eq!(refused(message().with_key("a\r\nb: c")), "key");
+        assert_eq!(refused(message().with_metadata(Metadata::default().with_tenant(""))), "tenant");
         let noted = Metadata::default().with_extension("note", "x".repeat(1 << 20));
-        assert_eq!(refused(&message().with_metadata(noted)), "the headers of bank.opened");
+        assert_eq!(refused(message().with_metadata(noted)), "the headers of bank.opened");
         let body = vec![b' '; BusLimits::default().body + 1].into();
-        assert_eq!(refused(&OutboundMessage { body, ..message() }), "bank.opened");
+        assert_eq!(refused(OutboundMessage { body, ..message() }), "bank.opened");
         let content_type = String::new();
-        assert_eq!(refused(&OutboundMessage { content_type, ..message() }), "content_type");
+        assert_eq!(refused(OutboundMessage { content_type, ..message() }), "content_type");
     }
 
     #[test]

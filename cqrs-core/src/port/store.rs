@@ -169,7 +169,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>>;
 
     /// Gives leases back, so that others need not wait until they are over. What is not this holder's
-    /// stays as it is.
+    /// stays as it is. Until somebody takes them, their tokens are good: commit before, not after.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) where the store has no leases;

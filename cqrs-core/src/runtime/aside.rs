@@ -130,7 +130,7 @@ impl Aside {
 }
 
 /// When an entry that is the first of its key is to be looked at.
-fn due(entry: &ParkedEntry) -> Option<Timestamp> {
+pub(crate) fn due(entry: &ParkedEntry) -> Option<Timestamp> {
     match entry.state {
         // The one that it waited for is gone.
         ParkedState::Behind => Some(Timestamp::MIN),
@@ -167,8 +167,9 @@ pub(crate) fn behind(
 /// A cause, cut to what a store takes.
 pub(crate) fn cut(cause: &str) -> String {
     const LONGEST: usize = 2_000;
+    let cause = cause.replace('\0', "\u{fffd}");
     match cause.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &cause[..end]),
-        None => cause.to_owned(),
+        None => cause,
     }
 }

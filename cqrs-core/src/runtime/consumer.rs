@@ -125,7 +125,9 @@ pub(crate) struct Stretch<'a> {
     pub(crate) slice: Slice,
     /// They were handled before: effects are silent.
     pub(crate) replay: bool,
-    /// Whether a key waits for something that is set aside: its events queue up.
+    /// Whether any key waits for something that is set aside.
+    pub(crate) any_blocked: bool,
+    /// Whether this one does: its events queue up.
     pub(crate) is_blocked: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
@@ -163,6 +165,7 @@ impl Handled {
             guards,
             appends,
             documents,
+            views,
             snapshots,
             checkpoint: _,
             inbox,
@@ -175,6 +178,7 @@ impl Handled {
         self.commit.guards.extend(guards);
         self.commit.appends.extend(appends);
         self.commit.documents.extend(documents);
+        self.commit.views.extend(views);
         self.commit.snapshots.extend(snapshots);
         self.commit.inbox.extend(inbox);
         self.commit.timers.extend(timers);

@@ -15,6 +15,9 @@ use crate::port::store::Store;
 pub(crate) struct Control {
     pub(crate) subscription: String,
     pub(crate) paused: bool,
+    /// It runs in the commits of its events, and not behind the log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) inline: bool,
     pub(crate) live: Generation,
     /// What is built anew, beside the live one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +82,7 @@ impl Control {
         Self {
             subscription,
             paused: false,
+            inline: false,
             live,
             building: None,
             moving: None,
@@ -130,6 +134,11 @@ impl Control {
         let mut retired = self.retired.clone();
         retired.push(self.live.clone());
         Self { live: building, building: None, moving: None, retired, ..self.clone() }
+    }
+
+    /// A new generation from the beginning, at once in the place of the live one.
+    pub(crate) fn remade(&self, version: u16, partitions: u32) -> Self {
+        Self { inline: false, ..self.rebuilding(version, partitions).switched() }
     }
 
     /// The live generation, once more from the beginning, without effects up to a position.

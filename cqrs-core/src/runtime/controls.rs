@@ -154,6 +154,8 @@ async fn load(node: &Arc<Node>, definition: &Arc<Definition>) -> Result<Control>
         let before = control::read(store, name).await?;
         let control = match &before {
             None => Control::new(name, version, partitions, start(store, definition).await?),
+            // What it was in its commits does not tell how far it would have come behind the log.
+            Some(known) if known.inline => known.remade(version, partitions),
             Some(known) => {
                 let newest = known.building.as_ref().map_or(known.live.version, |b| b.version);
                 if newest > version {

@@ -68,7 +68,9 @@ impl Consumer for Function {
     }
 
     async fn one(&mut self, handling: Handling<'_>) -> Result<Handled, HandlerError> {
-        let work = self.0.handle(&handling.event, handling.replay)?.await?;
+        // One that cannot be read now cannot be read later either.
+        let handling_it = self.0.handle(&handling.event, handling.replay);
+        let work = handling_it.map_err(HandlerError::fatal)?.await?;
         Self::gathered(work, handling.replay)
     }
 

@@ -1,6 +1,6 @@
 //! The leases of this process: asked for, kept, given back, and shared fairly with other nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ pub(crate) struct Leases {
     holder: String,
     term: Duration,
     wanted: Mutex<BTreeMap<String, Wanted>>,
+    /// What was asked for and not given back: this process may have it.
+    held: Mutex<BTreeSet<String>>,
     /// Something is wanted anew.
     asked: Notify,
 }
@@ -43,11 +45,13 @@ impl Leases {
     pub(crate) fn new(holder: String, within: Duration) -> Self {
         // A little less than what is promised: it is asked for from time to time only.
         let term = within.mul_f64(0.75);
-        Self { holder, term, wanted: Mutex::default(), asked: Notify::new() }
-    }
-
-    pub(crate) fn holder(&self) -> &str {
-        &self.holder
+        Self {
+            holder,
+            term,
+            wanted: Mutex::default(),
+            held: Mutex::default(),
+            asked: Notify::new(),
+        }
     }
 
     /// Wants a lease from now on.
@@ -94,9 +98,22 @@ impl Leases {
         let others = nodes.iter().filter(|node| node.name != presence).count();
         let names = self.to_ask(others + 1, round);
         let asked = Instant::now();
-        let names = [vec![presence], names].concat();
+        let names = [vec![presence.clone()], names].concat();
+        // Noted before: whoever ends this process's leases does not know how far this came.
+        self.held().extend(names.iter().cloned());
         let request = LeaseRequest { holder: self.holder.clone(), names, term: self.term };
         let answers = store.lease(request).await?;
+        self.take_in(&answers, asked);
+        // What was given up while it was asked for; and the presence among other nodes than now.
+        let surplus: Vec<String> = {
+            let wanted = self.wanted();
+            let held = self.held();
+            held.iter().filter(|n| **n != presence && !wanted.contains_key(*n)).cloned().collect()
+        };
+        if surplus.is_empty() { Ok(()) } else { self.give_back(store, &surplus).await }
+    }
+
+    fn take_in(&self, answers: &[Lease], asked: Instant) {
         let mut wanted = self.wanted();
         for lease in answers {
             let Some(known) = wanted.get_mut(&lease.name) else { continue };
@@ -111,7 +128,6 @@ impl Leases {
                 changed
             });
         }
-        Ok(())
     }
 
     /// What the presence of nodes begins with that want the same leases.
@@ -164,9 +180,14 @@ impl Leases {
 
     /// Gives everything back, at the end.
     pub(crate) async fn release_all(&self, store: &dyn Store) -> Result<()> {
-        let mut names: Vec<String> = self.wanted().keys().cloned().collect();
-        names.push(format!("{}{}", self.group(), self.holder));
-        store.release(&self.holder, &names).await
+        let names: Vec<String> = self.held().iter().cloned().collect();
+        self.give_back(store, &names).await
+    }
+
+    async fn give_back(&self, store: &dyn Store, names: &[String]) -> Result<()> {
+        store.release(&self.holder, names).await?;
+        self.held().retain(|name| !names.contains(name));
+        Ok(())
     }
 
     /// It is another node's: it is asked for like any other.
@@ -184,11 +205,16 @@ impl Leases {
             wanted.surplus = false;
             wanted.state.send_replace(None);
         }
+        // It stays among those that may be held: it may be asked for at this moment.
         store.release(&self.holder, &[name.to_owned()]).await
     }
 
     fn wanted(&self) -> MutexGuard<'_, BTreeMap<String, Wanted>> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -216,6 +242,18 @@ impl Claim<'_> {
     /// Waits until it is not.
     pub(crate) async fn lost(&mut self, token: u64) {
         while self.holds(token) {
+            let _ = self.state.changed().await;
+        }
+    }
+
+    /// Whether it is not this process's any more.
+    pub(crate) fn is_gone(&self, token: u64) -> bool {
+        self.state.borrow().as_ref().is_none_or(|lease| lease.token != token)
+    }
+
+    /// Waits until it is not this process's any more.
+    pub(crate) async fn gone(&mut self, token: u64) {
+        while !self.is_gone(token) {
             let _ = self.state.changed().await;
         }
     }

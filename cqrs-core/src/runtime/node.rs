@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::port::clock::Clock;
 use crate::port::store::Store;
@@ -22,6 +22,8 @@ pub(crate) struct Node {
     pub(crate) stopping: watch::Sender<Stopping>,
     /// Somebody in this process changed what is set aside.
     pub(crate) parked_changed: watch::Sender<u64>,
+    /// Held while something is handled that ran when a process died.
+    pub(crate) suspects: Mutex<()>,
     /// Somebody in this process set a timer.
     pub(crate) timers_changed: Notify,
     pub(crate) activity: Activity,

@@ -27,6 +27,9 @@ const UNSAVED: u32 = 64;
 /// Events that are handled one by one, each noted before, after a node died in the middle of work.
 const CAREFUL: u32 = 64;
 
+/// The cause of an event while it is handled: it stays when the process dies in the middle of it.
+const DIED: &str = "the node that handled it died";
+
 /// How often an event is handled anew, at once, when its commit meets a conflict.
 const CONFLICTS: u32 = 16;
 
@@ -111,7 +114,7 @@ impl Partition<'_, '_> {
     }
 
     async fn run_on(&mut self) -> Result<()> {
-        self.report(SlotState::Running);
+        self.report();
         loop {
             // Given up in order, when it is another node's turn; or lost.
             if self.quit.is_set() || !self.claim.holds(self.fence.token) {
@@ -123,7 +126,7 @@ impl Partition<'_, '_> {
                 self.go_on(&key).await?;
                 // There may be room now.
                 self.state.full = None;
-                self.report(SlotState::Running);
+                self.report();
                 continue;
             }
             let page = match &self.state.full {
@@ -135,11 +138,7 @@ impl Partition<'_, '_> {
                 Some(page) => {
                     let _busy = self.node.activity.begin();
                     self.take_in(&page).await?;
-                    let state = match &self.state.full {
-                        None => SlotState::Running,
-                        Some(key) => SlotState::Full(key.clone()),
-                    };
-                    self.report(state);
+                    self.report();
                 }
                 None => self.rest().await?,
             }
@@ -240,8 +239,9 @@ impl Partition<'_, '_> {
         if !replay && events.first().is_some_and(|e| e.position <= self.generation.replay_to) {
             return Ok(false);
         }
-        let slice = self.slice;
-        let stretch = Stretch { page, events, slice, replay, is_blocked: &is_blocked };
+        let (slice, any_blocked) = (self.slice, !aside.is_empty());
+        let is_blocked = &is_blocked;
+        let stretch = Stretch { page, events, slice, replay, any_blocked, is_blocked };
         let handled = match self.consumer.many(stretch).await {
             Ok(handled) => handled,
             Err(error) => {
@@ -424,8 +424,8 @@ impl Partition<'_, '_> {
     async fn take_carefully(&mut self, event: &Recorded<'_>, keys: &[String]) -> Result<bool> {
         let now = self.node.clock.now();
         for key in keys {
-            let cause = "the node that handled it died".to_owned();
-            let write = self.entry(event, key, ParkedState::Retrying, Some(now), cause, 0);
+            let write =
+                self.entry(event, key, ParkedState::Retrying, Some(now), DIED.to_owned(), 0);
             self.state.behind.push(write);
             self.state.aside.add(key, Some(now));
         }
@@ -558,11 +558,22 @@ impl Partition<'_, '_> {
             self.park(&entry, aside::cut(&cause)).await?;
             return Ok(false);
         }
-        // Noted before it runs (P12).
+        // Of those that ran when a process died, one at a time is tried again: that one is to blame
+        // when it happens again, and not all that ran beside it.
+        let _alone = match entry.attempts > 0 && entry.cause == DIED {
+            false => None,
+            true => tokio::select! {
+                alone = self.node.suspects.lock() => Some(alone),
+                () = self.quit.set() => return Ok(false),
+            },
+        };
+        // Noted before it runs (P12). When the process dies of it, the others go on for a while.
         let attempts = entry.attempts + 1;
+        let wait = policy.delay(attempts, fastrand::f64());
         let started = ParkedWrite {
             state: ParkedState::Retrying,
-            due: Some(self.node.clock.now()),
+            due: Some(self.node.clock.now().saturating_add(wait)),
+            cause: DIED.to_owned(),
             attempts,
             ..entry.to_write()
         };
@@ -695,7 +706,7 @@ impl Partition<'_, '_> {
         self.state.behind.clear();
         (self.state.at, self.state.saved) = (to, to);
         (self.state.unsaved, self.state.saved_at) = (0, Instant::now());
-        self.report(SlotState::Running);
+        self.report();
         Ok(())
     }
 
@@ -707,7 +718,11 @@ impl Partition<'_, '_> {
         self.write(Handled::default(), self.state.at).await
     }
 
-    fn report(&self, state: SlotState) {
+    fn report(&self) {
+        let state = match &self.state.full {
+            None => SlotState::Running,
+            Some(key) => SlotState::Full(key.clone()),
+        };
         let (position, blocked) = (self.state.at, self.state.aside.len());
         let progress = SlotProgress { position, state, blocked };
         self.node.progress.report(&self.state.slot, progress);

@@ -17,14 +17,18 @@ use crate::port::parked::FindParked;
 use crate::port::timer::FindTimers;
 use crate::runtime::controls::Controls;
 use crate::runtime::inbound::Inbound;
+use crate::runtime::key::Slice;
 use crate::runtime::leases::Leases;
+use crate::runtime::live::LiveProjection;
 use crate::runtime::live_handler::Live;
 use crate::runtime::node::{Activity, Node, Quit, Stopping};
 use crate::runtime::progress::{Progress, SlotState};
 use crate::runtime::reached;
+use crate::runtime::relay::{self, Relay};
 use crate::runtime::slot::Definition;
 use crate::runtime::subscriptions;
 use crate::runtime::tail::Tail;
+use crate::runtime::timers;
 
 /// What the app and its runtime share once it is started.
 pub(crate) struct Started {
@@ -32,6 +36,10 @@ pub(crate) struct Started {
     pub(crate) controls: Controls,
     pub(crate) definitions: Vec<Arc<Definition>>,
     pub(crate) sagas: Vec<&'static str>,
+    /// How many partitions the relay has.
+    relay: u32,
+    /// Projections in memory.
+    pub(crate) lives: Vec<Arc<dyn LiveProjection>>,
     ready: watch::Sender<bool>,
 }
 
@@ -97,6 +105,7 @@ impl App {
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
         };
         offers_all(store.capabilities())?;
+        self.0.following.ready().await?;
         let settings = self.0.settings;
         let head = store.head().await?.position;
         let node = Arc::new(Node {
@@ -107,6 +116,7 @@ impl App {
             progress: Progress::default(),
             stopping: watch::Sender::new(Stopping::No),
             parked_changed: watch::Sender::new(0),
+            suspects: tokio::sync::Mutex::default(),
             timers_changed: tokio::sync::Notify::new(),
             activity: Activity::default(),
             store,
@@ -114,13 +124,15 @@ impl App {
         let (live, definitions): (Vec<_>, Vec<_>) =
             self.0.definitions.iter().cloned().partition(|known| known.settings.live);
         let controls = Controls::load(&node, &definitions).await?;
+        let sagas = self.0.sagas.keys().copied().collect();
+        let relay = relay::partitions::partitions(&node).await?;
         let inbound = match &self.0.bus {
             Some(bus) => Some(Inbound::join(&node, bus, &self.0.listeners).await?),
             None => None,
         };
-        let sagas = Vec::new();
-        let ready = watch::Sender::new(definitions.is_empty());
-        let started = Arc::new(Started { node, controls, definitions, sagas, ready });
+        let lives = self.0.following.lives.clone();
+        let ready = watch::Sender::new(definitions.is_empty() && lives.is_empty());
+        let started = Arc::new(Started { node, controls, definitions, sagas, lives, relay, ready });
         if self.0.started.set(started.clone()).is_err() {
             let context = "the app was started before: it has one runtime";
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
@@ -128,6 +140,10 @@ impl App {
         let mut running =
             Running { started: started.clone(), work: JoinSet::new(), service: JoinSet::new() };
         running.spawn_service(head);
+        for live in &started.lives {
+            let quit = Quit::new(started.node.clone(), watch::channel(false).1);
+            running.work.spawn(live.clone().run(started.node.clone(), quit));
+        }
         for definition in &started.definitions {
             let Some(control) = started.controls.watch(definition.name) else { continue };
             running.work.spawn(subscriptions::run(
@@ -144,6 +160,11 @@ impl App {
                 partition.run(quit).await;
             });
         }
+        running.spawn_sending(Arc::new(Relay::new(
+            Arc::downgrade(&self.0),
+            self.0.sagas.clone(),
+            self.0.bus.clone(),
+        )));
         if let Some(inbound) = inbound {
             running.work.spawn(inbound.run());
         }
@@ -165,6 +186,27 @@ impl Inner {
 }
 
 impl Running {
+    /// The relay, and the timers of sagas.
+    fn spawn_sending(&mut self, relay: Arc<Relay>) {
+        let (node, of) = (&self.started.node, self.started.relay);
+        for index in 0..of {
+            let (never, cancelled) = watch::channel(false);
+            let (relay, quit) = (relay.clone(), Quit::new(node.clone(), cancelled));
+            let node = node.clone();
+            self.work.spawn(async move {
+                let _never = never;
+                relay.run(node, Slice { index, of }, quit).await;
+            });
+        }
+        let (never, cancelled) = watch::channel(false);
+        let (quit, node) = (Quit::new(node.clone(), cancelled), node.clone());
+        let sagas = self.started.sagas.clone();
+        self.work.spawn(async move {
+            let _never = never;
+            timers::run(node, sagas, quit).await;
+        });
+    }
+
     fn spawn_service(&mut self, head: u64) {
         let of = || self.started.clone();
         let (tail, leases, control, ready) = (of(), of(), of(), of());
@@ -240,13 +282,17 @@ impl Running {
 
     /// Whether all partitions run here and have come so far, or wait for an operator.
     fn slots_are_at(&self, head: u64) -> bool {
-        let Started { node, controls, definitions, .. } = &*self.started;
-        // Those without a checkpoint, and the relay.
+        let Started { node, controls, definitions, lives, relay, .. } = &*self.started;
+        // Those without a checkpoint.
         let others = node.progress.all();
-        let mut others = others
-            .iter()
-            .filter(|((name, _), _)| name.ends_with(" (live)") || name.starts_with("cqrs."));
+        let mut others = others.iter().filter(|((name, _), _)| name.ends_with(" (live)"));
+        let is_sent = |index| {
+            let slot = node.progress.of(&(relay::NAME.to_owned(), index));
+            slot.is_some_and(|slot| slot.position >= head)
+        };
         others.all(|(_, slot)| slot.position >= head)
+            && (0..*relay).all(is_sent)
+            && lives.iter().all(|live| live.at().is_some_and(|at| at >= head))
             && definitions.iter().all(|definition| {
                 let Some(control) = controls.get(definition.name) else { return true };
                 control.paused
@@ -344,6 +390,9 @@ impl Started {
             if !waiting.is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
+        }
+        for live in &self.lives {
+            live.reach(head).await;
         }
         self.ready.send_replace(true);
     }

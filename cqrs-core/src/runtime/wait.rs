@@ -79,6 +79,11 @@ pub(crate) async fn wait_for(
     position: Position,
     patience: Duration,
 ) -> Result<Reached> {
+    if let Some(live) = started.lives.iter().find(|known| known.name() == subscription) {
+        started.node.store.head().await?.admits(None, position)?;
+        let reached = tokio::time::timeout(patience, live.reach(position)).await;
+        return Ok(reached.map_or(Reached::NotYet, |()| Reached::Yes));
+    }
     let found = started.definitions.iter().find(|known| known.name == subscription);
     let definition = found.ok_or_else(|| controls::unknown(subscription))?;
     started.node.store.head().await?.admits(None, position)?;

@@ -130,3 +130,15 @@ async fn what_is_committed_while_it_runs_is_handled_at_once_and_only_once() {
     assert_eq!(seen.lock().unwrap().len(), 100);
     running.stop(Duration::from_secs(5)).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_keeps_no_lease() {
+    let clock = ManualClock::at(Timestamp::from_micros(1_000_000));
+    let store = MemoryStore::with_clock(clock.clone());
+    let app = built(&store, &clock, &Seen::default());
+    let running = app.start().await.unwrap();
+    running.ready().await;
+    assert!(!store.leases("").await.unwrap().is_empty());
+    running.stop(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(store.leases("").await.unwrap(), []);
+}

@@ -35,6 +35,11 @@ impl Handle {
         Self(store)
     }
 
+    /// The store, to share it.
+    pub(crate) fn shared(&self) -> Arc<dyn Store> {
+        self.0.clone()
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         self.capabilities().limits
     }

@@ -1,4 +1,4 @@
-//! The suite as a test binary, and as something that other tests can run case by case.
+//! A suite as a test binary, and as something that other tests can run case by case.
 
 use std::any::Any;
 use std::fmt;
@@ -18,14 +18,15 @@ use crate::store::probe::Probe;
 /// How long a case may take; then it has failed.
 const BOUND: Duration = Duration::from_secs(120);
 
-/// The store suite over one kind of store. See [`store_suite`].
-pub struct StoreSuite {
+/// A suite over one kind of store. See [`store_suite`] and [`runtime_suite`](crate::runtime_suite).
+pub struct Suite {
     name: String,
+    cases: Vec<&'static Case>,
     fixture: Arc<dyn StoreFixture>,
     bound: Duration,
 }
 
-/// What became of a case. See [`StoreSuite::run`] for an example.
+/// What became of a case. See [`Suite::run`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The store behaves.
@@ -70,8 +71,8 @@ pub enum Outcome {
 /// });
 /// assert_eq!(suite.run("commit::an_empty_commit_is_applied"), Outcome::Passed);
 /// ```
-pub fn store_suite(name: impl Into<String>, fixture: impl StoreFixture) -> StoreSuite {
-    StoreSuite { name: name.into(), fixture: Arc::new(fixture), bound: BOUND }
+pub fn store_suite(name: impl Into<String>, fixture: impl StoreFixture) -> Suite {
+    Suite::new(name, all().collect(), fixture)
 }
 
 /// Runs suites as one test binary: with libtest's arguments, filters, listing and output, so that
@@ -92,13 +93,21 @@ pub fn store_suite(name: impl Into<String>, fixture: impl StoreFixture) -> Store
 ///     ])
 /// }
 /// ```
-pub fn run_suites(suites: impl IntoIterator<Item = StoreSuite>) -> ExitCode {
+pub fn run_suites(suites: impl IntoIterator<Item = Suite>) -> ExitCode {
     let args = Arguments::from_args();
     let trials = suites.into_iter().flat_map(|suite| suite.trials(&args)).collect();
     libtest_mimic::run(&args, trials).exit_code()
 }
 
-impl StoreSuite {
+impl Suite {
+    pub(crate) fn new(
+        name: impl Into<String>,
+        cases: Vec<&'static Case>,
+        fixture: impl StoreFixture,
+    ) -> Self {
+        Self { name: name.into(), cases, fixture: Arc::new(fixture), bound: BOUND }
+    }
+
     /// How long each case may take. Default: 120 seconds.
     #[must_use]
     pub fn bound(mut self, bound: Duration) -> Self {
@@ -116,7 +125,7 @@ impl StoreSuite {
     /// assert!(suite.cases().any(|name| name == "commit::an_empty_commit_is_applied"));
     /// ```
     pub fn cases(&self) -> impl Iterator<Item = &'static str> {
-        all().map(|case| case.name)
+        self.cases.iter().map(|case| case.name)
     }
 
     /// Runs one case. A name that is not one of [`cases`](Self::cases) has failed.
@@ -130,9 +139,9 @@ impl StoreSuite {
     /// assert!(matches!(suite.run("no such case"), Outcome::Failed(_)));
     /// ```
     pub fn run(&self, name: &str) -> Outcome {
-        match all().find(|case| case.name == name) {
+        match self.cases.iter().find(|case| case.name == name) {
             Some(case) => run(&self.fixture, case, self.bound),
-            None => Outcome::Failed(format!("the store suite has no case `{name}`")),
+            None => Outcome::Failed(format!("the suite has no case `{name}`")),
         }
     }
 
@@ -144,15 +153,16 @@ impl StoreSuite {
     fn trials(self, args: &Arguments) -> impl Iterator<Item = Trial> {
         let asks = args.list || args.ignored || args.include_ignored;
         let capabilities = if asks { self.capabilities() } else { None };
-        all().map(move |case| {
-            let (fixture, bound) = (Arc::clone(&self.fixture), self.bound);
+        let Self { name, cases, fixture, bound } = self;
+        cases.into_iter().map(move |case| {
+            let fixture = Arc::clone(&fixture);
             let offered = capabilities.as_ref().is_none_or(|c| (case.needs)(c).is_yes());
             let test = move || match run(&fixture, case, bound) {
                 Outcome::Passed => Ok(Completion::Completed),
                 Outcome::Ignored(reason) => Ok(Completion::ignored_with(reason)),
                 Outcome::Failed(what) => Err(what.into()),
             };
-            let name = format!("{}::{}", self.name, case.name);
+            let name = format!("{name}::{}", case.name);
             Trial::ignorable_test(name, test).with_ignored_flag(!offered)
         })
     }
@@ -165,9 +175,9 @@ impl StoreSuite {
     }
 }
 
-impl fmt::Debug for StoreSuite {
+impl fmt::Debug for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreSuite").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Suite").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(600);
 pub(crate) const SHORT: Duration = Duration::from_millis(400);
 
 /// How long a case waits for what must come; then it has failed.
-const BOUND: Duration = Duration::from_secs(15);
+const BOUND: Duration = Duration::from_secs(10);
 
 /// The owner of the timers that the cases set.
 pub(crate) const SAGA: &str = "checkout";

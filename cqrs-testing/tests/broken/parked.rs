@@ -1,5 +1,7 @@
 //! Stores that keep and find wrongly what is set aside.
 
+use std::time::Duration;
+
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
     Commit, Committed, Conflict, Error, ErrorKind, Expected, FindParked, ParkedEntry, ParkedState,
@@ -40,19 +42,18 @@ fault! {
 
 fault! {
     /// Says of an entry that it is there since it was changed.
-    SaysSinceTheLastChange, commit |store, commit| {
-        let mut commit = commit;
-        for write in commit.parked.iter_mut().filter(|w| matches!(w.expected, Expected::Exactly(_)))
-        {
-            let settled = vec![Settled::Parked {
-                subscription: write.subscription.clone(),
-                position: write.position,
-                key: write.key.clone(),
-            }];
-            store.commit(Commit { settled, ..Commit::default() }).await?;
-            write.expected = Expected::NoStream;
-        }
-        store.commit(commit).await
+    SaysSinceTheLastChange, parked |store, find| {
+        let late = |entry: &mut ParkedEntry| {
+            entry.since = entry.since.saturating_add(Duration::from_micros(entry.version));
+        };
+        without(store, find, late).await
+    }
+}
+
+fault! {
+    /// Says of an entry that it was always there.
+    SaysSinceEver, parked |store, find| {
+        without(store, find, |entry| entry.since = Timestamp::UNIX_EPOCH).await
     }
 }
 

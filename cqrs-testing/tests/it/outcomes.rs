@@ -4,11 +4,11 @@ use std::future;
 use std::time::Duration;
 
 use cqrs_core::memory::MemoryStore;
-use cqrs_testing::{Outcome, StoreSuite, store_suite};
+use cqrs_testing::{Outcome, Suite, store_suite};
 
 const CASE: &str = "commit::an_empty_commit_is_applied";
 
-fn memory() -> StoreSuite {
+fn memory() -> Suite {
     store_suite("memory", || async { MemoryStore::default() })
 }
 

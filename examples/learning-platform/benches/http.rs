@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use cqrs_core::{App, BoxError, Failure, MessageId};
-use learning_platform::http::{self, Stop};
+use learning_platform::http::{self, Gateway, Stop};
 use learning_platform::learning::requests::{CreateCourse, GetCourse, GetStats, ListCourses};
 use learning_platform::learning::views::CourseStatus;
 use learning_platform::service::{self, Bounds};
@@ -64,7 +64,8 @@ async fn run(Arguments { rounds, commands, .. }: Arguments) -> Result<f64, BoxEr
     let (stopper, stop) = Stop::new();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let router = service::router(app.clone(), opened.store(), Role::Learning, stop.clone());
+    let gateway = Gateway::new(app.clone(), opened.store(), stop.clone());
+    let router = service::router(gateway, Role::Learning);
     let served = tokio::spawn(http::serve(listener, router, stop));
 
     let each = commands / CLIENTS;

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use clap::Parser;
 use cqrs_core::{BoxError, MessageId};
-use learning_platform::http::{self, Stop, Stopper};
+use learning_platform::http::{self, AdminToken, Gateway, Stop, Stopper};
 use learning_platform::log;
 use learning_platform::service::{self, Bounds};
 use learning_platform::settings::{self, Role, Settings};
 use learning_platform::store::Opened;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long what follows the log may take to finish what it has in hand, once the service stops.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,9 +32,16 @@ async fn main() -> ExitCode {
 async fn run(settings: Settings) -> Result<(), BoxError> {
     log::begin(settings.log)?;
     settings::check_bus(&settings.bus)?;
+    let admin = settings.admin_token.as_ref().map(|secret| AdminToken::of(secret.expose()));
+    let admin = admin.transpose()?;
     let opened = Opened::at(&settings.store).await?;
     let timeout = Duration::from_millis(settings.timeout_ms);
-    let bounds = Bounds { timeout, at_once: settings.at_once };
+    let bounds = Bounds {
+        timeout,
+        at_once: settings.at_once,
+        payment_timeout: settings.payment_timeout,
+        payment_delay: settings.payment_delay,
+    };
     let app = service::app(opened.store(), settings.role, bounds).await?;
     let listener = TcpListener::bind(&settings.listen)
         .await
@@ -40,9 +50,12 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     // Before anybody is told that the service is there: from now on a signal ends it in order.
     let signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(obey(signals, stopper));
+    let running = app.start().await?;
     announce(listener.local_addr()?, settings.role);
-    let router = service::router(app, opened.store(), settings.role, stop.clone());
-    http::serve(listener, router, stop).await;
+    let gateway =
+        Gateway::new(app, opened.store(), stop.clone()).readiness(running.readiness()).admin(admin);
+    http::serve(listener, service::router(gateway, settings.role), stop).await;
+    running.stop(FINISH_WITHIN).await?;
     opened.close().await
 }
 

@@ -7,26 +7,35 @@ use axum::Router;
 use cqrs_core::layer::{ConcurrencyLimit, Idempotency, Timeout, Trace};
 use cqrs_core::{App, Result, Store};
 
-use crate::http::{self, Gateway, Stop};
+use crate::http::{self, Gateway};
 use crate::settings::Role;
-use crate::{learning, page, payments};
+use crate::{learning, notifications, page, payments, sagas};
 
 /// How long a repeat waits while the first is handled, before it is told to come back: less than the
 /// store waits for its lock, so that one of two repeats has an answer while the other still waits.
 const IN_FLIGHT: Duration = Duration::from_secs(3);
 
-/// How much a service takes on.
+/// How much a service takes on, and how long it waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// How long a request may take.
     pub timeout: Duration,
     /// How many requests are handled at once.
     pub at_once: usize,
+    /// How long a payment may take before the enrolment is timed out.
+    pub payment_timeout: Duration,
+    /// How long a student whose id begins with `slow-` takes to pay.
+    pub payment_delay: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), at_once: 512 }
+        Self {
+            timeout: Duration::from_secs(10),
+            at_once: 512,
+            payment_timeout: Duration::from_secs(10),
+            payment_delay: Duration::from_secs(5),
+        }
     }
 }
 
@@ -44,18 +53,20 @@ pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<Ap
         .layer(ConcurrencyLimit::at_most(bounds.at_once));
     if role.is_learning() {
         learning::declare(Arc::clone(&store)).await?;
-        app = learning::register(app);
+        notifications::declare(Arc::clone(&store)).await?;
+        app = learning::register(app, bounds.payment_timeout);
+        app = sagas::register(notifications::register(app));
     }
     if role.is_payments() {
         payments::declare(store).await?;
-        app = payments::register(app);
+        app = payments::register(app, bounds.payment_delay);
     }
     app.build()
 }
 
-/// Its routes, until the word to stop; the page among them, where there are courses to show.
-pub fn router(app: App, store: Arc<dyn Store>, role: Role, stop: Stop) -> Router {
-    let mut router = Gateway::new(app, store, stop).router();
+/// The routes of its gateway; the page among them, where there are courses to show.
+pub fn router(gateway: Gateway, role: Role) -> Router {
+    let mut router = gateway.router();
     if role.is_learning() {
         router = router.merge(page::route());
     }

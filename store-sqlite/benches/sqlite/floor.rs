@@ -110,7 +110,7 @@ struct Headers {
     actor: Option<String>,
 }
 
-fn decode(row: &Row<'_>) -> Outcome<AccountEvent> {
+pub(crate) fn decode(row: &Row<'_>) -> Outcome<AccountEvent> {
     let id = Uuid::from_slice(row.get_ref(4)?.as_blob()?)?;
     let (position, version) = (row.get::<_, i64>(0)?, row.get::<_, i64>(2)?);
     let (stream, time) = (row.get_ref(1)?.as_str()?, row.get::<_, i64>(5)?);
@@ -126,7 +126,8 @@ fn decode(row: &Row<'_>) -> Outcome<AccountEvent> {
     }
 }
 
-const COLUMNS: &str = "position, stream, version, type, id_bytes, recorded_us, metadata, data";
+pub(crate) const COLUMNS: &str =
+    "position, stream, version, type, id_bytes, recorded_us, metadata, data";
 
 /// Reads and decodes the whole log; events per second.
 pub(crate) fn read_log(path: &Path) -> Outcome<f64> {

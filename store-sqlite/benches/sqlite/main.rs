@@ -1,12 +1,13 @@
 //! Measures the store against programs written by hand over the same tables, in turns, and prints
 //! the ratios of the medians.
 //!
-//! `SCALE` (default 1) sizes it; an argument (`commits`, `commands`, `log`, `load`) runs a part of it.
+//! `SCALE` (default 1) sizes it; an argument (`commits`, `commands`, `log`, `load`, `projection`) runs a part of it.
 
 mod commands;
 mod commits;
 mod domain;
 mod floor;
+mod projection;
 mod reading;
 
 use std::error::Error;
@@ -34,6 +35,9 @@ fn main() -> Outcome<()> {
     if wanted("log") || wanted("load") {
         let events = sized(1_000_000.0);
         runtime.block_on(reading::measure(events, wanted("log"), wanted("load")))?;
+    }
+    if wanted("projection") {
+        runtime.block_on(projection::measure(sized(1_000_000.0)))?;
     }
     Ok(())
 }

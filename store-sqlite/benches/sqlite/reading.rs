@@ -34,7 +34,7 @@ pub(crate) async fn measure(events: usize, log: bool, load: bool) -> Outcome<()>
     Ok(())
 }
 
-async fn fill(store: &SqliteStore, count: usize) -> Outcome<()> {
+pub(crate) async fn fill(store: &SqliteStore, count: usize) -> Outcome<()> {
     for first in (0..count).step_by(STREAM) {
         let events = (first..count.min(first + STREAM)).map(|n| {
             let event = AccountEvent::nth(n);
@@ -113,7 +113,7 @@ async fn load_accounts(store: &SqliteStore, path: &Arc<Path>, accounts: u64) -> 
 }
 
 /// Memory of this process in KiB, where the system tells.
-fn resident() -> Option<u64> {
+pub(crate) fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse().ok()

@@ -51,7 +51,8 @@ impl Transaction<'_, '_> {
             fences,
             guards,
             appends,
-            documents,
+            documents: _,
+            views: _,
             snapshots,
             checkpoint,
             inbox,
@@ -60,6 +61,7 @@ impl Transaction<'_, '_> {
             settled,
             parked,
         } = commit;
+        let documents = &*commit.all_documents();
         // The clock may step back; the log's times do not.
         let recorded = self.recorded.max(now);
 

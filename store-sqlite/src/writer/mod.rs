@@ -89,7 +89,8 @@ impl Pending {
     pub(crate) fn new(commit: Commit) -> (Box<Self>, oneshot::Receiver<Result<Committed>>) {
         let (answer, verdict) = oneshot::channel();
         let bodies = commit.appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
-        let documents = commit.documents.iter().flat_map(|d| &d.body).map(Json::len);
+        let documents =
+            commit.documents.iter().chain(&commit.views).flat_map(|d| &d.body).map(Json::len);
         let snapshots = commit.snapshots.iter().map(SnapshotWrite::size);
         let messages = commit.outgoing.iter().map(|message| message.body.len());
         let bytes = bodies.chain(documents).chain(snapshots).chain(messages).sum();

@@ -50,12 +50,22 @@ pub(crate) async fn log_of(store: &dyn Store, filter: Filter) -> Vec<Page> {
 }
 
 /// Asks until it holds, for ten seconds at most.
-pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
+    within(Duration::from_secs(10), what, holds).await;
+}
+
+/// Asks until it holds, for so long at most. How long it took.
+pub(crate) async fn within(
+    bound: Duration,
+    what: &str,
+    mut holds: impl AsyncFnMut() -> bool,
+) -> Duration {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(10), "not in time: {what}");
+        assert!(started.elapsed() < bound, "not in {bound:?}: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+    started.elapsed()
 }
 
 /// Makes the tables those of the first version, which had neither snapshots nor a runtime.

@@ -1,7 +1,6 @@
 //! Leases: terms, and holders that die.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use cqrs_core::{
@@ -10,7 +9,7 @@ use cqrs_core::{
 };
 use store_sqlite::SqliteStore;
 
-use crate::common::{deposit, eventually};
+use crate::common::deposit;
 use crate::sharing::Killed;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -198,13 +197,7 @@ async fn a_stopped_process_keeps_its_leases_until_they_are_over() {
     let clock = ManualClock::at(Timestamp::from(std::time::SystemTime::now()));
     let store = SqliteStore::builder().clock(clock.clone()).open(&path).await.unwrap();
     let child = holder(&path);
-    let pid = child.0.id();
-    assert!(Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap().success());
-    eventually("the process stops", async || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit(") ").next().unwrap().starts_with('T')
-    })
-    .await;
+    child.pause().await;
     assert!(ask(&store, "b", "mailer/0").await.is_of("child"));
     clock.advance(HOUR * 2);
     let taken = ask(&store, "b", "mailer/0").await;

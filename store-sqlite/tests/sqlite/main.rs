@@ -7,6 +7,8 @@ mod commits;
 mod common;
 mod crash;
 mod leases;
+#[cfg(target_os = "linux")]
+mod nodes;
 mod opening;
 mod parked;
 mod reading;
@@ -14,4 +16,8 @@ mod retention;
 mod sharing;
 mod sink;
 mod snapshots;
+#[cfg(target_os = "linux")]
+mod takeover;
+#[cfg(target_os = "linux")]
+mod takeover_kills;
 mod waiting;

@@ -9,13 +9,17 @@ use futures_util::StreamExt;
 use rusqlite::Connection;
 use store_sqlite::SqliteStore;
 
+#[cfg(target_os = "linux")]
+use crate::common::eventually;
 use crate::common::{append, deposit, event, log_of, positions};
 
-/// Starts this test binary again, to run one test of it as a process of its own.
+/// Starts this test binary again, to run one test of it as a process of its own. What it is told is
+/// its affair: its input ends with this process at the latest.
 pub(crate) fn child(test: &str, variable: &str, value: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(variable, value)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
@@ -36,6 +40,29 @@ impl Killed {
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+
+    /// Stops it in the middle of whatever it does, until it [goes on](Self::go_on).
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn pause(&self) {
+        self.signal("-STOP");
+        let stat = format!("/proc/{}/stat", self.0.id());
+        eventually("the process stops", async || {
+            let stat = std::fs::read_to_string(&stat).unwrap();
+            stat.rsplit(") ").next().unwrap().starts_with('T')
+        })
+        .await;
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    #[cfg(target_os = "linux")]
+    fn signal(&self, signal: &str) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 }
 

@@ -87,6 +87,7 @@ async fn a_timer_is_refused_where_there_are_none(t: Probe) {
 
 async fn an_outgoing_message_is_refused_where_there_are_none(t: Probe) {
     refuses(&t, "outgoing", |commit| commit.outgoing.push(message("17"))).await;
+    refuses(&t, "outgoing", |commit| commit.settled.push(sent(&message("17")))).await;
 }
 
 async fn a_parked_message_is_refused_where_there_are_none(t: Probe) {
@@ -94,9 +95,7 @@ async fn a_parked_message_is_refused_where_there_are_none(t: Probe) {
 }
 
 async fn what_is_settled_is_refused_where_nothing_is_parked(t: Probe) {
-    for settled in [sent(&message("17")), unparked(MAILER, 1)] {
-        refuses(&t, "parked", |commit| commit.settled.push(settled)).await;
-    }
+    refuses(&t, "parked", |commit| commit.settled.push(unparked(MAILER, 1))).await;
 }
 
 async fn a_snapshot_is_refused_where_there_are_none(t: Probe) {

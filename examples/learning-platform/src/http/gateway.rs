@@ -8,7 +8,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use cqrs_core::{App, Error, ErrorKind, RequestKind, Store, Visibility};
+use cqrs_core::{App, Error, ErrorKind, Readiness, RequestKind, Store, Visibility};
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -17,7 +17,8 @@ use crate::http::caller::{Caller, Identify};
 use crate::http::problem::Problem;
 use crate::http::stop::Stop;
 use crate::http::tail::Tail;
-use crate::http::{call, events, health, manifest, origin};
+use crate::http::token::AdminToken;
+use crate::http::{admin, call, events, health, manifest, origin};
 
 /// Puts an app on HTTP.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Gateway {
     store: Arc<dyn Store>,
     stop: Stop,
     identify: Option<Identify>,
+    readiness: Option<Readiness>,
+    admin: Option<AdminToken>,
 }
 
 /// What all requests share.
@@ -38,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) stop: Stop,
     identify: Option<Identify>,
+    readiness: Option<Readiness>,
     /// What can be called from outside.
     requests: HashSet<(RequestKind, &'static str)>,
 }
@@ -46,7 +50,17 @@ impl Gateway {
     /// The gateway of an app, whose log is in this store. Its streams end when the word to stop is
     /// given.
     pub fn new(app: App, store: Arc<dyn Store>, stop: Stop) -> Self {
-        Self { app, store, stop, identify: None }
+        Self { app, store, stop, identify: None, readiness: None, admin: None }
+    }
+
+    /// `GET /health/ready` follows the runtime of the app. Default: it is ready until the stop.
+    pub fn readiness(self, readiness: Readiness) -> Self {
+        Self { readiness: Some(readiness), ..self }
+    }
+
+    /// `/admin` answers those who bring this token. Default, or with `None`: it is not there.
+    pub fn admin(self, token: Option<AdminToken>) -> Self {
+        Self { admin: token, ..self }
     }
 
     /// Finds out from the headers who calls. Default: nobody in particular.
@@ -64,7 +78,7 @@ impl Gateway {
     /// The routes, to which a service adds its own with [`Router::merge`]; those answer through the
     /// same [`finish`].
     pub fn router(self) -> Router {
-        let Self { app, store, stop, identify } = self;
+        let Self { app, store, stop, identify, readiness, admin } = self;
         let shared = Arc::new(Shared {
             requests: public(&app).collect(),
             tail: Arc::new(Tail::of(Arc::clone(&store))),
@@ -73,13 +87,17 @@ impl Gateway {
             store,
             stop,
             identify,
+            readiness,
         });
-        Router::new()
+        let admin = admin.map(|token| Router::new().nest("/admin", admin::routes(token)));
+        admin
+            .unwrap_or_default()
             .route("/commands/{name}", post(call::command).fallback(only_post))
             .route("/queries/{name}", post(call::query).fallback(only_post))
             .route("/events", get(events::events).fallback(only_get))
             .route("/manifest", get(manifest::manifest).fallback(only_get))
             .route("/health", get(health::health).fallback(only_get))
+            .route("/health/ready", get(health::ready).fallback(only_get))
             .with_state(shared)
     }
 }
@@ -103,6 +121,11 @@ impl Shared {
         self.identify.as_ref().map_or_else(|| Ok(Caller::default()), |find| find.caller(headers))
     }
 
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_ready = self.readiness.as_ref().is_none_or(Readiness::is_ready);
+        is_ready && !self.stop.is_given()
+    }
+
     /// What the caller of a resource is told when the store cannot be read; what it is not told, the
     /// log is. (What goes wrong inside the app, the app's own layers log.)
     pub(crate) fn unreadable(&self, resource: &str, error: &Error) -> Problem {
@@ -121,15 +144,15 @@ fn public(app: &App) -> impl Iterator<Item = (RequestKind, &'static str)> {
     requests.map(|request| (request.kind, request.name))
 }
 
-async fn only_post() -> Problem {
+pub(crate) async fn only_post() -> Problem {
     Problem::method_not_allowed("POST")
 }
 
-async fn only_get() -> Problem {
+pub(crate) async fn only_get() -> Problem {
     Problem::only_get()
 }
 
-async fn not_found() -> Problem {
+pub(crate) async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
 }
 

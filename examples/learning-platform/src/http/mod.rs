@@ -8,6 +8,10 @@
 //! | `GET /events?after=POSITION` | the log from there on, then live |
 //! | `GET /manifest` | what the service answers to |
 //! | `GET /health` | whether it can answer |
+//! | `GET /health/ready` | whether requests should be sent here |
+//! | `GET /admin/subscriptions` | how far what follows the log is, for those with the [`AdminToken`] |
+//! | `GET /admin/parked` | what is set aside |
+//! | `POST /admin/parked/{id}/retry`, `POST /admin/parked/{id}/discard` | another attempt, or none |
 //!
 //! Every answer has an `X-Correlation-Id`, and the `traceparent` of its request. What went wrong is a
 //! [`Problem`].
@@ -32,6 +36,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod admin;
 mod body;
 mod call;
 mod caller;
@@ -46,6 +51,7 @@ mod record;
 mod serve;
 mod stop;
 mod tail;
+mod token;
 
 pub use body::BODY_LIMIT;
 pub use caller::Caller;
@@ -53,3 +59,4 @@ pub use gateway::{Gateway, finish};
 pub use problem::Problem;
 pub use serve::serve;
 pub use stop::{Stop, Stopper};
+pub use token::AdminToken;

@@ -23,6 +23,7 @@ pub struct Problem {
     field: Option<String>,
     try_again: bool,
     allow: Option<HeaderValue>,
+    challenge: bool,
 }
 
 #[derive(Serialize)]
@@ -46,6 +47,7 @@ impl Problem {
             field: None,
             try_again: false,
             allow: None,
+            challenge: false,
         }
     }
 
@@ -58,6 +60,13 @@ impl Problem {
     pub fn overloaded(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", detail);
         Self { try_again: true, ..problem }
+    }
+
+    /// The caller must bring a token (RFC 6750), and has not brought the right one.
+    pub(crate) fn wants_token() -> Self {
+        let detail = "this needs the header `Authorization: Bearer` with the right token";
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
+        Self { challenge: true, ..problem }
     }
 
     /// Another method than GET on a resource that is only read.
@@ -119,7 +128,7 @@ impl Problem {
         Self { try_again: error.is_retryable(), ..problem }
     }
 
-    fn with_field(self, field: Option<&str>) -> Self {
+    pub(crate) fn with_field(self, field: Option<&str>) -> Self {
         Self { field: field.map(str::to_owned), ..self }
     }
 
@@ -182,6 +191,9 @@ impl IntoResponse for Problem {
         }
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, allow);
+        }
+        if self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

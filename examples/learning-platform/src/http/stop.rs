@@ -17,6 +17,11 @@ impl Stop {
         (Stopper(sender), Self(receiver))
     }
 
+    /// Whether the word was given.
+    pub(crate) fn is_given(&self) -> bool {
+        *self.0.borrow() || self.0.has_changed().is_err()
+    }
+
     /// Waits for the word. Cancel safe.
     pub async fn wait(&mut self) {
         // An error says that the other end is gone.

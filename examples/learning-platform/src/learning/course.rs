@@ -42,6 +42,22 @@ pub enum CourseEvent {
         /// The new price.
         price_cents: u64,
     },
+    /// Somebody got a seat.
+    #[event(name = "learning.seat_reserved")]
+    SeatReserved {
+        /// Which course.
+        course_id: Uuid,
+        /// Whose seat.
+        enrollment_id: Uuid,
+    },
+    /// Somebody's seat is free again.
+    #[event(name = "learning.seat_released")]
+    SeatReleased {
+        /// Which course.
+        course_id: Uuid,
+        /// Whose seat it was.
+        enrollment_id: Uuid,
+    },
 }
 
 /// A course.
@@ -72,6 +88,8 @@ impl Course {
             }
             CourseEvent::Published { .. } => self.status = CourseStatus::Published,
             CourseEvent::PriceChanged { price_cents, .. } => self.price_cents = *price_cents,
+            CourseEvent::SeatReserved { .. } => self.enrolled += 1,
+            CourseEvent::SeatReleased { .. } => self.enrolled = self.enrolled.saturating_sub(1),
         }
         self.version += 1;
         self.tutor_and_status = Self::by_both(&self.tutor_id, self.status).1;
@@ -91,6 +109,19 @@ impl Course {
     /// The field to find the courses of a tutor with a status by, and its value.
     pub(super) fn by_both(tutor_id: &str, status: CourseStatus) -> (&'static str, String) {
         ("tutor_and_status", format!("{} {tutor_id}", status.name()))
+    }
+
+    /// What follows when somebody without a seat asks for one.
+    pub(super) fn reserve(&self, enrollment_id: Uuid) -> Result<CourseEvent, CourseError> {
+        if self.enrolled >= self.capacity {
+            return Err(CourseError::Full);
+        }
+        Ok(CourseEvent::SeatReserved { course_id: self.course_id, enrollment_id })
+    }
+
+    /// What follows when somebody with a seat gives it back.
+    pub(super) fn release(&self, enrollment_id: Uuid) -> CourseEvent {
+        CourseEvent::SeatReleased { course_id: self.course_id, enrollment_id }
     }
 
     /// What is shown of it.

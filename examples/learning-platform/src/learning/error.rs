@@ -25,6 +25,10 @@ pub enum CourseError {
     #[error("the course is not published")]
     #[rejection(code = "learning.course_not_published", field = "course_id")]
     NotPublished,
+    /// All seats are taken.
+    #[error("the course has no seat left")]
+    #[rejection(code = "learning.course_full", field = "course_id")]
+    Full,
 }
 
 /// Why a request about an enrolment is refused.

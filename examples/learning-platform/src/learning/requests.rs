@@ -72,7 +72,7 @@ pub struct RequestEnrollment {
     pub student_id: String,
 }
 
-/// Gives up an enrolment that is not paid for.
+/// Gives up an enrolment. One that is active gets its money back, and its seat is free again.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
 #[command(name = "learning.cancel_enrollment", output = EnrollmentChanged, error = EnrollmentError, schema)]
 pub struct CancelEnrollment {

@@ -7,17 +7,21 @@
 pub mod payment;
 pub mod requests;
 
+mod delay;
 mod ledger;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cqrs_core::{AppBuilder, Documents, Result, Store};
 
+use delay::PaymentDelay;
 use payment::Payment;
 
-/// Adds what stands in this module to an app.
-pub fn register(app: AppBuilder) -> AppBuilder {
-    app.discover_in("payments")
+/// Adds what stands in this module to an app. Students whose ids begin with `slow-` take so long to
+/// pay.
+pub fn register(app: AppBuilder, delay: Duration) -> AppBuilder {
+    app.discover_in("payments").resource(PaymentDelay::of(delay))
 }
 
 /// Tells the store of the documents.

@@ -1,11 +1,12 @@
 //! Payments: their state, which is the document that the ledger reads, and their rules.
 
-use cqrs_core::{Context, Decide, Decision, Entity};
+use cqrs_core::{Context, Decide, Decision, Entity, Failure, Res, Work};
 use cqrs_derive::{Aggregate, Event, command_handler};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::delay::PaymentDelay;
 use super::requests::{Charge, ChargePayment, PaymentError, PaymentState, RefundPayment};
 
 /// More than this nobody can pay at once.
@@ -83,7 +84,20 @@ impl Payment {
 
 type Decided = Result<Decision<PaymentEvent, Charge>, PaymentError>;
 
+/// Decides once the student has answered. What is answered already is so at once.
 #[command_handler]
+async fn charge(
+    command: ChargePayment,
+    work: Work,
+    Res(delay): Res<PaymentDelay>,
+) -> Result<Charge, Failure<PaymentError>> {
+    let mut payment = work.load::<Payment>(&command.payment_id).await?;
+    if !payment.exists() {
+        delay.answered(command.payment_id, &command.student_id).await;
+    }
+    work.decide(&mut payment, &command)
+}
+
 impl Decide<ChargePayment> for Payment {
     fn target(command: &ChargePayment) -> Uuid {
         command.payment_id
@@ -134,17 +148,22 @@ impl Decide<RefundPayment> for Payment {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use cqrs_core::memory::MemoryStore;
-    use cqrs_core::{App, Failure, MessageId, Rejection};
+    use cqrs_core::{App, MessageId, Rejection};
+    use tokio::time::Instant;
 
     use super::*;
     use crate::payments;
     use crate::payments::requests::{GetLedger, Ledger};
 
+    const SLOWLY: Duration = Duration::from_secs(60);
+
     async fn app() -> App {
         let store = std::sync::Arc::new(MemoryStore::default());
         payments::declare(store.clone()).await.unwrap();
-        payments::register(App::builder().shared_store(store)).build().unwrap()
+        payments::register(App::builder().shared_store(store), SLOWLY).build().unwrap()
     }
 
     fn charge(payment_id: Uuid, amount_cents: u64) -> ChargePayment {
@@ -170,6 +189,32 @@ mod tests {
         assert_eq!(refunded.state, PaymentState::Refunded);
         assert_eq!(app.send(RefundPayment { payment_id: id }).await.unwrap(), refunded);
         assert_eq!(app.send(charge(id, 50_000)).await.unwrap(), first);
+    }
+
+    fn slow(payment_id: Uuid, amount_cents: u64) -> ChargePayment {
+        ChargePayment { payment_id, student_id: "slow-otto".into(), amount_cents }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_student_is_waited_for_once() {
+        let (app, id, started) = (app().await, MessageId::fresh().uuid(), Instant::now());
+        let first = app.send(slow(id, 17)).await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), SLOWLY.as_secs());
+        assert_eq!(app.send(slow(id, 17)).await.unwrap(), first);
+        assert_eq!(code(app.send(slow(id, 18)).await), "payments.payment_exists");
+        app.send(charge(MessageId::fresh().uuid(), 17)).await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), SLOWLY.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_student_is_not_asked_anew_by_those_who_lose_patience() {
+        let (app, id, started) = (app().await, MessageId::fresh().uuid(), Instant::now());
+        for n in 1..=5 {
+            let patience = tokio::time::timeout(SLOWLY / 6, app.send(slow(id, 17)));
+            assert!(patience.await.is_err(), "answered after {n} sixths");
+        }
+        app.send(slow(id, 17)).await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), SLOWLY.as_secs());
     }
 
     #[tokio::test]

@@ -74,8 +74,33 @@ impl Client {
         self.call(Method::GET, path).await
     }
 
+    /// The same with the token of those who look after the service.
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> Answer {
+        let headers = [("authorization", format!("Bearer {token}"))];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.call_with(Method::GET, path, Body::empty(), &headers).await
+    }
+
+    /// A JSON body, or none, with that token.
+    pub(crate) async fn post_as(&self, token: &str, path: &str, body: Option<&Value>) -> Answer {
+        let token = format!("Bearer {token}");
+        let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.call_with(Method::POST, path, body, &headers).await
+    }
+
     pub(crate) async fn call(&self, method: Method, path: &str) -> Answer {
-        let (head, body) = self.begin(method, path, Body::empty(), &[]).await.unwrap().into_parts();
+        self.call_with(method, path, Body::empty(), &[]).await
+    }
+
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let (head, body) = self.begin(method, path, body, headers).await.unwrap().into_parts();
         let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("it hangs");
         let body = body.unwrap().to_bytes();
         Answer { status: head.status.as_u16(), headers: head.headers, body }
@@ -107,6 +132,11 @@ impl Client {
     pub(crate) async fn keyed(&self, name: &str, body: &Value, key: &str) -> Answer {
         let path = format!("/commands/learning.{name}");
         self.post(&path, body.to_string(), &[("idempotency-key", key)]).await
+    }
+
+    /// A query by its whole name, which is answered.
+    pub(crate) async fn ask(&self, name: &str, body: &Value) -> Value {
+        self.post(&format!("/queries/{name}"), body.to_string(), &[]).await.ok()
     }
 
     /// A query of the learning side.

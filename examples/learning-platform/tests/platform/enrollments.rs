@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{course, fresh, id, published};
+use crate::service::{course, fresh, id, patient, published};
 
+/// Of a student who takes their time to pay.
 fn request(enrollment_id: &str, course_id: &str) -> Value {
-    json!({ "enrollment_id": enrollment_id, "course_id": course_id, "student_id": "mina" })
+    json!({ "enrollment_id": enrollment_id, "course_id": course_id, "student_id": "slow-mina" })
 }
 
 #[tokio::test]
 async fn an_enrolment_has_the_price_at_its_request() {
-    let (_folder, service) = fresh();
+    let (_folder, service) = patient();
     let client = &service.client;
     let (course_id, enrollment_id) = (published(client).await, id());
     let requested =
@@ -23,7 +24,7 @@ async fn an_enrolment_has_the_price_at_its_request() {
     client.command("change_price", &change).await.ok();
     let shown = client.query("get_enrollment", &json!({ "enrollment_id": enrollment_id })).await;
     let expected = json!({
-        "enrollment_id": enrollment_id, "course_id": course_id, "student_id": "mina",
+        "enrollment_id": enrollment_id, "course_id": course_id, "student_id": "slow-mina",
         "price_cents": 4900, "status": "payment_pending", "reason": null,
     });
     assert_eq!(shown.ok(), expected);
@@ -31,7 +32,7 @@ async fn an_enrolment_has_the_price_at_its_request() {
 
 #[tokio::test]
 async fn an_enrolment_that_is_not_paid_for_can_be_given_up() {
-    let (_folder, service) = fresh();
+    let (_folder, service) = patient();
     let client = &service.client;
     let (course_id, enrollment_id) = (published(client).await, id());
     client.command("request_enrollment", &request(&enrollment_id, &course_id)).await.ok();
@@ -100,7 +101,7 @@ async fn places_play_no_part_in_a_request() {
 
 #[tokio::test]
 async fn the_figures_are_right_at_any_time() {
-    let (_folder, service) = fresh();
+    let (_folder, service) = patient();
     let client = &service.client;
     let figures = async |courses: u64, published: u64, pending: u64, cancelled: u64| {
         let expected = json!({
@@ -128,7 +129,7 @@ async fn the_figures_are_right_at_any_time() {
 
 #[tokio::test]
 async fn many_who_enrol_at_once_all_get_their_answer() {
-    let (_folder, service) = fresh();
+    let (_folder, service) = patient();
     let client = &service.client;
     let course_id = published(client).await;
     let mut students: tokio::task::JoinSet<_> = (0..32)

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::client::Client;
 use crate::events::Stream;
-use crate::service::{Folder, Service, course, id};
+use crate::service::{Folder, Service, course, id, until};
 
 const CLIENTS: usize = 16;
 /// How often the service is killed, unless `KILL_ROUNDS` says otherwise.
@@ -66,7 +66,8 @@ async fn what_was_acknowledged_is_there_once_however_often_the_service_is_killed
     assert!(repeated >= rounds, "{repeated} repeats in {rounds} rounds: nobody was disturbed");
 
     every_repeat_is_answered_as_the_first(&service, &done).await;
-    every_command_is_in_the_log_once(&service, &done).await;
+    every_enrolment_came_to_its_end(&service, &done).await;
+    everything_is_in_the_log_once(&service, &done).await;
     println!("{rounds} kills, {} commands answered, {repeated} repeats", done.len());
     service.stop().await;
 }
@@ -129,21 +130,23 @@ async fn every_repeat_is_answered_as_the_first(service: &Service, done: &[Done])
     }
 }
 
-async fn every_command_is_in_the_log_once(service: &Service, done: &[Done]) {
-    let head = service.client.get("/health").await.ok()["position"].as_u64().unwrap();
-    let mut stream = Stream::open(&service.client, "/events").await;
+/// What was acknowledged happened, and what follows from it: each of it once.
+async fn everything_is_in_the_log_once(service: &Service, done: &[Done]) {
+    let client = &service.client;
+    let last = id();
+    let end = client.command("create_course", &course(&last)).await.position();
+    let mut stream = Stream::open(client, "/events").await;
     let mut seen = HashMap::new();
     loop {
         let event = stream.next().await;
         let position = event["position"].as_u64().unwrap();
+        if position == end {
+            break;
+        }
         let what = (event["stream"].as_str().unwrap().to_owned(), event["type"].clone());
         let before = seen.insert(what, position);
         assert_eq!(before, None, "twice: {event}");
-        if position == head {
-            break;
-        }
     }
-    assert_eq!(seen.len(), done.len(), "nothing is in the log but what was acknowledged");
     for Done { name, body, answer: (_, position), .. } in done {
         let (kind, id, event) = match *name {
             "create_course" => ("course", &body["course_id"], "learning.course_created"),
@@ -153,9 +156,43 @@ async fn every_command_is_in_the_log_once(service: &Service, done: &[Done]) {
         let stream = format!("{kind}/{}", id.as_str().unwrap());
         assert_eq!(seen.get(&(stream, event.into())), Some(position), "{name} {body}");
     }
-    let stats = service.client.query("stats", &json!({})).await.ok();
     let of = |name| done.iter().filter(|done| done.name == name).count();
-    assert_eq!(stats["courses"], of("create_course"));
-    assert_eq!(stats["published"], of("publish_course"));
-    assert_eq!(stats["enrollments"]["payment_pending"], of("request_enrollment"));
+    let count = |event: &str| seen.keys().filter(|(_, name)| name == event).count();
+    for (event, times) in [
+        ("learning.course_created", of("create_course")),
+        ("learning.course_published", of("publish_course")),
+        ("learning.enrollment_requested", of("request_enrollment")),
+        ("learning.enrollment_activated", of("request_enrollment")),
+        ("learning.seat_reserved", of("request_enrollment")),
+        ("payments.charged", of("request_enrollment")),
+    ] {
+        assert_eq!(count(event), times, "{event}");
+    }
+    assert_eq!(seen.len(), 2 * of("create_course") + 4 * of("request_enrollment"));
+}
+
+/// Whoever was enrolled has paid once and was told once.
+async fn every_enrolment_came_to_its_end(service: &Service, done: &[Done]) {
+    let client = &service.client;
+    let enrolments = done.iter().filter(|done| done.name == "request_enrollment").count();
+    until("all are active", async || {
+        let stats = client.query("stats", &json!({})).await.ok();
+        (stats["enrollments"]["active"] == enrolments).then_some(())
+    })
+    .await;
+    until("no saga runs", async || {
+        let running = client.ask("sagas.list", &json!({ "status": "running" })).await;
+        running["items"].as_array().unwrap().is_empty().then_some(())
+    })
+    .await;
+    until("all were told", async || {
+        let told = client.ask("notifications.list", &json!({})).await;
+        let told = told["items"].as_array().unwrap().len();
+        assert!(told <= enrolments, "somebody was told twice");
+        (told == enrolments).then_some(())
+    })
+    .await;
+    let ledger = client.ask("payments.ledger", &json!({})).await;
+    assert_eq!(ledger["charges"].as_array().unwrap().len(), enrolments);
+    assert_eq!(ledger["total_cents"], 4_900 * enrolments);
 }

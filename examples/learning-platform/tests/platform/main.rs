@@ -1,8 +1,10 @@
 //! The service as a stranger meets it: a process, an address, HTTP.
 #![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
+mod admin;
 mod client;
 mod courses;
+mod enrolling;
 mod enrollments;
 mod events;
 mod hostile;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::service::{course, fresh, id};
+use crate::service::{Folder, course, fresh, id};
 use crate::webdriver::Browser;
 
 #[tokio::test]
@@ -52,18 +52,63 @@ async fn a_course_is_created_published_and_enrolled_in() {
     browser.until(&says("Enrol")).await;
     browser.click(&button).await;
     browser.until("document.querySelector('#figures').textContent.includes('1 enrolments')").await;
-    for event in ["course_created", "course_published", "enrollment_requested"] {
+    for event in [
+        "course_created",
+        "course_published",
+        "enrollment_requested",
+        "seat_reserved",
+        "enrollment_activated",
+    ] {
         let events = "document.querySelector('#events').innerText";
         browser.until(&format!("{events}.includes('learning.{event}')")).await;
     }
     let stats = client.query("stats", &json!({})).await.ok();
     assert_eq!((&stats["courses"], &stats["published"]), (&json!(2), &json!(1)));
-    assert_eq!(stats["enrollments"]["payment_pending"], 1);
+    assert_eq!(stats["enrollments"]["active"], 1);
 
     // What somebody else does comes in by itself.
     client.command("publish_course", &hostile_course).await.ok();
-    browser.until("document.querySelectorAll('#events li').length === 5").await;
+    browser.until("document.querySelectorAll('#enrol option').length === 2").await;
     browser.until("document.querySelector('#figures').textContent.includes('2 published')").await;
     assert_ne!(browser.evaluate("document.title").await, "broken into");
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_enrolment_is_seen_on_its_way() {
+    let folder = Folder::new();
+    let service = folder.service(&["--payment-timeout", "1h", "--payment-delay", "1s"]);
+    let client = &service.client;
+    let small = json!({
+        "course_id": id(), "title": "Owls", "tutor_id": "ada", "price_cents": 4900, "capacity": 1,
+    });
+    client.command("create_course", &small).await.ok();
+    client.command("publish_course", &small).await.ok();
+    let browser = Browser::open(&format!("http://{}/", service.address)).await;
+    browser.until("document.querySelector('#live').textContent === 'live'").await;
+    browser.until("document.querySelectorAll('#enrol option').length === 1").await;
+
+    // It is pending for a while, and active then.
+    browser.evaluate("(document.querySelector('#student').value = '', true)").await;
+    browser.type_into("#student", "slow-mina").await;
+    browser.click("#enrol button").await;
+    let mina = "document.querySelector(\"tr[data-student='slow-mina']\")";
+    browser.until(&format!("{mina} && {mina}.dataset.status === 'payment_pending'")).await;
+    browser.until(&format!("{mina}.dataset.status === 'active'")).await;
+    let way = browser.evaluate(&format!("{mina}.children[2].textContent")).await;
+    assert_eq!(way, "payment pending → seat reserved → active");
+    browser.until("document.querySelector('#courses tr').innerText.includes('1 of 1')").await;
+
+    // There is no other seat, until it is given back.
+    let request = json!({
+        "enrollment_id": id(), "course_id": small["course_id"], "student_id": "otto",
+    });
+    client.command("request_enrollment", &request).await.ok();
+    let otto = "document.querySelector(\"tr[data-student='otto']\")";
+    browser.until(&format!("{otto} && {otto}.dataset.status === 'cancelled'")).await;
+    browser.until(&format!("{otto}.children[2].textContent.includes('(course full)')")).await;
+    browser.click("tr[data-student='slow-mina'] button").await;
+    browser.until(&format!("{mina}.dataset.status === 'cancelled'")).await;
+    browser.until("document.querySelector('#courses tr').innerText.includes('0 of 1')").await;
     assert_eq!(browser.complaints().await, [""; 0]);
 }

@@ -44,6 +44,12 @@ async fn a_name_that_nobody_answers_to_is_refused() {
         // What is internal is not there.
         "/commands/payments.charge",
         "/commands/payments.refund",
+        "/commands/learning.activate_enrollment",
+        "/commands/learning.decline_enrollment",
+        "/commands/learning.time_out_enrollment",
+        "/commands/learning.cancel_full_enrollment",
+        "/commands/learning.reserve_seat",
+        "/commands/learning.release_seat",
         "/commands/%FF",
         "/commands/learning.create_course%00",
         "/commands/LEARNING.CREATE_COURSE",
@@ -71,6 +77,7 @@ async fn another_method_is_refused_with_the_right_one() {
         (Method::POST, "/events", "GET, HEAD"),
         (Method::POST, "/manifest", "GET, HEAD"),
         (Method::DELETE, "/health", "GET, HEAD"),
+        (Method::POST, "/health/ready", "GET, HEAD"),
         (Method::PATCH, "/", "GET, HEAD"),
     ] {
         let answer = client.call(method, path).await;

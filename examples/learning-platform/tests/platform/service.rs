@@ -13,6 +13,21 @@ use uuid::Uuid;
 
 use crate::client::Client;
 
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The twins of flags that a test does not set.
+const TWINS: [&str; 9] = [
+    "BUS_URL",
+    "ROLE",
+    "TIMEOUT_MS",
+    "AT_ONCE",
+    "PAYMENT_TIMEOUT",
+    "PAYMENT_DELAY",
+    "ADMIN_TOKEN",
+    "LOG",
+    "RUST_LOG",
+];
+
 /// A folder with the file of a service. It outlives the process.
 pub(crate) struct Folder(TempDir);
 
@@ -42,7 +57,7 @@ impl Folder {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let log = File::options().create(true).append(true).open(self.0.path().join("log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_learning-platform"));
-        for name in ["BUS_URL", "ROLE", "TIMEOUT_MS", "AT_ONCE", "LOG", "RUST_LOG"] {
+        for name in TWINS {
             command.env_remove(name);
         }
         command
@@ -123,6 +138,25 @@ pub(crate) fn fresh() -> (Folder, Service) {
     let folder = Folder::new();
     let service = folder.service(&[]);
     (folder, service)
+}
+
+/// The same, where slow students take longer than any test.
+pub(crate) fn patient() -> (Folder, Service) {
+    let folder = Folder::new();
+    let service = folder.service(&["--payment-timeout", "1h", "--payment-delay", "1h"]);
+    (folder, service)
+}
+
+/// Looks until there is something to see.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(started.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 pub(crate) fn id() -> String {

@@ -1,0 +1,300 @@
+//! A handle on a store through which a process can die, freeze, and lose the answers to its commits.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use cqrs_core::{
+    Capabilities, Collection, Commit, Committed, Conflict, Document, DocumentKey, Error, ErrorKind,
+    FindDocuments, FindOutgoing, FindParked, FindTimers, Head, Hint, InboxEntry, Lease,
+    LeaseRequest, MessageId, Pages, ParkedEntry, PendingMessage, Position, ReadLog, ReadStream,
+    Result, Store, Timer,
+};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
+use tokio::sync::watch;
+
+use crate::store::waiting::until;
+
+/// What becomes of one commit of the runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mishap {
+    /// The process dies, and nothing is written.
+    DiesBefore,
+    /// It is written, and the process dies before it knows.
+    DiesAfter,
+    /// It is written, and the process goes on without the answer.
+    AnswerLost,
+    /// It is not written: the store is out of reach for a moment.
+    Refused,
+    /// The process is told nothing, and it is written later: at [`Fate::land`].
+    Late,
+}
+
+/// A handle on a store, as a process has it, with what becomes of that process.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    store: Arc<dyn Store>,
+    fate: Fate,
+}
+
+/// What becomes of a process. Its clones are one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fate(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    dead: watch::Sender<bool>,
+    frozen: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What happens to the commit after so many others.
+    mishap: Option<(u32, Mishap)>,
+    late: Option<Commit>,
+    /// Commits of the runtime that the store answered: whether they were applied.
+    answered: Vec<Result<(), Error>>,
+    reads: u64,
+    events: u64,
+}
+
+impl Tap {
+    pub(crate) fn new(store: Arc<dyn Store>) -> (Self, Fate) {
+        let fate = Fate::default();
+        (Self { store, fate: fate.clone() }, fate)
+    }
+}
+
+impl Fate {
+    /// Lets this happen to the commit of the runtime that comes after so many others.
+    pub(crate) fn after(&self, commits: u32, mishap: Mishap) {
+        self.state().mishap = Some((commits, mishap));
+    }
+
+    /// Whether what was to happen has happened.
+    pub(crate) fn has_come(&self) -> bool {
+        self.state().mishap.is_none()
+    }
+
+    /// The process does nothing any more.
+    pub(crate) fn kill(&self) {
+        self.0.dead.send_replace(true);
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        *self.0.dead.borrow()
+    }
+
+    /// From now on the process cannot ask for leases, as if it were paused.
+    pub(crate) fn freeze(&self) {
+        self.0.frozen.send_replace(true);
+    }
+
+    /// It goes on.
+    pub(crate) fn thaw(&self) {
+        self.0.frozen.send_replace(false);
+    }
+
+    /// Writes the commit that was late.
+    pub(crate) async fn land(&self, store: &dyn Store) -> Result<Committed> {
+        let late = self.state().late.take();
+        store.commit(late.unwrap_or_else(|| panic!("no commit was late"))).await
+    }
+
+    /// How often the log was read, and how many events that gave.
+    pub(crate) fn reads(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.reads, state.events)
+    }
+
+    /// How many commits of the runtime the store has answered.
+    pub(crate) fn answered(&self) -> usize {
+        self.state().answered.len()
+    }
+
+    /// Waits for the answer to another commit of the runtime than those: `None`, it was applied.
+    #[track_caller]
+    pub(crate) fn answer(&self, after: usize) -> BoxFuture<'_, Option<ErrorKind>> {
+        until("the answer to a commit", move || async move {
+            let state = self.state();
+            let answer = state.answered.get(after)?;
+            Some(answer.as_ref().err().map(|error| error.kind().clone()))
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Never, once the process is dead.
+    async fn alive(&self) {
+        if *self.0.dead.subscribe().borrow() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn thawed(&self) {
+        let mut frozen = self.0.frozen.subscribe();
+        // The sender is this very fate's.
+        let _ = frozen.wait_for(|frozen| !frozen).await;
+    }
+
+    /// What is to happen to this commit.
+    fn next(&self) -> Option<Mishap> {
+        let mut state = self.state();
+        match state.mishap {
+            Some((0, mishap)) => {
+                state.mishap = None;
+                Some(mishap)
+            }
+            Some((left, mishap)) => {
+                state.mishap = Some((left - 1, mishap));
+                None
+            }
+            None => None,
+        }
+    }
+
+    async fn commit(&self, store: &dyn Store, commit: Commit) -> Result<Committed> {
+        let unknown = || Error::new(ErrorKind::OutcomeUnknown, "the answer was lost");
+        match self.next() {
+            None => store.commit(commit).await,
+            Some(Mishap::Refused) => {
+                Err(Error::new(ErrorKind::Unavailable, "out of reach for a moment"))
+            }
+            Some(Mishap::AnswerLost) => {
+                store.commit(commit).await?;
+                Err(unknown())
+            }
+            Some(Mishap::Late) => {
+                self.state().late = Some(commit);
+                Err(unknown())
+            }
+            Some(Mishap::DiesBefore) => {
+                self.kill();
+                std::future::pending().await
+            }
+            Some(Mishap::DiesAfter) => {
+                // A commit that is refused ends nobody.
+                store.commit(commit).await?;
+                self.kill();
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+/// Whether a commit is one of the runtime's: not of what operators or the start write.
+fn is_of_the_runtime(commit: &Commit) -> bool {
+    commit.checkpoint.is_some() || !commit.settled.is_empty() || !commit.parked.is_empty()
+}
+
+/// Whether a commit was refused because another node has the partition.
+pub(crate) fn is_lost(kind: &ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Conflict(Conflict::Lease { .. }))
+}
+
+#[async_trait]
+impl Store for Tap {
+    fn capabilities(&self) -> &Capabilities {
+        self.store.capabilities()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.fate.alive().await;
+        if !is_of_the_runtime(&commit) {
+            return self.store.commit(commit).await;
+        }
+        let answer = self.fate.commit(&*self.store, commit).await;
+        let known = match &answer {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::new(error.kind().clone(), "refused")),
+        };
+        self.fate.state().answered.push(known);
+        answer
+    }
+
+    fn read_stream(&self, read: ReadStream) -> Pages {
+        self.store.read_stream(read)
+    }
+
+    fn read_log(&self, read: ReadLog) -> Pages {
+        let (store, fate) = (self.store.clone(), self.fate.clone());
+        fate.state().reads += 1;
+        let alive = fate.clone();
+        let pages = stream::once(async move { alive.alive().await });
+        let pages = pages.flat_map(move |()| store.read_log(read.clone()));
+        let counted = pages.inspect(move |page| {
+            if let Ok(page) = page {
+                fate.state().events += page.len() as u64;
+            }
+        });
+        counted.boxed()
+    }
+
+    async fn head(&self) -> Result<Head> {
+        self.fate.alive().await;
+        self.store.head().await
+    }
+
+    async fn declare(&self, collection: Collection) -> Result<()> {
+        self.store.declare(collection).await
+    }
+
+    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
+        self.store.document(key).await
+    }
+
+    async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {
+        self.store.find_documents(find).await
+    }
+
+    async fn count_documents(&self, find: &FindDocuments) -> Result<u64> {
+        self.store.count_documents(find).await
+    }
+
+    async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {
+        self.store.inbox(consumer, message).await
+    }
+
+    async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
+        self.store.checkpoint(subscription, partition).await
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
+        self.fate.alive().await;
+        self.fate.thawed().await;
+        self.store.lease(request).await
+    }
+
+    async fn release(&self, holder: &str, names: &[String]) -> Result<()> {
+        self.fate.alive().await;
+        self.store.release(holder, names).await
+    }
+
+    async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
+        self.store.leases(prefix).await
+    }
+
+    async fn timers(&self, find: FindTimers) -> Result<Vec<Timer>> {
+        self.store.timers(find).await
+    }
+
+    async fn outgoing(&self, find: FindOutgoing) -> Result<Vec<PendingMessage>> {
+        self.store.outgoing(find).await
+    }
+
+    async fn parked(&self, find: FindParked) -> Result<Vec<ParkedEntry>> {
+        self.store.parked(find).await
+    }
+
+    async fn purge_documents(&self, collection: &str, limit: u32) -> Result<u32> {
+        self.fate.alive().await;
+        self.store.purge_documents(collection, limit).await
+    }
+
+    fn hint(&self) -> Hint {
+        self.store.hint()
+    }
+}

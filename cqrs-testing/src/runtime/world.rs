@@ -1,0 +1,167 @@
+//! What a case of the runtime works with: a store, a clock, the hand of the handlers, and processes.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cqrs_core::{
+    App, AppBuilder, Commit, Documents, FindParked, ManualClock, NewEvent, ParkedEntry,
+    ParkedState, Position, RuntimeSettings, Store, Timestamp,
+};
+use futures_util::future::BoxFuture;
+
+use crate::runtime::hand::Hand;
+use crate::runtime::node::Node;
+use crate::runtime::notes::{Tally, noted, to_stream};
+use crate::runtime::tap::Tap;
+use crate::store::probe::Probe;
+use crate::store::waiting::until;
+
+/// A lease that the other nodes can wait for.
+pub(crate) const SHORT: Duration = Duration::from_millis(500);
+
+/// A lease that is not over before the case is.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+
+/// The world of a case.
+pub(crate) struct World {
+    pub(crate) probe: Probe,
+    /// That of the apps. The store has its own.
+    pub(crate) clock: ManualClock,
+    pub(crate) hand: Hand,
+    pub(crate) settings: RuntimeSettings,
+}
+
+impl World {
+    /// One with leases of a few seconds: they last as long as their node lives.
+    pub(crate) async fn new(probe: Probe) -> Self {
+        let settings = RuntimeSettings {
+            lease: Duration::from_secs(4),
+            poll: Duration::from_millis(20),
+            checkpoint: Duration::from_millis(50),
+            ..RuntimeSettings::tests()
+        };
+        let tallies = Documents::<Tally>::new(probe.another().await.shared());
+        tallies.declare().await.unwrap_or_else(|e| panic!("cannot be declared: {e:?}"));
+        let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
+        Self { probe, clock, hand: Hand::default(), settings }
+    }
+
+    /// Another term of leases.
+    pub(crate) fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease;
+        self
+    }
+
+    /// An app on a handle of its own, as another process has it; and its fate.
+    #[track_caller]
+    pub(crate) fn node<'a>(
+        &'a self,
+        add: impl FnOnce(AppBuilder) -> AppBuilder + Send + 'a,
+    ) -> BoxFuture<'a, Node> {
+        let at = Location::caller();
+        Box::pin(async move {
+            let node = self.try_node(add).await;
+            node.unwrap_or_else(|e| panic!("{at}: the app does not start: {e:?}"))
+        })
+    }
+
+    /// The same, which may not start.
+    pub(crate) async fn try_node(
+        &self,
+        add: impl FnOnce(AppBuilder) -> AppBuilder,
+    ) -> Result<Node, cqrs_core::Error> {
+        let (tap, fate) = Tap::new(self.probe.another().await.shared());
+        let base = App::builder()
+            .store(tap)
+            .clock(self.clock.clone())
+            .resource(self.hand.clone())
+            .runtime(self.settings);
+        Node::start(add(base).build()?, fate, self.clock.clone()).await
+    }
+
+    /// The store, as another process has it.
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
+        self.probe.another().await.shared()
+    }
+
+    /// Notes something, and tells its position.
+    #[track_caller]
+    pub(crate) fn note(&self, key: &str, n: u32) -> BoxFuture<'_, Position> {
+        self.write(key, vec![noted(key, n)])
+    }
+
+    /// Notes several things under one key.
+    #[track_caller]
+    pub(crate) fn notes(
+        &self,
+        key: &str,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> BoxFuture<'_, Position> {
+        self.write(key, numbers.into_iter().map(|n| noted(key, n)).collect())
+    }
+
+    /// Writes events to the stream of a key.
+    #[track_caller]
+    pub(crate) fn write(&self, key: &str, events: Vec<NewEvent>) -> BoxFuture<'_, Position> {
+        self.commit(to_stream(key, events))
+    }
+
+    /// Commits something, as others do.
+    #[track_caller]
+    pub(crate) fn commit(&self, commit: Commit) -> BoxFuture<'_, Position> {
+        self.probe.applied(commit)
+    }
+
+    /// What handlers with a `Work` have kept under a key.
+    #[track_caller]
+    pub(crate) fn tally<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Vec<u32>> {
+        let at = Location::caller();
+        Box::pin(async move {
+            let tallies = Documents::<Tally>::new(self.probe.handle().shared());
+            let tally = tallies.get(key).await.unwrap_or_else(|e| panic!("{at}: {e:?}"));
+            tally.map(|tally| tally.into_inner().notes).unwrap_or_default()
+        })
+    }
+
+    /// What a subscription has set aside.
+    #[track_caller]
+    pub(crate) fn aside(&self, subscription: &str) -> BoxFuture<'_, Vec<ParkedEntry>> {
+        let (at, find) = (Location::caller(), FindParked::of(subscription).limit(10_000));
+        Box::pin(async move {
+            self.probe.parked(find).await.unwrap_or_else(|e| panic!("{at}: no entries: {e:?}"))
+        })
+    }
+
+    /// How many entries of a subscription are in a state.
+    #[track_caller]
+    pub(crate) fn count<'a>(
+        &'a self,
+        subscription: &'a str,
+        state: ParkedState,
+    ) -> BoxFuture<'a, usize> {
+        let aside = self.aside(subscription);
+        Box::pin(async move { aside.await.iter().filter(|e| e.state == state).count() })
+    }
+
+    /// Waits until nothing of a subscription is set aside any more.
+    #[track_caller]
+    pub(crate) fn clear<'a>(&'a self, subscription: &'a str) -> BoxFuture<'a, ()> {
+        until("nothing set aside", move || async move {
+            self.aside(subscription).await.is_empty().then_some(())
+        })
+    }
+
+    /// Waits until so many notes were handled.
+    #[track_caller]
+    pub(crate) fn handled(&self, notes: usize) -> BoxFuture<'_, ()> {
+        until("notes handled", move || async move { (self.hand.count() >= notes).then_some(()) })
+    }
+
+    /// Where a partition's checkpoint stands; 0: nowhere yet.
+    #[track_caller]
+    pub(crate) fn stands(&self, name: &str, partition: u32) -> BoxFuture<'_, Position> {
+        let stands = self.probe.stands(name, partition);
+        Box::pin(async move { stands.await.unwrap_or(0) })
+    }
+}
