@@ -47,6 +47,8 @@ pub(crate) struct Started {
 /// process had died: what was in hand is done again. See [`App::start`].
 #[must_use = "the runtime ends when this is dropped"]
 pub struct Running {
+    /// What handles the commands that are sent.
+    _app: App,
     started: Arc<Started>,
     /// What is finished when it is stopped.
     work: JoinSet<()>,
@@ -137,8 +139,12 @@ impl App {
             let context = "the app was started before: it has one runtime";
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
         }
-        let mut running =
-            Running { started: started.clone(), work: JoinSet::new(), service: JoinSet::new() };
+        let mut running = Running {
+            _app: self.clone(),
+            started: started.clone(),
+            work: JoinSet::new(),
+            service: JoinSet::new(),
+        };
         running.spawn_service(head);
         for live in &started.lives {
             let quit = Quit::new(started.node.clone(), watch::channel(false).1);

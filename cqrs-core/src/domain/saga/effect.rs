@@ -40,8 +40,9 @@ pub enum Effect<T> {
     Fail(String),
     /// Takes back what was done: for each step that was answered well and has a compensation, the last
     /// one first, each once the one before is answered; then
-    /// [`Trigger::Compensated`](crate::Trigger::Compensated). A step that is answered well meanwhile
-    /// is taken back as well.
+    /// [`Trigger::Compensated`](crate::Trigger::Compensated). A step that is answered meanwhile is no
+    /// trigger; if it is answered well, it is taken back as well. An ending that is told before
+    /// everything is taken back waits for that; without one, it ends as failed.
     Compensate(String),
 }
 
@@ -92,6 +93,10 @@ pub(crate) fn encode<C: Command>(command: &C) -> Result<Payload, BoxError> {
 
 impl<T> Effect<T> {
     /// Sends a command. It needs a [wire form](crate::Request::wire).
+    ///
+    /// Commands of one name, from one instance, are sent in order, each once the one before is
+    /// answered. Those of other names do not wait for them: what must come later is sent in reaction
+    /// to the answer.
     pub fn send<C: Command>(step: impl Into<Cow<'static, str>>, command: &C) -> Self {
         Self::Send(SendStep {
             step: step.into(),

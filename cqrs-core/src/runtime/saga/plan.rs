@@ -159,7 +159,10 @@ impl<'a> Plan<'a> {
             }
             Effect::Fail(reason) => {
                 self.effects.push(format!("fail: {}", cut(&reason)));
-                self.record.reason = Some(cut(&reason));
+                // Whoever wanted it to end said why.
+                if !self.record.cancelling {
+                    self.record.reason = Some(cut(&reason));
+                }
                 self.end_as(SagaStatus::Failed)?;
             }
             Effect::Compensate(reason) => self.compensate(&reason),
@@ -235,7 +238,9 @@ impl<'a> Plan<'a> {
             (true, true) => Some(SagaStatus::Cancelled),
             (true, false) => Some(SagaStatus::Failed),
         };
-        let Some(status) = self.end.or(self.record.ending).or(by_default) else { return };
+        let said = self.end.or(self.record.ending);
+        let said = said.filter(|end| !(self.record.cancelling && *end == SagaStatus::Failed));
+        let Some(status) = said.or(by_default) else { return };
         self.record.set_status(status);
         self.record.completed_at = Some(self.cause.now);
         self.record.ending = None;
@@ -288,7 +293,12 @@ impl<'a> Plan<'a> {
         set: impl FnOnce(&mut Outgoing),
     ) -> MessageId {
         let id = self.base.derived("outgoing", self.outgoing.len() as u32);
-        let mut message = Outgoing::new(kind, name.to_owned(), self.record.key.clone(), body);
+        // Commands of one name go in order; another one does not wait for their answers.
+        let key = match kind {
+            OutgoingKind::Command => lane(&self.record.key, name),
+            OutgoingKind::Message | OutgoingKind::Timer => self.record.key.clone(),
+        };
+        let mut message = Outgoing::new(kind, name.to_owned(), key, body);
         message.metadata = self.metadata.sibling(id);
         set(&mut message);
         self.outgoing.push(message);
