@@ -113,7 +113,7 @@ async fn load_accounts(store: &SqliteStore, path: &Arc<Path>, accounts: u64) -> 
 }
 
 /// Memory of this process in KiB, where the system tells.
-fn resident() -> Option<u64> {
+pub(crate) fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
