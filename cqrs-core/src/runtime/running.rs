@@ -286,11 +286,13 @@ impl Running {
         // Those without a checkpoint.
         let others = node.progress.all();
         let mut others = others.iter().filter(|((name, _), _)| name.ends_with(" (live)"));
+        let now = node.clock.now();
+        let waits = |state: &SlotState| matches!(state, SlotState::Waiting(due) if *due > now);
         let is_sent = |index| {
             let slot = node.progress.of(&(relay::NAME.to_owned(), index));
             slot.is_some_and(|slot| slot.position >= head)
         };
-        others.all(|(_, slot)| slot.position >= head)
+        others.all(|(_, slot)| slot.position >= head || waits(&slot.state))
             && (0..*relay).all(is_sent)
             && lives.iter().all(|live| live.at().is_some_and(|at| at >= head))
             && definitions.iter().all(|definition| {
@@ -299,8 +301,11 @@ impl Running {
                     || control.running().all(|generation| {
                         (0..generation.partitions).all(|index| {
                             let slot = crate::runtime::controls::slot(generation, index);
-                            node.progress.of(&slot).is_some_and(|slot| {
-                                slot.position >= head || matches!(slot.state, SlotState::Full(_))
+                            node.progress.of(&slot).is_some_and(|slot| match slot.state {
+                                // It begins again, maybe with something in hand.
+                                SlotState::Failing(_) => false,
+                                SlotState::Full(_) => true,
+                                _ => slot.position >= head,
                             })
                         })
                     })
@@ -325,7 +330,11 @@ impl Running {
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
         let store = &self.started.node.store;
         let now = self.started.node.clock.now();
-        let mut next = self.next_timer().await?;
+        let waits = self.started.node.progress.all().into_iter().filter_map(|(_, slot)| {
+            let SlotState::Waiting(due) = slot.state else { return None };
+            Some(due)
+        });
+        let mut next = self.next_timer().await?.into_iter().chain(waits).min();
         let mut find = FindParked::default().due_by(Timestamp::MAX);
         loop {
             let page = store.parked(find.clone()).await?;
