@@ -22,7 +22,7 @@ use crate::runtime::leases::Leases;
 use crate::runtime::live::LiveProjection;
 use crate::runtime::live_handler::Live;
 use crate::runtime::node::{Activity, Node, Quit, Stopping};
-use crate::runtime::progress::{Progress, SlotState};
+use crate::runtime::progress::{Progress, SlotProgress, SlotState};
 use crate::runtime::reached;
 use crate::runtime::relay::{self, Relay};
 use crate::runtime::slot::Definition;
@@ -301,15 +301,15 @@ impl Running {
             && lives.iter().all(|live| live.at().is_some_and(|at| at >= head))
             && definitions.iter().all(|definition| {
                 let Some(control) = controls.get(definition.name) else { return true };
-                control.paused
-                    || control.running().all(|generation| {
-                        (0..generation.partitions).all(|index| {
-                            let slot = crate::runtime::controls::slot(generation, index);
-                            node.progress.of(&slot).is_some_and(|slot| {
-                                slot.position >= head || matches!(slot.state, SlotState::Full(_))
-                            })
-                        })
-                    })
+                let is_at = |slot: SlotProgress| {
+                    slot.position >= head || matches!(slot.state, SlotState::Full(_))
+                };
+                let mut slots = control.running().flat_map(|generation| {
+                    (0..generation.partitions)
+                        .map(|index| crate::runtime::controls::slot(generation, index))
+                });
+                let mut are_at = || slots.all(|slot| node.progress.of(&slot).is_some_and(is_at));
+                control.paused || (control.moving.is_none() && are_at())
             })
     }
 

@@ -59,6 +59,8 @@ pub struct SendStep {
     pub tries: Tries,
     /// Not to be sent earlier, from now.
     pub delay: Option<Duration>,
+    /// It does not wait for the answers of those before it.
+    pub at_once: bool,
 }
 
 /// Something with a name, encoded. See [`Effect::send`].
@@ -94,9 +96,8 @@ pub(crate) fn encode<C: Command>(command: &C) -> Result<Payload, BoxError> {
 impl<T> Effect<T> {
     /// Sends a command. It needs a [wire form](crate::Request::wire).
     ///
-    /// Commands of one name, from one instance, are sent in order, each once the one before is
-    /// answered. Those of other names do not wait for them: what must come later is sent in reaction
-    /// to the answer.
+    /// The commands of one instance are sent in order, each once the one before is answered: a slow one
+    /// holds up those that come after it, unless they go [at once](Self::at_once).
     pub fn send<C: Command>(step: impl Into<Cow<'static, str>>, command: &C) -> Self {
         Self::Send(SendStep {
             step: step.into(),
@@ -104,6 +105,7 @@ impl<T> Effect<T> {
             compensation: None,
             tries: Tries::Policy,
             delay: None,
+            at_once: false,
         })
     }
 
@@ -132,6 +134,16 @@ impl<T> Effect<T> {
     pub fn until_answered(mut self) -> Self {
         if let Self::Send(send) = &mut self {
             send.tries = Tries::UntilAnswered;
+        }
+        self
+    }
+
+    /// Sent without waiting for the answers of those before it: what a timer or a cancellation asks for
+    /// while another command is on its way. For [`Effect::send`]; the others stay as they are.
+    #[must_use]
+    pub fn at_once(mut self) -> Self {
+        if let Self::Send(send) = &mut self {
+            send.at_once = true;
         }
         self
     }

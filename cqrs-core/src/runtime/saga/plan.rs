@@ -249,7 +249,7 @@ impl<'a> Plan<'a> {
     }
 
     fn send_step(&mut self, step: SendStep) -> Result<(), BoxError> {
-        let SendStep { step: name, message, compensation, tries, delay } = step;
+        let SendStep { step: name, message, compensation, tries, delay, at_once } = step;
         if self.record.awaits(&name) {
             let context = format!("the step `{name}` is sent while it waits for its answer");
             return Err(context.into());
@@ -262,9 +262,13 @@ impl<'a> Plan<'a> {
         let now = self.cause.now;
         let tell = self.answer_to(&name);
         let body = body_of(&message)?;
+        let own = at_once.then(|| lane(&self.record.key, &name));
         let id = self.send(OutgoingKind::Command, &message.name, body, |message| {
             message.answer_to = Some(tell);
             message.tries = tries;
+            if let Some(own) = own {
+                message.key = own;
+            }
             message.not_before = delay.map(|delay| now.saturating_add(delay));
         });
         self.record.steps.push(SagaStep {
@@ -293,12 +297,7 @@ impl<'a> Plan<'a> {
         set: impl FnOnce(&mut Outgoing),
     ) -> MessageId {
         let id = self.base.derived("outgoing", self.outgoing.len() as u32);
-        // Commands of one name go in order; another one does not wait for their answers.
-        let key = match kind {
-            OutgoingKind::Command => lane(&self.record.key, name),
-            OutgoingKind::Message | OutgoingKind::Timer => self.record.key.clone(),
-        };
-        let mut message = Outgoing::new(kind, name.to_owned(), key, body);
+        let mut message = Outgoing::new(kind, name.to_owned(), self.record.key.clone(), body);
         message.metadata = self.metadata.sibling(id);
         set(&mut message);
         self.outgoing.push(message);

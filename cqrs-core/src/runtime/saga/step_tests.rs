@@ -231,7 +231,7 @@ fn a_start_makes_the_instance_and_sends() {
     let sent = &commit.outgoing[0];
     assert_eq!(
         (sent.kind, &*sent.name, sent.key.as_str()),
-        (OutgoingKind::Command, "test.work", "17#test.work")
+        (OutgoingKind::Command, "test.work", "17")
     );
     assert_eq!((sent.metadata.tenant(), sent.metadata.causation().is_some()), (Some("acme"), true));
     assert_eq!(record.history[0].what, "event test.go @4");
