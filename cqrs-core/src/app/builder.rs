@@ -226,7 +226,8 @@ impl AppBuilder {
     /// A [`Saga`]: a process across aggregates. Its name is that of its checkpoint: stable.
     ///
     /// It runs once the app is [started](App::start). The commands that it sends are handled by this
-    /// app, or by another one with this store that runs.
+    /// app. One that no handler of it knows waits until a process that has one runs the relay's
+    /// partition: processes of different roles on one store wait for each other.
     pub fn saga<S: Saga>(self, saga: S) -> Self {
         let mut builder = self.reads::<S::Input>();
         let saga = saga::erased(saga);

@@ -25,7 +25,7 @@
 //! | [`operations`] | starting, watching, mending and stopping a service |
 //! | [`log`] | reading the log |
 //! | [`errors`] | the two kinds of no, and what to do about each |
-//! | [`testing`] | scenarios, apps in memory and in virtual time, the suites |
+//! | [`testing`] | scenarios, apps in memory and in virtual time, suites for adapters |
 //! | [`from_nestjs_cqrs`] | for those who know NestJS CQRS |
 //!
 //! The derives and attributes come from the crate `cqrs-derive`. They write the `impl`s that the

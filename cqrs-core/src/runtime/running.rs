@@ -22,7 +22,7 @@ use crate::runtime::leases::Leases;
 use crate::runtime::live::LiveProjection;
 use crate::runtime::live_handler::Live;
 use crate::runtime::node::{Activity, Node, Quit, Stopping};
-use crate::runtime::progress::{Progress, SlotState};
+use crate::runtime::progress::{Progress, SlotProgress, SlotState};
 use crate::runtime::reached;
 use crate::runtime::relay::{self, Relay};
 use crate::runtime::slot::Definition;
@@ -47,6 +47,8 @@ pub(crate) struct Started {
 /// process had died: what was in hand is done again. See [`App::start`].
 #[must_use = "the runtime ends when this is dropped"]
 pub struct Running {
+    /// What handles the commands that are sent.
+    _app: App,
     started: Arc<Started>,
     /// What is finished when it is stopped.
     work: JoinSet<()>,
@@ -137,8 +139,12 @@ impl App {
             let context = "the app was started before: it has one runtime";
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
         }
-        let mut running =
-            Running { started: started.clone(), work: JoinSet::new(), service: JoinSet::new() };
+        let mut running = Running {
+            _app: self.clone(),
+            started: started.clone(),
+            work: JoinSet::new(),
+            service: JoinSet::new(),
+        };
         running.spawn_service(head);
         for live in &started.lives {
             let quit = Quit::new(started.node.clone(), watch::channel(false).1);
@@ -295,15 +301,15 @@ impl Running {
             && lives.iter().all(|live| live.at().is_some_and(|at| at >= head))
             && definitions.iter().all(|definition| {
                 let Some(control) = controls.get(definition.name) else { return true };
-                control.paused
-                    || control.running().all(|generation| {
-                        (0..generation.partitions).all(|index| {
-                            let slot = crate::runtime::controls::slot(generation, index);
-                            node.progress.of(&slot).is_some_and(|slot| {
-                                slot.position >= head || matches!(slot.state, SlotState::Full(_))
-                            })
-                        })
-                    })
+                let is_at = |slot: SlotProgress| {
+                    slot.position >= head || matches!(slot.state, SlotState::Full(_))
+                };
+                let mut slots = control.running().flat_map(|generation| {
+                    (0..generation.partitions)
+                        .map(|index| crate::runtime::controls::slot(generation, index))
+                });
+                let mut are_at = || slots.all(|slot| node.progress.of(&slot).is_some_and(is_at));
+                control.paused || (control.moving.is_none() && are_at())
             })
     }
 

@@ -4,8 +4,8 @@ use std::panic::Location;
 use std::time::Duration;
 
 use cqrs_core::{
-    App, Error, ManualClock, Parked, ParkedId, Position, Reached, Running, SubscriptionStatus,
-    Subscriptions,
+    App, Error, ManualClock, Parked, ParkedId, Position, Reached, Readiness, Running,
+    SubscriptionStatus, Subscriptions,
 };
 use futures_util::future::BoxFuture;
 
@@ -85,6 +85,11 @@ impl Node {
         )
     }
 
+    /// Tells whether the stop has begun.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.running.readiness()
+    }
+
     /// Waits until it has caught up.
     pub(crate) async fn ready(&self) {
         self.running.ready().await;
@@ -130,6 +135,13 @@ impl Node {
             let done = self.parked().retry(&id).await;
             done.unwrap_or_else(|e| panic!("{at}: {id} cannot be retried: {e:?}"));
         })
+    }
+
+    /// How many partitions of a subscription it runs.
+    #[track_caller]
+    pub(crate) fn here(&self, name: &str) -> BoxFuture<'static, u32> {
+        let status = self.status(name);
+        Box::pin(async move { status.await.here })
     }
 
     /// How a subscription stands.

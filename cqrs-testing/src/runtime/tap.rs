@@ -60,9 +60,8 @@ struct State {
 }
 
 impl Tap {
-    pub(crate) fn new(store: Arc<dyn Store>) -> (Self, Fate) {
-        let fate = Fate::default();
-        (Self { store, fate: fate.clone() }, fate)
+    pub(crate) fn new(store: Arc<dyn Store>, fate: Fate) -> Self {
+        Self { store, fate }
     }
 }
 

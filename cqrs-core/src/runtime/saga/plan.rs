@@ -159,7 +159,10 @@ impl<'a> Plan<'a> {
             }
             Effect::Fail(reason) => {
                 self.effects.push(format!("fail: {}", cut(&reason)));
-                self.record.reason = Some(cut(&reason));
+                // Whoever wanted it to end said why.
+                if !self.record.cancelling {
+                    self.record.reason = Some(cut(&reason));
+                }
                 self.end_as(SagaStatus::Failed)?;
             }
             Effect::Compensate(reason) => self.compensate(&reason),
@@ -235,7 +238,9 @@ impl<'a> Plan<'a> {
             (true, true) => Some(SagaStatus::Cancelled),
             (true, false) => Some(SagaStatus::Failed),
         };
-        let Some(status) = self.end.or(self.record.ending).or(by_default) else { return };
+        let said = self.end.or(self.record.ending);
+        let said = said.filter(|end| !(self.record.cancelling && *end == SagaStatus::Failed));
+        let Some(status) = said.or(by_default) else { return };
         self.record.set_status(status);
         self.record.completed_at = Some(self.cause.now);
         self.record.ending = None;
@@ -244,7 +249,7 @@ impl<'a> Plan<'a> {
     }
 
     fn send_step(&mut self, step: SendStep) -> Result<(), BoxError> {
-        let SendStep { step: name, message, compensation, tries, delay } = step;
+        let SendStep { step: name, message, compensation, tries, delay, at_once } = step;
         if self.record.awaits(&name) {
             let context = format!("the step `{name}` is sent while it waits for its answer");
             return Err(context.into());
@@ -257,9 +262,13 @@ impl<'a> Plan<'a> {
         let now = self.cause.now;
         let tell = self.answer_to(&name);
         let body = body_of(&message)?;
+        let own = at_once.then(|| lane(&self.record.key, &name));
         let id = self.send(OutgoingKind::Command, &message.name, body, |message| {
             message.answer_to = Some(tell);
             message.tries = tries;
+            if let Some(own) = own {
+                message.key = own;
+            }
             message.not_before = delay.map(|delay| now.saturating_add(delay));
         });
         self.record.steps.push(SagaStep {

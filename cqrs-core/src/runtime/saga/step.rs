@@ -93,7 +93,11 @@ pub(crate) fn step<S: Saga>(
                 (format!("taking back {step}: {}", told(outcome)), Vec::new())
             }
             Answered::Step(step) => {
-                let effects = react(Trigger::Outcome { step: &step, outcome })?;
+                // What is done meanwhile is taken back, and nothing follows from it.
+                let effects = match plan.is_compensating() {
+                    true => Vec::new(),
+                    false => react(Trigger::Outcome { step: &step, outcome })?,
+                };
                 (format!("outcome {step}: {}", told(outcome)), effects)
             }
         },
