@@ -158,7 +158,7 @@ impl Subscriptions {
         let failing = self.here(&control.live).find_map(|state| match state {
             SlotState::Failing(why) => Some(SubscriptionState::Failing(why)),
             SlotState::Full(key) => Some(SubscriptionState::Full(key)),
-            SlotState::Running => None,
+            SlotState::Running | SlotState::Waiting(_) => None,
         });
         match (failing, control.moving, &control.building) {
             _ if control.paused => SubscriptionState::Paused,

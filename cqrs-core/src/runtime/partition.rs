@@ -17,7 +17,7 @@ use crate::runtime::feed::Feed;
 use crate::runtime::handler::of_stream;
 use crate::runtime::key::Slice;
 use crate::runtime::leases::Claim;
-use crate::runtime::node::{Node, Quit, Stopping};
+use crate::runtime::node::{Busy, Node, Quit, Stopping};
 use crate::runtime::progress::{SlotId, SlotProgress, SlotState};
 use crate::runtime::settings::Subscription;
 
@@ -28,7 +28,7 @@ const UNSAVED: u32 = 64;
 const CAREFUL: u32 = 64;
 
 /// The cause of an event while it is handled: it stays when the process dies in the middle of it.
-const DIED: &str = "the node that handled it died";
+pub(crate) const DIED: &str = "the node that handled it died";
 
 /// How often an event is handled anew, at once, when its commit meets a conflict.
 const CONFLICTS: u32 = 16;
@@ -117,6 +117,9 @@ impl Partition<'_, '_> {
     }
 
     async fn run_on(&mut self) -> Result<()> {
+        let node = self.node;
+        // Until it is known what there is to do.
+        let mut busy = Some(node.activity.begin());
         self.report();
         loop {
             // Given up in order, when it is another node's turn; or lost.
@@ -126,7 +129,7 @@ impl Partition<'_, '_> {
             if let Some(key) = self.state.aside.due(self.node.clock.now())
                 && !self.stands_still()
             {
-                let _busy = self.node.activity.begin();
+                busy = busy.or_else(|| Some(node.activity.begin()));
                 self.save().await?;
                 self.go_on(&key).await?;
                 // There may be room now.
@@ -141,11 +144,11 @@ impl Partition<'_, '_> {
             };
             match page {
                 Some(page) => {
-                    let _busy = self.node.activity.begin();
+                    busy = busy.or_else(|| Some(node.activity.begin()));
                     self.take_in(&page).await?;
                     self.report();
                 }
-                None => self.rest().await?,
+                None => self.rest(busy.take()).await?,
             }
         }
     }
@@ -156,7 +159,7 @@ impl Partition<'_, '_> {
     }
 
     /// Nothing is to be done now: waits until something may be.
-    async fn rest(&mut self) -> Result<()> {
+    async fn rest(&mut self, busy: Option<Busy<'_>>) -> Result<()> {
         let stands_still = self.stands_still();
         if !self.state.behind.is_empty() || (stands_still && self.state.at != self.state.saved) {
             self.save().await?;
@@ -167,6 +170,7 @@ impl Partition<'_, '_> {
             control::stand(&*node.store, slot, at, self.fence.clone()).await?;
             self.state.is_told = true;
         }
+        drop(busy);
         let mut tail = node.tail.watch();
         let mut parked = node.parked_changed.subscribe();
         let waits = self.state.full.is_some() || stands_still;

@@ -292,17 +292,22 @@ impl Running {
         // Those without a checkpoint.
         let others = node.progress.all();
         let mut others = others.iter().filter(|((name, _), _)| name.ends_with(" (live)"));
+        let now = node.clock.now();
+        let waits = |state: &SlotState| matches!(state, SlotState::Waiting(due) if *due > now);
         let is_sent = |index| {
             let slot = node.progress.of(&(relay::NAME.to_owned(), index));
             slot.is_some_and(|slot| slot.position >= head)
         };
-        others.all(|(_, slot)| slot.position >= head)
+        others.all(|(_, slot)| slot.position >= head || waits(&slot.state))
             && (0..*relay).all(is_sent)
             && lives.iter().all(|live| live.at().is_some_and(|at| at >= head))
             && definitions.iter().all(|definition| {
                 let Some(control) = controls.get(definition.name) else { return true };
-                let is_at = |slot: SlotProgress| {
-                    slot.position >= head || matches!(slot.state, SlotState::Full(_))
+                let is_at = |slot: SlotProgress| match slot.state {
+                    // It begins again, maybe with something in hand.
+                    SlotState::Failing(_) => false,
+                    SlotState::Full(_) => true,
+                    SlotState::Running | SlotState::Waiting(_) => slot.position >= head,
                 };
                 let mut slots = control.running().flat_map(|generation| {
                     (0..generation.partitions)
@@ -331,7 +336,11 @@ impl Running {
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
         let store = &self.started.node.store;
         let now = self.started.node.clock.now();
-        let mut next = self.next_timer().await?;
+        let waits = self.started.node.progress.all().into_iter().filter_map(|(_, slot)| {
+            let SlotState::Waiting(due) = slot.state else { return None };
+            Some(due)
+        });
+        let mut next = self.next_timer().await?.into_iter().chain(waits).min();
         let mut find = FindParked::default().due_by(Timestamp::MAX);
         loop {
             let page = store.parked(find.clone()).await?;

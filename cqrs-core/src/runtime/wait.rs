@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::port::Position;
 use crate::port::parked::{FindParked, ParkedEntry, ParkedId, ParkedState};
 use crate::runtime::handler::key_of;
+use crate::runtime::partition::DIED;
 use crate::runtime::running::Started;
 use crate::runtime::slot::Definition;
 use crate::runtime::{controls, reached};
@@ -103,30 +104,35 @@ async fn wait(
         let Some(control) = started.controls.get(definition.name) else {
             return Err(controls::unknown(definition.name));
         };
-        if reached::is_at(node, definition, &control.live, position).await? {
-            return parked(started, definition, &control.live.parked, position).await;
+        if reached::is_at(node, definition, &control.live, position).await?
+            && let Some(reached) =
+                parked(started, definition, &control.live.parked, position).await?
+        {
+            return Ok(reached);
         }
         // Another node's progress is looked for; one's own tells by itself.
         let _ = tokio::time::timeout(node.settings.poll, progress.changed()).await;
     }
 }
 
-/// Whether the event at a position, or an earlier one of its key, is set aside.
+/// Whether the event at a position, or an earlier one of its key, is set aside; `None`: it is being
+/// handled, or about to be.
 async fn parked(
     started: &Arc<Started>,
     definition: &Arc<Definition>,
     parked: &str,
     position: Position,
-) -> Result<Reached> {
+) -> Result<Option<Reached>> {
     let node = &started.node;
+    let now = node.clock.now();
     let store = &*node.store;
     if store.parked(FindParked::of(parked).limit(1)).await?.is_empty() {
-        return Ok(Reached::Yes);
+        return Ok(Some(Reached::Yes));
     }
     let Some(page) = crate::runtime::read_at(store, position).await? else {
-        return Ok(Reached::Yes);
+        return Ok(Some(Reached::Yes));
     };
-    let Some(event) = page.iter().next() else { return Ok(Reached::Yes) };
+    let Some(event) = page.iter().next() else { return Ok(Some(Reached::Yes)) };
     let control = started.controls.get(definition.name);
     let consumer =
         control.map(|control| definition.subscriber.clone().consumer(node, &control.live));
@@ -138,8 +144,10 @@ async fn parked(
             entry.position <= position && entry.state != ParkedState::Discarding
         };
         if let Some(entry) = first.iter().find(before) {
-            return Ok(Reached::Parked(entry.id()));
+            // After a node died, events are noted before they are handled.
+            let is_at_hand = entry.cause == DIED || entry.due.is_some_and(|due| due <= now);
+            return Ok((!is_at_hand).then(|| Reached::Parked(entry.id())));
         }
     }
-    Ok(Reached::Yes)
+    Ok(Some(Reached::Yes))
 }

@@ -1,5 +1,7 @@
 //! A process to which something happens at each of its commits, one after the other.
 
+use std::time::Duration;
+
 use cqrs_core::AppBuilder;
 
 use crate::runtime::tap::Mishap;
@@ -8,6 +10,8 @@ use crate::runtime::world::World;
 /// What is tried.
 const MISHAPS: [Mishap; 4] =
     [Mishap::DiesBefore, Mishap::DiesAfter, Mishap::AnswerLost, Mishap::Refused];
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// More commits than any case has.
 const MOST: u32 = 60;
@@ -28,7 +32,7 @@ impl Deaths {
         (self.mishap < MISHAPS.len()).then_some(self.round)
     }
 
-    /// Runs the app until it is settled: it meets the mishap of this round, and is started anew if it
+    /// Runs the app for an hour of virtual time: it meets the mishap of this round, and is started anew if it
     /// died of it.
     pub(crate) async fn live(
         &mut self,
@@ -38,14 +42,13 @@ impl Deaths {
         let mishap = MISHAPS[self.mishap];
         assert!(self.commits < MOST, "there is no end of commits");
         let node = world.doomed(self.commits, mishap, add).await;
-        let lives = node.settled_or_dead().await;
-        let has_come = node.fate.has_come();
-        if lives {
-            node.stop().await;
-        } else {
-            node.kill();
+        let fate = node.fate.clone();
+        let lives = node.lives_for(HOUR).await && node.stops().await;
+        let has_come = fate.has_come();
+        if !lives {
             let next = world.node(add).await;
-            next.settled().await;
+            // What was in hand is not tried again at once.
+            next.advance(HOUR).await;
             next.stop().await;
         }
         self.commits += 1;

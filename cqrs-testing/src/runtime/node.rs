@@ -45,25 +45,19 @@ impl Node {
         })
     }
 
-    /// Waits until nothing is left to do now, or the process is dead. Whether it lives.
+    /// Lets time pass, in virtual time, until the process is dead. Whether it lives.
     #[track_caller]
-    pub(crate) fn settled_or_dead(&self) -> BoxFuture<'_, bool> {
+    pub(crate) fn lives_for(&self, time: Duration) -> BoxFuture<'_, bool> {
         let at = Location::caller();
         Box::pin(async move {
             tokio::select! {
-                done = self.running.settled() => {
-                    done.unwrap_or_else(|e| panic!("{at}: not settled: {e:?}"));
+                done = harness::advance(&self.running, &self.clock, time) => {
+                    done.unwrap_or_else(|e| panic!("{at}: time does not pass: {e:?}"));
                     !self.fate.is_dead()
                 }
-                () = self.died() => false,
+                () = self.fate.died() => false,
             }
         })
-    }
-
-    async fn died(&self) {
-        while !self.fate.is_dead() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
     }
 
     /// Lets time pass, in virtual time.
@@ -107,6 +101,21 @@ impl Node {
         let at = Location::caller();
         Box::pin(async move {
             self.running.stop(bound).await.unwrap_or_else(|e| panic!("{at}: no stop: {e:?}"));
+        })
+    }
+
+    /// Stops in order, or dies in the middle of it. Whether it lived.
+    #[track_caller]
+    pub(crate) fn stops(self) -> BoxFuture<'static, bool> {
+        let (at, fate) = (Location::caller(), self.fate.clone());
+        Box::pin(async move {
+            tokio::select! {
+                done = self.running.stop(PATIENCE) => {
+                    done.unwrap_or_else(|e| panic!("{at}: no stop: {e:?}"));
+                    true
+                }
+                () = fate.died() => false,
+            }
         })
     }
 

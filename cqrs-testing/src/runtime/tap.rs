@@ -85,6 +85,13 @@ impl Fate {
         *self.0.dead.borrow()
     }
 
+    /// Waits until it does.
+    pub(crate) async fn died(&self) {
+        let mut dead = self.0.dead.subscribe();
+        // The sender is this very fate's.
+        let _ = dead.wait_for(|dead| *dead).await;
+    }
+
     /// From now on the process cannot ask for leases, as if it were paused.
     pub(crate) fn freeze(&self) {
         self.0.frozen.send_replace(true);

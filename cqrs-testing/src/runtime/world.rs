@@ -169,14 +169,6 @@ impl World {
         Box::pin(async move { aside.await.iter().filter(|e| e.state == state).count() })
     }
 
-    /// Waits until nothing of a subscription is set aside any more.
-    #[track_caller]
-    pub(crate) fn clear<'a>(&'a self, subscription: &'a str) -> BoxFuture<'a, ()> {
-        until("nothing set aside", move || async move {
-            self.aside(subscription).await.is_empty().then_some(())
-        })
-    }
-
     /// Waits until so many notes were handled.
     #[track_caller]
     pub(crate) fn handled(&self, notes: usize) -> BoxFuture<'_, ()> {

@@ -35,8 +35,7 @@ async fn it_hears_it_on_every_node(probe: Probe) {
     let one = world.node(live).await;
     let other = world.node(live).await;
     world.notes("a", 0..3).await;
-    one.settled().await;
-    other.settled().await;
+    world.handled(6).await;
     let mut done = world.hand.done("a");
     done.sort_unstable();
     assert_eq!(done, [0, 0, 1, 1, 2, 2]);

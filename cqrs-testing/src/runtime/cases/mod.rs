@@ -56,11 +56,6 @@ mod prelude {
     pub(super) fn thrice() -> RetryPolicy {
         RetryPolicy { attempts: 3, ..RetryPolicy::default() }
     }
-
-    /// One attempt.
-    pub(super) fn once() -> RetryPolicy {
-        RetryPolicy::never()
-    }
 }
 
 /// All cases, in the order in which they are listed.

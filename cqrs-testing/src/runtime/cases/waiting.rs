@@ -8,6 +8,7 @@ cases! {
     "waiting":
     yes_once_it_is_handled,
     yes_on_a_node_that_does_not_handle_it,
+    yes_where_events_are_noted_before_they_are_handled,
     not_yet_while_it_is_in_hand,
     parked_when_its_key_is,
     a_command_waits_for_what_follows_from_it,
@@ -29,10 +30,11 @@ async fn yes_once_it_is_handled(probe: Probe) {
 
 async fn yes_on_a_node_that_does_not_handle_it(probe: Probe) {
     let world = World::new(probe).await;
-    let one = world.node(tallies(2)).await;
-    let other = world.node(tallies(2)).await;
-    until("a partition on each", || async {
-        (one.here("tally").await == 1 && other.here("tally").await == 1).then_some(())
+    let one = world.node(tallies(4)).await;
+    let other = world.node(tallies(4)).await;
+    until("partitions on each", || async {
+        let (one, other) = (one.here("tally").await, other.here("tally").await);
+        (one > 0 && other > 0 && one + other == 4).then_some(())
     })
     .await;
     for key in 0..8 {
@@ -45,6 +47,23 @@ async fn yes_on_a_node_that_does_not_handle_it(probe: Probe) {
     }
     one.stop().await;
     other.stop().await;
+}
+
+async fn yes_where_events_are_noted_before_they_are_handled(probe: Probe) {
+    let world = World::new(probe).await.lease(SHORT);
+    let node = world.node(tallies(1)).await;
+    world.note("a", 0).await;
+    node.settled().await;
+    node.kill();
+    // The next one takes over from a dead one, and is careful for a while.
+    let node = world.node(tallies(1)).await;
+    for n in 1..20 {
+        let written = world.note("a", n).await;
+        let reached = node.wait_for("tally", written, PATIENCE).await;
+        assert_eq!(reached, Reached::Yes, "nothing is wrong with it");
+        assert_eq!(world.tally("a").await.len() as u32, n + 1, "what was waited for is there");
+    }
+    node.stop().await;
 }
 
 async fn not_yet_while_it_is_in_hand(probe: Probe) {
