@@ -9,7 +9,7 @@ use cqrs_core::{App, Result, Store};
 
 use crate::http::{self, Gateway};
 use crate::settings::Role;
-use crate::{learning, notifications, page, payments};
+use crate::{learning, notifications, page, payments, sagas};
 
 /// How long a repeat waits while the first is handled, before it is told to come back: less than the
 /// store waits for its lock, so that one of two repeats has an answer while the other still waits.
@@ -54,7 +54,8 @@ pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<Ap
     if role.is_learning() {
         learning::declare(Arc::clone(&store)).await?;
         notifications::declare(Arc::clone(&store)).await?;
-        app = notifications::register(learning::register(app));
+        app = learning::register(app, bounds.payment_timeout);
+        app = sagas::register(notifications::register(app));
     }
     if role.is_payments() {
         payments::declare(store).await?;

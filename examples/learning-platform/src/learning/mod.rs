@@ -21,16 +21,19 @@ pub mod views;
 mod queries;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cqrs_core::{AppBuilder, Documents, Result, Store};
 
 use course::Course;
+use enrolling::Enrolling;
 use enrollment::Enrollment;
+use leaving::Leaving;
 use seat::Seat;
 
-/// Adds what stands in this module to an app.
-pub fn register(app: AppBuilder) -> AppBuilder {
-    app.discover_in("learning")
+/// Adds what stands in this module to an app. A payment may take so long.
+pub fn register(app: AppBuilder, payment_timeout: Duration) -> AppBuilder {
+    app.discover_in("learning").saga(Enrolling { payment_timeout }).saga(Leaving)
 }
 
 /// Tells the store of the documents.

@@ -73,6 +73,7 @@ async fn release_seat(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use cqrs_core::memory::MemoryStore;
     use cqrs_core::{App, MessageId};
@@ -81,10 +82,12 @@ mod tests {
     use crate::learning;
     use crate::learning::requests::{CreateCourse, GetCourse, PublishCourse};
 
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
     async fn app() -> App {
         let store = Arc::new(MemoryStore::default());
         learning::declare(store.clone()).await.unwrap();
-        learning::register(App::builder().shared_store(store)).build().unwrap()
+        learning::register(App::builder().shared_store(store), TIMEOUT).build().unwrap()
     }
 
     async fn course(app: &App, capacity: u32) -> Uuid {

@@ -72,6 +72,7 @@ async fn list(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use cqrs_core::App;
     use cqrs_core::memory::MemoryStore;
@@ -83,12 +84,14 @@ mod tests {
     use crate::learning::steps::{ActivateEnrollment, TimeOutEnrollment};
     use crate::{learning, notifications};
 
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
     #[tokio::test]
     async fn a_student_is_told_once_and_only_of_what_is_active() {
         let store = Arc::new(MemoryStore::default());
         learning::declare(store.clone()).await.unwrap();
         notifications::declare(store.clone()).await.unwrap();
-        let app = learning::register(App::builder().shared_store(store.clone()));
+        let app = learning::register(App::builder().shared_store(store.clone()), TIMEOUT);
         let app = notifications::register(app).build().unwrap();
         let id = || MessageId::fresh().uuid();
         let (course_id, title, tutor_id) = (id(), "Owls".to_owned(), "ada".to_owned());
