@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use cqrs_core::memory::{MemoryBus, MemoryStore};
 use cqrs_core::{
-    App, AppBuilder, BusSubscription, Delivery, Event, EventType, FindOutgoing, MessageId,
-    Metadata, OutgoingKind, Payload, PendingMessage, Problem, RuntimeSettings, Store, Subscriber,
-    Upcaster,
+    App, AppBuilder, BusSubscription, Event, EventType, FindOutgoing, MessageId, Metadata,
+    OutgoingKind, Payload, PendingMessage, Problem, RuntimeSettings, Store, Subscriber, Upcaster,
 };
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -155,12 +154,13 @@ async fn it_runs_as_a_subscription_does_and_a_panic_parks_its_event() {
     app.send(Deposit { account: "c".into(), amount: 4 }).await.unwrap();
     running.settled().await.unwrap();
     assert!(pending(&store).await.is_empty());
-    let told: Vec<_> = others.take(5).collect().await;
-    let key = |told: &cqrs_core::Result<Delivery>| {
-        let metadata = &told.as_ref().unwrap().message().metadata;
-        metadata.partition_key().unwrap().to_owned()
-    };
-    let mut keys: Vec<String> = told.iter().map(key).collect();
+    let mut keys = Vec::new();
+    let mut others = others.take(5);
+    while let Some(told) = others.next().await {
+        let told = told.unwrap();
+        keys.push(told.message().metadata.partition_key().unwrap().to_owned());
+        told.ack().await.unwrap();
+    }
     keys.sort();
     assert_eq!(keys, ["a", "a", "a", "c", "c"], "opened, and paid in halves");
     let parked = store.parked(cqrs_core::FindParked::of("bank.told")).await.unwrap();
