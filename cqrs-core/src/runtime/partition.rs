@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::handler::HandlerError;
 use crate::port::Position;
@@ -29,6 +31,9 @@ const CAREFUL: u32 = 64;
 
 /// The cause of an event while it is handled: it stays when the process dies in the middle of it.
 const DIED: &str = "the node that handled it died";
+
+/// Events that queue up before they are written, at most: a commit takes so many parts.
+const BEHIND: usize = 1_000;
 
 /// How often an event is handled anew, at once, when its commit meets a conflict.
 const CONFLICTS: u32 = 16;
@@ -62,6 +67,9 @@ pub(crate) struct State {
     unsaved: u32,
     saved_at: Instant,
     careful: u32,
+    /// When it was last looked what operators asked for, and whether one did in this process since.
+    looked_at: tokio::time::Instant,
+    asked: watch::Receiver<u64>,
     full: Option<String>,
     /// It was told that it stands where it is to stop.
     is_told: bool,
@@ -87,6 +95,7 @@ impl State {
         let checkpoint = node.store.checkpoint(&generation.checkpoint, slice.index).await?;
         Ok(Self {
             slot: (generation.checkpoint.clone(), slice.index),
+        let (looked_at, asked) = (tokio::time::Instant::now(), node.parked_changed.subscribe());
             at: checkpoint.unwrap_or(0).max(generation.start),
             saved: checkpoint.unwrap_or(0),
             aside: Aside::load(&*node.store, &generation.parked, slice).await?,
@@ -96,6 +105,8 @@ impl State {
             careful: if careful { CAREFUL } else { 0 },
             full: None,
             is_told: false,
+            looked_at,
+            asked,
         })
     }
 }
@@ -118,21 +129,13 @@ impl Partition<'_, '_> {
 
     async fn run_on(&mut self) -> Result<()> {
         self.report();
-        loop {
-            // Given up in order, when it is another node's turn; or lost.
-            if self.quit.is_set() || !self.claim.holds(self.fence.token) {
-                return Ok(());
+        // What is set aside and what is new take turns: neither keeps the other waiting.
+        while !self.is_over() {
+            if !self.stands_still() {
+                self.see_to_aside().await?;
             }
-            if let Some(key) = self.state.aside.due(self.node.clock.now())
-                && !self.stands_still()
-            {
-                let _busy = self.node.activity.begin();
-                self.save().await?;
-                self.go_on(&key).await?;
-                // There may be room now.
-                self.state.full = None;
-                self.report();
-                continue;
+            if self.is_over() {
+                return Ok(());
             }
             let page = match &self.state.full {
                 Some(_) => None,
@@ -146,11 +149,51 @@ impl Partition<'_, '_> {
                     self.report();
                 }
                 None => self.rest().await?,
+                    let late = self.state.saved_at.elapsed() >= self.node.settings.checkpoint;
+                    if late || !self.state.behind.is_empty() {
+                        self.save().await?;
+                    }
             }
         }
     }
 
     /// Whether it has come to where it is to stop: what it has set aside is for those who go on.
+        Ok(())
+    }
+
+    /// Whether it is given up: told to quit, lost, or in order because it is another node's turn.
+    fn is_over(&self) -> bool {
+        self.quit.is_set() || !self.claim.holds(self.fence.token)
+    }
+
+    /// Looks what operators asked for, from time to time, and goes on with one key whose time has come.
+    async fn see_to_aside(&mut self) -> Result<()> {
+        let is_asked = self.state.asked.has_changed().unwrap_or(false);
+        if is_asked || self.state.looked_at.elapsed() >= self.node.settings.poll {
+            self.look().await?;
+        }
+        if let Some(key) = self.state.aside.due(self.node.clock.now()) {
+            let _busy = self.node.activity.begin();
+            self.save().await?;
+            self.go_on(&key).await?;
+            // There may be room now.
+            self.state.full = None;
+            self.report();
+        }
+        Ok(())
+    }
+
+    /// Takes note of what operators asked for.
+    async fn look(&mut self) -> Result<()> {
+        // Before it is looked: what is asked for meanwhile is looked for again.
+        self.state.asked.mark_unchanged();
+        self.state.looked_at = tokio::time::Instant::now();
+        if self.state.aside.is_empty() {
+            return Ok(());
+        }
+        let node = self.node;
+        let _busy = node.activity.begin();
+        self.state.aside.look(&*node.store, &self.generation.parked, node.clock.now()).await
     fn stands_still(&self) -> bool {
         self.stop_at.is_some_and(|stop| self.state.at >= stop)
     }
@@ -168,7 +211,7 @@ impl Partition<'_, '_> {
             self.state.is_told = true;
         }
         let mut tail = node.tail.watch();
-        let mut parked = node.parked_changed.subscribe();
+        let mut asked = self.state.asked.clone();
         let waits = self.state.full.is_some() || stands_still;
         let grown = async {
             match waits {
@@ -183,8 +226,8 @@ impl Partition<'_, '_> {
             }
         };
         let look = async {
-            match self.state.aside.is_empty() {
-                false => tokio::time::sleep(node.settings.poll).await,
+            match self.state.aside.is_empty() || stands_still {
+                false => tokio::time::sleep_until(self.state.looked_at + node.settings.poll).await,
                 true => std::future::pending().await,
             }
         };
@@ -205,18 +248,14 @@ impl Partition<'_, '_> {
             () = grown => Woken::Go,
             () = due => Woken::Go,
             () = look => Woken::Look,
-            _ = parked.changed() => Woken::Look,
+            _ = asked.changed() => Woken::Look,
             () = save => Woken::Save,
             () = self.quit.set() => Woken::Go,
             () = self.claim.lost(token) => Woken::Go,
         };
         match woken {
             Woken::Go => Ok(()),
-            Woken::Look => {
-                let _busy = node.activity.begin();
-                let now = node.clock.now();
-                self.state.aside.look(&*node.store, &self.generation.parked, now).await
-            }
+            Woken::Look => self.look().await,
             Woken::Save => self.save().await,
         }
     }
@@ -257,7 +296,13 @@ impl Partition<'_, '_> {
         let (slice, any_blocked) = (self.slice, !aside.is_empty());
         let is_blocked = &is_blocked;
         let stretch = Stretch { page, events, slice, replay, any_blocked, is_blocked };
-        let handled = match self.consumer.many(stretch).await {
+        let node = self.node;
+        let handled = tokio::select! {
+            handled = self.consumer.many(stretch) => handled,
+            // One by one none is begun any more.
+            () = node.until(Stopping::Abandoning) => return Ok(false),
+        };
+        let handled = match handled {
             Ok(handled) => handled,
             Err(error) => {
                 tracing::debug!(%error, slot = ?self.state.slot, "several at once: one by one");
@@ -271,7 +316,7 @@ impl Partition<'_, '_> {
             return Ok(false);
         }
         if handled.is_nothing() {
-            self.state.at = last.position;
+            self.passed(last.position, events.len() as u32).await?;
             return Ok(true);
         }
         match self.write(handled, last.position).await {
@@ -318,11 +363,22 @@ impl Partition<'_, '_> {
         for key in blocked {
             self.queue(key, event.position, event.event_type.to_owned());
         }
+        let is_new = |key: &&String| !self.state.aside.is_blocked(key);
+        if let Some(key) = free.iter().find(is_new)
+            && !self.state.aside.has_room(key, self.settings.behind)
+        {
+            let key = key.clone();
+            return Ok(self.fill(&key));
+        }
         if free.is_empty() {
             self.state.at = event.position;
             return Ok(true);
         }
         if self.state.careful > 0 {
+            let parts = self.node.store.capabilities().limits.parts;
+            if self.state.behind.len() >= BEHIND.min(parts / 2) {
+                self.save().await?;
+            }
             self.state.careful -= 1;
             return self.take_carefully(event, &free).await;
         }
@@ -339,7 +395,12 @@ impl Partition<'_, '_> {
         while !free.is_empty() {
             match self.handle(page, event, &free).await? {
                 Attempt::Done => break,
-                Attempt::Abandoned => return Ok(false),
+                Attempt::Abandoned => {
+                    // The event is taken again: nothing of it may be written now.
+                    let at = self.state.at;
+                    self.state.behind.retain(|write| write.position <= at);
+                    return Ok(false);
+                }
                 Attempt::Conflict(_) if conflicts < CONFLICTS => {
                     conflicts += 1;
                     self.consumer.forget();
@@ -415,12 +476,7 @@ impl Partition<'_, '_> {
         }
         if handled.is_nothing() {
             // The events of a stretch may have been passed one by one, in another commit.
-            self.state.at = event.position;
-            self.state.unsaved += 1;
-            let late = self.state.saved_at.elapsed() >= self.node.settings.checkpoint;
-            if self.state.unsaved >= UNSAVED || late {
-                self.save().await?;
-            }
+            self.passed(event.position, 1).await?;
             return Ok(Attempt::Done);
         }
         match self.write(handled, event.position).await {
@@ -742,6 +798,15 @@ impl Partition<'_, '_> {
         let progress = SlotProgress { position, state, blocked };
         self.node.progress.report(&self.state.slot, progress);
     }
+    /// Notes that events were handled of which nothing is to be written. From time to time the
+    /// checkpoint is.
+    async fn passed(&mut self, at: Position, events: u32) -> Result<()> {
+        self.state.at = at;
+        self.state.unsaved = self.state.unsaved.saturating_add(events);
+        let late = self.state.saved_at.elapsed() >= self.node.settings.checkpoint;
+        if self.state.unsaved >= UNSAVED || late { self.save().await } else { Ok(()) }
+    }
+
 }
 
 /// What came of an attempt to handle an event.

@@ -26,6 +26,7 @@ mod shop;
 mod snapshots;
 mod stored;
 mod subscriptions;
+mod subscriptions_aside;
 mod subscriptions_moved;
 mod tally;
 mod tower;
