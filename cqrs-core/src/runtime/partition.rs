@@ -71,6 +71,8 @@ pub(crate) struct State {
     looked_at: tokio::time::Instant,
     asked: watch::Receiver<u64>,
     full: Option<String>,
+    /// What is tried again goes before one of its key that waits for an operator.
+    overtaking: bool,
     /// It was told that it stands where it is to stop.
     is_told: bool,
 }
@@ -93,9 +95,9 @@ impl State {
         careful: bool,
     ) -> Result<Self> {
         let checkpoint = node.store.checkpoint(&generation.checkpoint, slice.index).await?;
+        let (looked_at, asked) = (tokio::time::Instant::now(), node.parked_changed.subscribe());
         Ok(Self {
             slot: (generation.checkpoint.clone(), slice.index),
-        let (looked_at, asked) = (tokio::time::Instant::now(), node.parked_changed.subscribe());
             at: checkpoint.unwrap_or(0).max(generation.start),
             saved: checkpoint.unwrap_or(0),
             aside: Aside::load(&*node.store, &generation.parked, slice).await?,
@@ -103,10 +105,11 @@ impl State {
             unsaved: 0,
             saved_at: Instant::now(),
             careful: if careful { CAREFUL } else { 0 },
-            full: None,
-            is_told: false,
             looked_at,
             asked,
+            full: None,
+            overtaking: false,
+            is_told: false,
         })
     }
 }
@@ -146,18 +149,15 @@ impl Partition<'_, '_> {
                 Some(page) => {
                     let _busy = self.node.activity.begin();
                     self.take_in(&page).await?;
-                    self.report();
-                }
-                None => self.rest().await?,
                     let late = self.state.saved_at.elapsed() >= self.node.settings.checkpoint;
                     if late || !self.state.behind.is_empty() {
                         self.save().await?;
                     }
+                    self.report();
+                }
+                None => self.rest().await?,
             }
         }
-    }
-
-    /// Whether it has come to where it is to stop: what it has set aside is for those who go on.
         Ok(())
     }
 
@@ -194,6 +194,9 @@ impl Partition<'_, '_> {
         let node = self.node;
         let _busy = node.activity.begin();
         self.state.aside.look(&*node.store, &self.generation.parked, node.clock.now()).await
+    }
+
+    /// Whether it has come to where it is to stop: what it has set aside is for those who go on.
     fn stands_still(&self) -> bool {
         self.stop_at.is_some_and(|stop| self.state.at >= stop)
     }
@@ -360,9 +363,6 @@ impl Partition<'_, '_> {
                 return Ok(self.fill(&key));
             }
         }
-        for key in blocked {
-            self.queue(key, event.position, event.event_type.to_owned());
-        }
         let is_new = |key: &&String| !self.state.aside.is_blocked(key);
         if let Some(key) = free.iter().find(is_new)
             && !self.state.aside.has_room(key, self.settings.behind)
@@ -370,15 +370,19 @@ impl Partition<'_, '_> {
             let key = key.clone();
             return Ok(self.fill(&key));
         }
+        for key in blocked {
+            self.queue(key, event.position, event.event_type.to_owned());
+        }
         if free.is_empty() {
             self.state.at = event.position;
-            return Ok(true);
-        }
-        if self.state.careful > 0 {
             let parts = self.node.store.capabilities().limits.parts;
             if self.state.behind.len() >= BEHIND.min(parts / 2) {
                 self.save().await?;
             }
+            return Ok(true);
+        }
+        let overtakes = free.iter().any(|key| self.state.aside.is_blocked(key));
+        if self.state.careful > 0 && !overtakes {
             self.state.careful -= 1;
             return self.take_carefully(event, &free).await;
         }
@@ -425,12 +429,6 @@ impl Partition<'_, '_> {
             // What is set aside is known before anything else is done.
             self.save().await?;
         }
-        for key in free {
-            if self.state.aside.is_blocked(&key) {
-                // It went before what waits: that may go on now.
-                self.wake(&key).await?;
-            }
-        }
         Ok(true)
     }
 
@@ -474,13 +472,23 @@ impl Partition<'_, '_> {
                 Err(error) => return Ok(Attempt::Failed(key.clone(), error)),
             }
         }
+        // What it goes before may go on when it is written.
+        let mut woken = Vec::new();
+        for key in keys.iter().filter(|key| self.state.aside.is_blocked(key)) {
+            handled.commit.parked.extend(self.wake(key).await?);
+            woken.push(key);
+        }
         if handled.is_nothing() {
             // The events of a stretch may have been passed one by one, in another commit.
             self.passed(event.position, 1).await?;
             return Ok(Attempt::Done);
         }
         match self.write(handled, event.position).await {
-            Ok(()) => Ok(Attempt::Done),
+            Ok(()) => {
+                let now = self.node.clock.now();
+                woken.into_iter().for_each(|key| self.state.aside.set_due(key, Some(now)));
+                Ok(Attempt::Done)
+            }
             Err(error) if is_lost(&error) => Err(error),
             Err(error) if error.is_conflict() => Ok(Attempt::Conflict(error)),
             Err(error) if is_of_the_content(&error) => {
@@ -560,28 +568,26 @@ impl Partition<'_, '_> {
         false
     }
 
-    /// What waits for a key may go on: it is tried at once.
-    async fn wake(&mut self, key: &str) -> Result<()> {
-        let now = self.node.clock.now();
-        if let Some(first) = self.first(key).await?
-            && first.state == ParkedState::Parked
-        {
-            let write = ParkedWrite {
-                state: ParkedState::Retrying,
-                due: Some(now),
-                attempts: 0,
-                ..first.to_write()
-            };
-            let fences = vec![self.fence.clone()];
-            let commit = Commit { parked: vec![write], fences, ..Commit::default() };
-            self.node.store.commit(commit).await?;
-        }
-        self.state.aside.set_due(key, Some(now));
-        Ok(())
+    /// Lets the first one of a key go on that waits for an operator: it is tried at once.
+    async fn wake(&self, key: &str) -> Result<Option<ParkedWrite>> {
+        let first = self.first(key).await?.filter(|first| first.state == ParkedState::Parked);
+        Ok(first.map(|first| ParkedWrite {
+            state: ParkedState::Retrying,
+            due: Some(self.node.clock.now()),
+            attempts: 0,
+            ..first.to_write()
+        }))
     }
 
     async fn first(&self, key: &str) -> Result<Option<ParkedEntry>> {
         let find = FindParked::of(&*self.generation.parked).key(key).limit(1);
+        Ok(self.node.store.parked(find).await?.pop())
+    }
+
+    /// One that failed when it went before the first of its key, which waits for an operator.
+    async fn overtaking(&self, key: &str) -> Result<Option<ParkedEntry>> {
+        let find = FindParked::of(&*self.generation.parked).key(key);
+        let find = find.state(ParkedState::Retrying).limit(1);
         Ok(self.node.store.parked(find).await?.pop())
     }
 
@@ -595,12 +601,19 @@ impl Partition<'_, '_> {
                 self.state.aside.free(key);
                 return Ok(());
             };
+            self.state.overtaking = entry.state == ParkedState::Parked;
+            let entry = match entry.state {
+                ParkedState::Parked => match self.overtaking(key).await? {
+                    Some(entry) => entry,
+                    None => {
+                        self.state.aside.set_due(key, None);
+                        return Ok(());
+                    }
+                },
+                _ => entry,
+            };
             let due = match entry.state {
-                ParkedState::Behind => None,
-                ParkedState::Parked => {
-                    self.state.aside.set_due(key, None);
-                    return Ok(());
-                }
+                ParkedState::Behind | ParkedState::Parked => None,
                 ParkedState::Retrying | ParkedState::Discarding => entry.due,
             };
             if let Some(due) = due.filter(|due| *due > self.node.clock.now()) {
@@ -721,6 +734,10 @@ impl Partition<'_, '_> {
     /// Writes what came of an entry, which is done.
     async fn settle(&mut self, entry: &ParkedEntry, handled: Handled) -> Result<()> {
         let Handled { mut commit, sink, behind: _ } = handled;
+        if self.state.overtaking {
+            // What it goes before may go on when it is written.
+            commit.parked.extend(self.wake(&entry.key).await?);
+        }
         commit.fences.push(self.fence.clone());
         commit.settled.push(Settled::Parked {
             subscription: entry.subscription.clone(),
@@ -781,6 +798,15 @@ impl Partition<'_, '_> {
         Ok(())
     }
 
+    /// Notes that events were handled of which nothing is to be written. From time to time the
+    /// checkpoint is.
+    async fn passed(&mut self, at: Position, events: u32) -> Result<()> {
+        self.state.at = at;
+        self.state.unsaved = self.state.unsaved.saturating_add(events);
+        let late = self.state.saved_at.elapsed() >= self.node.settings.checkpoint;
+        if self.state.unsaved >= UNSAVED || late { self.save().await } else { Ok(()) }
+    }
+
     /// Moves the checkpoint to where everything is handled.
     async fn save(&mut self) -> Result<()> {
         if self.state.at == self.state.saved && self.state.behind.is_empty() {
@@ -798,15 +824,6 @@ impl Partition<'_, '_> {
         let progress = SlotProgress { position, state, blocked };
         self.node.progress.report(&self.state.slot, progress);
     }
-    /// Notes that events were handled of which nothing is to be written. From time to time the
-    /// checkpoint is.
-    async fn passed(&mut self, at: Position, events: u32) -> Result<()> {
-        self.state.at = at;
-        self.state.unsaved = self.state.unsaved.saturating_add(events);
-        let late = self.state.saved_at.elapsed() >= self.node.settings.checkpoint;
-        if self.state.unsaved >= UNSAVED || late { self.save().await } else { Ok(()) }
-    }
-
 }
 
 /// What came of an attempt to handle an event.

@@ -28,6 +28,7 @@ mod stored;
 mod subscriptions;
 mod subscriptions_aside;
 mod subscriptions_moved;
+mod subscriptions_overtaken;
 mod tally;
 mod tower;
 mod translating;
