@@ -1,7 +1,8 @@
 //! Measures the store against programs written by hand over the same tables, in turns, and prints
 //! the ratios of the medians.
 //!
-//! `SCALE` (default 1) sizes it; an argument (`commits`, `commands`, `log`, `load`, `projection`) runs a part of it.
+//! `SCALE` (default 1) sizes it; an argument (`commits`, `commands`, `log`, `load`, `projection`) runs
+//! a part of it.
 
 mod commands;
 mod commits;
