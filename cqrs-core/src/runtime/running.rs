@@ -166,7 +166,7 @@ impl App {
                 partition.run(quit).await;
             });
         }
-        running.spawn_sending(Arc::new(Relay::new(
+        running.spawn_sending(&Arc::new(Relay::new(
             Arc::downgrade(&self.0),
             self.0.sagas.clone(),
             self.0.bus.clone(),
@@ -193,7 +193,7 @@ impl Inner {
 
 impl Running {
     /// The relay, and the timers of sagas.
-    fn spawn_sending(&mut self, relay: Arc<Relay>) {
+    fn spawn_sending(&mut self, relay: &Arc<Relay>) {
         let (node, of) = (&self.started.node, self.started.relay);
         for index in 0..of {
             let (never, cancelled) = watch::channel(false);
