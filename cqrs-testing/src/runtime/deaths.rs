@@ -55,6 +55,9 @@ impl Deaths {
         assert!(self.commits < MOST, "there is no end of commits");
         let node = world.doomed(self.commits, mishap, add).await;
         let fate = node.fate.clone();
+        if matches!(mishap, Mishap::AnswerLost | Mishap::Refused) {
+            node.recovers().await;
+        }
         let lives = node.lives_for(HOUR).await && node.stops().await;
         let has_come = fate.has_come();
         if !lives {
