@@ -15,4 +15,7 @@ mod page;
 mod problems;
 mod service;
 mod starting;
+mod storm;
+mod storm_clients;
+mod storm_sums;
 mod webdriver;
