@@ -66,6 +66,7 @@
 //! suite, or its case, over a store that is configured so.
 
 mod bus;
+pub mod faults;
 mod harness;
 mod runtime;
 pub mod scenario;
