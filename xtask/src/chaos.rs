@@ -7,7 +7,7 @@ use crate::command::{self, cargo};
 use crate::steps::{Failed, Steps};
 
 /// What makes the tests long. A value that is set already stays.
-const LONG: [(&str, &str); 6] = [
+const LONG: [(&str, &str); 7] = [
     // How often a process is killed while it commits.
     ("CRASH_ROUNDS", "200"),
     // How often nodes are killed while they handle events.
@@ -19,6 +19,8 @@ const LONG: [(&str, &str); 6] = [
     // How many students enrol, and how often it is killed at a random moment meanwhile.
     ("STORM_ENROLMENTS", "2000"),
     ("STORM_KILLS", "200"),
+    // At how many points of each way of an enrolment the platform ends itself.
+    ("FAULT_STEPS", "all"),
 ];
 
 /// Runs the tests of the SQLite store, optimised, for a faster writer leaves a reader less time; then
@@ -32,6 +34,10 @@ pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
     steps.step("fault tests of SQLite", || test(&["-p", "store-sqlite"]))?;
     steps.step("kill -9 of the service", || {
         let only = ["--test", "platform", "--", "kill::", "--nocapture"];
+        test(&[&["-p", "learning-platform"], &only[..]].concat())
+    })?;
+    steps.step("a death at every step", || {
+        let only = ["--test", "platform", "--", "steps::", "--nocapture"];
         test(&[&["-p", "learning-platform"], &only[..]].concat())
     })?;
     steps.step("storm of kills", || {
@@ -57,8 +63,9 @@ mod tests {
         let (race, kill) = (("RACE_SECONDS", "30".into()), ("KILL_ROUNDS", "50".into()));
         let nodes = ("NODE_KILLS", "200".into());
         let storm = [("STORM_ENROLMENTS", "2000".into()), ("STORM_KILLS", "200".into())];
+        let steps = [("FAULT_STEPS", "all".into())];
         let expected =
-            [[("CRASH_ROUNDS", "9".into()), nodes, race, kill].as_slice(), &storm].concat();
+            [[("CRASH_ROUNDS", "9".into()), nodes, race, kill].as_slice(), &storm, &steps].concat();
         assert_eq!(settings, expected);
     }
 }

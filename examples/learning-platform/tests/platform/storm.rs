@@ -62,8 +62,8 @@ async fn storm(enrolments: usize, kills: u64, beside: bool) {
     let courses = Courses::for_many(&service.client, enrolments).await;
     let work = Arc::new(Work::new(courses, enrolments));
     let mut clients = JoinSet::new();
-    for client in services.iter().cycle().take(CLIENTS).cloned() {
-        let work = Arc::clone(&work);
+    for client in services.iter().cycle().take(CLIENTS) {
+        let (work, client) = (Arc::clone(&work), client.clone());
         clients.spawn(async move { work.run(&client).await });
     }
     let a_life = (enrolments as u64).div_ceil(kills + 1);

@@ -3,6 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
+use http_body_util::BodyExt;
+use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -53,25 +56,37 @@ struct Log {
 /// Waits until nothing is left to do. How long that took.
 pub(crate) async fn settled(client: &Client) -> Duration {
     let started = Instant::now();
-    until("everything is settled", async || {
-        let before = client.get("/health").await.ok();
-        let behind = client.get_as(TOKEN, "/admin/subscriptions").await.ok();
-        let behind = behind["items"].as_array().unwrap().iter().any(|one| one["lag"] != 0);
-        let stats = client.query("stats", &json!({})).await.ok();
-        if behind || stats["enrollments"]["payment_pending"] != 0 {
-            return None;
-        }
-        for status in ["running", "compensating"] {
-            let open = client.ask("sagas.list", &json!({ "status": status })).await;
-            if open["items"] != json!([]) {
-                return None;
-            }
-        }
-        // What is sent or comes true meanwhile moves the end of the log.
-        (client.get("/health").await.ok() == before).then_some(())
-    })
-    .await;
+    until("everything is settled", async || is_settled(client).await?.then_some(())).await;
     started.elapsed()
+}
+
+/// Whether nothing is left to do; `None` when the service does not answer.
+pub(crate) async fn is_settled(client: &Client) -> Option<bool> {
+    let before = look(client, Method::GET, "/health", Value::Null).await?;
+    let behind = look(client, Method::GET, "/admin/subscriptions", Value::Null).await?;
+    let behind = behind["items"].as_array()?.iter().any(|one| one["lag"] != 0);
+    let stats = look(client, Method::POST, "/queries/learning.stats", json!({})).await?;
+    if behind || stats["enrollments"]["payment_pending"] != 0 {
+        return Some(false);
+    }
+    for status in ["running", "compensating"] {
+        let find = json!({ "status": status });
+        let open = look(client, Method::POST, "/queries/sagas.list", find).await?;
+        if open["items"] != json!([]) {
+            return Some(false);
+        }
+    }
+    // What is sent or comes true meanwhile moves the end of the log.
+    Some(look(client, Method::GET, "/health", Value::Null).await? == before)
+}
+
+async fn look(client: &Client, method: Method, path: &str, body: Value) -> Option<Value> {
+    let token = format!("Bearer {TOKEN}");
+    let headers = [("authorization", &*token), ("content-type", "application/json")];
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    let (head, body) = client.begin(method, path, body, &headers).await.ok()?.into_parts();
+    let body = body.collect().await.ok()?.to_bytes();
+    (head.status == 200).then(|| serde_json::from_slice(&body).unwrap())
 }
 
 /// Checks everything there is against everything else. `seats`: how many each course has.
