@@ -85,7 +85,7 @@ impl<'a, R: Request> Sending<'a, R> {
         if let Some(position) = position {
             for subscription in subscriptions {
                 let waited =
-                    async { wait_for(app.started()?, subscription, position, PATIENCE).await };
+                    async { wait_for(app, subscription, position, PATIENCE).await };
                 reached = match waited.await {
                     Ok(reached) => reached,
                     Err(error) => {

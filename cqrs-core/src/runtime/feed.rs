@@ -10,18 +10,60 @@ use crate::port::Position;
 use crate::port::filter::Filter;
 use crate::port::page::Page;
 use crate::port::read::{PageSize, ReadLog};
+use crate::port::store::Pages;
 use crate::runtime::node::Node;
 use crate::runtime::tail::Ahead;
 
 /// Pages that are kept for the other partitions.
 const KEPT: usize = 4;
 
+/// A reading is ended when it was not needed so often.
+const UNUSED: u32 = 64;
+
 /// What the partitions of a subscription read, each page once.
 pub(crate) struct Feed {
     filter: Filter,
     page: PageSize,
+    read: Mutex<Read>,
+}
+
+#[derive(Default)]
+struct Read {
     /// Where they begin, and the pages.
-    read: Mutex<Vec<(Position, Arc<Page>)>>,
+    kept: Vec<(Position, Arc<Page>)>,
+    /// A reading that goes on after a position: the store reads ahead of whoever asks.
+    ahead: Option<(Position, Pages)>,
+    /// How often nobody wanted it.
+    unused: u32,
+}
+
+impl Read {
+    async fn page(
+        &mut self,
+        position: Position,
+        node: &Node,
+        log: ReadLog,
+    ) -> Result<Option<Page>> {
+        self.unused = 0;
+        if let Some((_, mut pages)) = self.ahead.take_if(|(at, _)| *at == position)
+            && let Some(page) = pages.next().await.transpose()?
+        {
+            self.ahead = Some((page.through(), pages));
+            return Ok(Some(page));
+        }
+        let mut pages = node.store.read_log(log);
+        let page = pages.next().await.transpose()?;
+        self.ahead = page.as_ref().map(|page| (page.through(), pages));
+        Ok(page)
+    }
+
+    /// Somebody needed no reading. When nobody does for long, it is ended.
+    fn pass(&mut self) {
+        self.unused = self.unused.saturating_add(1);
+        if self.unused == UNUSED {
+            self.ahead = None;
+        }
+    }
 }
 
 impl Feed {
@@ -38,7 +80,13 @@ impl Feed {
     /// A page with what comes after a position, and maybe with some before it; `None`: the log ends
     /// there.
     pub(crate) async fn after(&self, node: &Node, position: Position) -> Result<Option<Arc<Page>>> {
-        match node.tail.after(position) {
+        let ahead = node.tail.after(position);
+        if !matches!(ahead, Ahead::TooFar)
+            && let Ok(mut read) = self.read.try_lock()
+        {
+            read.pass();
+        }
+        match ahead {
             Ahead::Page(page) => return Ok(Some(page)),
             Ahead::End => return Ok(None),
             Ahead::TooFar => {}
@@ -47,20 +95,20 @@ impl Feed {
         let mut read = self.read.lock().await;
         let has =
             |(from, page): &&(Position, Arc<Page>)| *from <= position && position < page.through();
-        if let Some((_, page)) = read.iter().find(has) {
+        if let Some((_, page)) = read.kept.iter().find(has) {
             return Ok(Some(page.clone()));
         }
         let log =
             ReadLog { page: self.page, ..ReadLog::after(position).filter(self.filter.clone()) };
-        let Some(page) = node.store.read_log(log).next().await else { return Ok(None) };
-        let page = Arc::new(page?);
+        let Some(page) = read.page(position, node, log).await? else { return Ok(None) };
+        let page = Arc::new(page);
         if page.through() <= position {
             return Ok(None);
         }
-        if read.len() == KEPT {
-            read.remove(0);
+        if read.kept.len() == KEPT {
+            read.kept.remove(0);
         }
-        read.push((position, page.clone()));
+        read.kept.push((position, page.clone()));
         Ok(Some(page))
     }
 }

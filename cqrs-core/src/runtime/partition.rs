@@ -12,12 +12,12 @@ use crate::port::page::{Page, Recorded};
 use crate::port::parked::{FindParked, ParkedEntry, ParkedState, ParkedWrite};
 use crate::runtime::aside::{self, Aside};
 use crate::runtime::consumer::{Behind, Consumer, Handled, Handling, Stretch};
-use crate::runtime::control::Generation;
+use crate::runtime::control::{self, Generation};
 use crate::runtime::feed::Feed;
 use crate::runtime::handler::of_stream;
 use crate::runtime::key::Slice;
 use crate::runtime::leases::Claim;
-use crate::runtime::node::{Node, Quit, Stopping};
+use crate::runtime::node::{Busy, Node, Quit, Stopping};
 use crate::runtime::progress::{SlotId, SlotProgress, SlotState};
 use crate::runtime::settings::Subscription;
 
@@ -28,7 +28,7 @@ const UNSAVED: u32 = 64;
 const CAREFUL: u32 = 64;
 
 /// The cause of an event while it is handled: it stays when the process dies in the middle of it.
-const DIED: &str = "the node that handled it died";
+pub(crate) const DIED: &str = "the node that handled it died";
 
 /// How often an event is handled anew, at once, when its commit meets a conflict.
 const CONFLICTS: u32 = 16;
@@ -63,6 +63,8 @@ pub(crate) struct State {
     saved_at: Instant,
     careful: u32,
     full: Option<String>,
+    /// It was told that it stands where it is to stop.
+    is_told: bool,
 }
 
 /// Why a partition has ended.
@@ -93,6 +95,7 @@ impl State {
             saved_at: Instant::now(),
             careful: if careful { CAREFUL } else { 0 },
             full: None,
+            is_told: false,
         })
     }
 }
@@ -114,14 +117,19 @@ impl Partition<'_, '_> {
     }
 
     async fn run_on(&mut self) -> Result<()> {
+        let node = self.node;
+        // Until it is known what there is to do.
+        let mut busy = Some(node.activity.begin());
         self.report();
         loop {
             // Given up in order, when it is another node's turn; or lost.
             if self.quit.is_set() || !self.claim.holds(self.fence.token) {
                 return Ok(());
             }
-            if let Some(key) = self.state.aside.due(self.node.clock.now()) {
-                let _busy = self.node.activity.begin();
+            if let Some(key) = self.state.aside.due(self.node.clock.now())
+                && !self.stands_still()
+            {
+                busy = busy.or_else(|| Some(node.activity.begin()));
                 self.save().await?;
                 self.go_on(&key).await?;
                 // There may be room now.
@@ -131,27 +139,38 @@ impl Partition<'_, '_> {
             }
             let page = match &self.state.full {
                 Some(_) => None,
-                None if self.stop_at.is_some_and(|stop| self.state.at >= stop) => None,
+                None if self.stands_still() => None,
                 None => self.feed.after(self.node, self.state.at).await?,
             };
             match page {
                 Some(page) => {
-                    let _busy = self.node.activity.begin();
+                    busy = busy.or_else(|| Some(node.activity.begin()));
                     self.take_in(&page).await?;
                     self.report();
                 }
-                None => self.rest().await?,
+                None => self.rest(busy.take()).await?,
             }
         }
     }
 
+    /// Whether it has come to where it is to stop: what it has set aside is for those who go on.
+    fn stands_still(&self) -> bool {
+        self.stop_at.is_some_and(|stop| self.state.at >= stop)
+    }
+
     /// Nothing is to be done now: waits until something may be.
-    async fn rest(&mut self) -> Result<()> {
-        let stands_still = self.stop_at.is_some_and(|stop| self.state.at >= stop);
+    async fn rest(&mut self, busy: Option<Busy<'_>>) -> Result<()> {
+        let stands_still = self.stands_still();
         if !self.state.behind.is_empty() || (stands_still && self.state.at != self.state.saved) {
             self.save().await?;
         }
         let (node, at) = (self.node, self.state.at);
+        if stands_still && !self.state.is_told {
+            let slot = self.generation.slot(self.slice.index);
+            control::stand(&*node.store, slot, at, self.fence.clone()).await?;
+            self.state.is_told = true;
+        }
+        drop(busy);
         let mut tail = node.tail.watch();
         let mut parked = node.parked_changed.subscribe();
         let waits = self.state.full.is_some() || stands_still;
@@ -163,8 +182,8 @@ impl Partition<'_, '_> {
         };
         let due = async {
             match self.state.aside.next_due() {
-                Some(due) => node.clock.sleep_until(due).await,
-                None => std::future::pending().await,
+                Some(due) if !stands_still => node.clock.sleep_until(due).await,
+                _ => std::future::pending().await,
             }
         };
         let look = async {

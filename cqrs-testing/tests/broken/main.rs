@@ -76,6 +76,14 @@ faults! {
         => "atomic::a_conflict_in_the_second_append_leaves_nothing_of_the_first",
     documents_of_a_failed_commit_are_caught: writes::KeepsDocumentsOfAFailedCommit
         => "atomic::a_failing_append_leaves_no_document",
+    forgotten_views_are_caught: writes::ForgetsViews
+        => "views::views_are_written_with_their_commit",
+    views_that_make_another_commit_are_caught: writes::CountsViews
+        => "views::a_repeat_with_other_views_is_the_same_commit_and_writes_none",
+    views_of_a_failed_commit_are_caught: writes::KeepsViewsOfAFailedCommit
+        => "views::a_commit_that_fails_leaves_no_view",
+    ignored_expectations_of_views_are_caught: writes::IgnoresExpectationsOfViews
+        => "views::a_view_is_held_to_its_expectation",
     a_repeat_that_is_applied_again_is_caught: writes::AppliesARepeatAgain
         => "repeats::the_same_commit_twice_is_applied_once",
     a_repeat_in_flight_that_is_applied_again_is_caught: writes::AppliesARepeatAgain

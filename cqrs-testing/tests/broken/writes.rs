@@ -110,6 +110,43 @@ commit_fault! {
 }
 
 commit_fault! {
+    /// Writes no views.
+    ForgetsViews, |store, commit| {
+        store.commit(Commit { views: Vec::new(), ..commit }).await
+    }
+}
+
+commit_fault! {
+    /// Views are documents like others to it.
+    CountsViews, |store, commit| {
+        let mut commit = commit;
+        commit.documents.append(&mut commit.views);
+        store.commit(commit).await
+    }
+}
+
+commit_fault! {
+    /// Writes the views first, in a transaction of their own.
+    KeepsViewsOfAFailedCommit, |store, commit| {
+        let mut commit = commit;
+        let views = std::mem::take(&mut commit.views);
+        if !views.is_empty() {
+            store.commit(Commit { views, ..Commit::default() }).await?;
+        }
+        store.commit(commit).await
+    }
+}
+
+commit_fault! {
+    /// Writes a view whatever is there.
+    IgnoresExpectationsOfViews, |store, commit| {
+        let mut commit = commit;
+        commit.views.iter_mut().for_each(|view| view.expected = Expected::Any);
+        store.commit(commit).await
+    }
+}
+
+commit_fault! {
     /// Knows no commit ids: a repeat is applied again.
     AppliesARepeatAgain, |store, commit| {
         let mut commit = commit;

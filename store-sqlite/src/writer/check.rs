@@ -65,6 +65,9 @@ impl Transaction<'_, '_> {
     }
 
     fn document_version(&mut self, key: &DocumentKey) -> rusqlite::Result<Version> {
+        if let Some(version) = self.writer.documents.get(key) {
+            return Ok(*version);
+        }
         let key = (tenant(key.tenant.as_deref()), &*key.collection, &*key.id);
         let version = self
             .statements

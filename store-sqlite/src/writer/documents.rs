@@ -84,9 +84,15 @@ impl Transaction<'_, '_> {
         writes: &[DocumentWrite],
         fields: &[Field<'_>],
     ) -> rusqlite::Result<()> {
-        for DocumentWrite { key, expected: _, body } in writes {
+        for write in writes {
+            let DocumentWrite { key, expected: _, body } = write;
             let place = (tenant(key.tenant.as_deref()), &*key.collection, &*key.id);
-            self.statements.get(Sql::RemoveFields)?.execute(place)?;
+            // Where none is declared, none is indexed.
+            let known = self.writer.collections.get(&*key.collection);
+            if known.is_none_or(|collection| !collection.fields.is_empty()) {
+                self.statements.get(Sql::RemoveFields)?.execute(place)?;
+            }
+            self.writer.document_stands_at(write);
             match body {
                 Some(body) => {
                     let put = (place.0, place.1, place.2, body.as_str());

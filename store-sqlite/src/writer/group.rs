@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cqrs_core::{Commit, Committed, Position, Result, StreamId, Timestamp, Version};
+use cqrs_core::{
+    Commit, Committed, DocumentWrite, Expected, Position, Result, StreamId, Timestamp, Version,
+};
 use rusqlite::Connection;
 
 use super::pace::Pace;
 use super::sweep::Written;
-use super::{KNOWN_STREAMS, Pending, Writer, lock};
+use super::{KNOWN_DOCUMENTS, KNOWN_STREAMS, Pending, Writer, lock};
 use crate::error::{Trouble, is_busy, translate, translate_commit};
 use crate::statements::{Sql, Statements};
 
@@ -143,9 +145,31 @@ impl Writer {
         self.versions.insert(stream.clone(), version);
     }
 
-    fn forget_seen(&mut self) {
+    /// Notes what a write makes of a document, so that the next one need not look.
+    pub(super) fn document_stands_at(&mut self, write: &DocumentWrite) {
+        let version = match (&write.body, write.expected) {
+            (None, _) => Some(0),
+            (Some(_), Expected::Exactly(before)) if before > 0 => Some(before + 1),
+            // A new one goes on where a deleted one stopped.
+            (Some(_), _) => None,
+        };
+        match (self.documents.get_mut(&write.key), version) {
+            (Some(known), Some(version)) => *known = version,
+            (Some(_), None) => drop(self.documents.remove(&write.key)),
+            (None, None) => {}
+            (None, Some(version)) => {
+                if self.documents.len() >= KNOWN_DOCUMENTS {
+                    self.documents.clear();
+                }
+                self.documents.insert(write.key.clone(), version);
+            }
+        }
+    }
+
+    pub(super) fn forget_seen(&mut self) {
         self.collections.clear();
         self.versions.clear();
+        self.documents.clear();
     }
 
     pub(super) fn roll_back(&mut self, conn: &Connection) {

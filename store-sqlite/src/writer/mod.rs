@@ -22,8 +22,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cqrs_core::{
-    Clock, Collection, Commit, Committed, Error, ErrorKind, Fingerprint, Json, Lease, LeaseRequest,
-    Position, Result, SnapshotWrite, StreamId, Version,
+    Clock, Collection, Commit, Committed, DocumentKey, Error, ErrorKind, Fingerprint, Json, Lease,
+    LeaseRequest, Position, Result, SnapshotWrite, StreamId, Version,
 };
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -47,6 +47,9 @@ const GROUP_BYTES: usize = 4 << 20;
 
 /// Streams whose versions are kept in memory.
 const KNOWN_STREAMS: usize = 4_096;
+
+/// Documents whose versions are kept in memory.
+const KNOWN_DOCUMENTS: usize = 8_192;
 
 /// The connection that writes. A store in memory reads from it as well.
 pub(crate) type Shared = Arc<Mutex<Connection>>;
@@ -126,6 +129,8 @@ pub(crate) struct Writer {
     collections: HashMap<String, Arc<Collection>>,
     /// Where streams stand, as of `data_version`: most are written to again soon.
     versions: HashMap<StreamId, Version>,
+    /// Where documents stand, as of `data_version`: views are written again and again.
+    documents: HashMap<DocumentKey, Version>,
     /// Changes when another process commits.
     data_version: Option<i64>,
     patience: Patience,
@@ -160,6 +165,7 @@ impl Writer {
             sweep: Sweep::default(),
             collections: HashMap::new(),
             versions: HashMap::new(),
+            documents: HashMap::new(),
             data_version: None,
             patience: Patience::default(),
             grown,

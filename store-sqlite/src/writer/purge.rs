@@ -12,6 +12,7 @@ impl Writer {
         self.alone("purging documents", |transaction| {
             let some = (collection, limit);
             transaction.statements.get(Sql::PurgeFields)?.execute(some)?;
+            transaction.writer.forget_seen();
             let purged = transaction.statements.get(Sql::PurgeDocuments)?.execute(some)? as u32;
             Ok(if purged > 0 { Done::Changed(purged) } else { Done::Unchanged(0) })
         })

@@ -59,6 +59,8 @@ pub struct SendStep {
     pub tries: Tries,
     /// Not to be sent earlier, from now.
     pub delay: Option<Duration>,
+    /// It does not wait for the answers of those before it.
+    pub at_once: bool,
 }
 
 /// Something with a name, encoded. See [`Effect::send`].
@@ -96,6 +98,9 @@ pub(crate) fn encode<C: Command>(command: &C) -> Result<Payload, BoxError> {
 
 impl<T> Effect<T> {
     /// Sends a command. It needs a [wire form](crate::Request::wire).
+    ///
+    /// The commands of one instance are sent in order, each once the one before is answered: a slow one
+    /// holds up those that come after it, unless they go [at once](Self::at_once).
     pub fn send<C: Command>(step: impl Into<Cow<'static, str>>, command: &C) -> Self {
         Self::Send(SendStep {
             step: step.into(),
@@ -103,6 +108,7 @@ impl<T> Effect<T> {
             compensation: None,
             tries: Tries::Policy,
             delay: None,
+            at_once: false,
         })
     }
 
@@ -131,6 +137,16 @@ impl<T> Effect<T> {
     pub fn until_answered(mut self) -> Self {
         if let Self::Send(send) = &mut self {
             send.tries = Tries::UntilAnswered;
+        }
+        self
+    }
+
+    /// Sent without waiting for the answers of those before it: what a timer or a cancellation asks for
+    /// while another command is on its way. For [`Effect::send`]; the others stay as they are.
+    #[must_use]
+    pub fn at_once(mut self) -> Self {
+        if let Self::Send(send) = &mut self {
+            send.at_once = true;
         }
         self
     }

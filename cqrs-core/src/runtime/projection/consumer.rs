@@ -33,6 +33,8 @@ pub(crate) struct Folding<P: Projection> {
     views: Views<P::View>,
     /// So many of the changed views were handed out.
     handed: usize,
+    /// Whether there is anything to write among them.
+    writes: bool,
 }
 
 /// The events of a batch that change something, and what each of them changes.
@@ -46,7 +48,7 @@ struct Batch<'a, E> {
 impl<P: Projection> Folding<P> {
     /// Into a collection of a store, with so many bytes of views in memory.
     pub(crate) fn new(store: Arc<dyn Store>, collection: Cow<'static, str>, bytes: usize) -> Self {
-        Self { store, views: Views::new(collection, bytes), handed: 0 }
+        Self { store, views: Views::new(collection, bytes), handed: 0, writes: false }
     }
 
     /// Decodes what is this partition's, and finds the places of its views.
@@ -150,6 +152,11 @@ impl<P: Projection> Folding<P> {
                 }
             }
         }
+        self.writes |= !views.is_empty();
+        if !self.writes {
+            // Views that came and went: nothing is committed, so nobody says that it was.
+            self.written();
+        }
         Ok(Commit { views, ..Commit::default() })
     }
 
@@ -216,12 +223,12 @@ impl<P: Projection> Folding<P> {
 
     pub(crate) fn written(&mut self) {
         self.views.written();
-        self.handed = 0;
+        (self.handed, self.writes) = (0, false);
     }
 
     pub(crate) fn forget(&mut self) {
         self.views.forget();
-        self.handed = 0;
+        (self.handed, self.writes) = (0, false);
     }
 }
 

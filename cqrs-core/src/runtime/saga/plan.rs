@@ -206,7 +206,10 @@ impl<'a> Plan<'a> {
             let body = compensation.body()?;
             self.effects.push(format!("take back {step} ({})", compensation.name));
             let (name, version) = (&compensation.name, compensation.version);
+            // It does not wait for a step that is stuck.
+            let own = lane(&self.record.key, &step);
             let id = self.send(OutgoingKind::Command, name, version, body, |message| {
+                message.key = own;
                 message.answer_to = Some(tell);
                 message.tries = Tries::UntilAnswered;
             });
@@ -250,7 +253,7 @@ impl<'a> Plan<'a> {
     }
 
     fn send_step(&mut self, step: SendStep) -> Result<(), BoxError> {
-        let SendStep { step: name, message, compensation, tries, delay } = step;
+        let SendStep { step: name, message, compensation, tries, delay, at_once } = step;
         if self.record.awaits(&name) {
             let context = format!("the step `{name}` is sent while it waits for its answer");
             return Err(context.into());
@@ -265,10 +268,14 @@ impl<'a> Plan<'a> {
         let now = self.cause.now;
         let tell = self.answer_to(&name);
         let body = body_of(&message)?;
+        let own = at_once.then(|| lane(&self.record.key, &name));
         let version = message.version;
         let id = self.send(OutgoingKind::Command, &message.name, version, body, |message| {
             message.answer_to = Some(tell);
             message.tries = tries;
+            if let Some(own) = own {
+                message.key = own;
+            }
             message.not_before = delay.map(|delay| now.saturating_add(delay));
         });
         self.record.steps.push(SagaStep {

@@ -35,6 +35,7 @@ mod tenants;
 mod timers;
 mod unique;
 mod unsupported;
+mod views;
 mod waiting_limits;
 mod waiting_names;
 mod whole;
@@ -92,6 +93,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         find_parked::CASES,
         whole::CASES,
         purge::CASES,
+        views::CASES,
         hints::CASES,
         model::CASES,
         durable::CASES,
