@@ -1,13 +1,16 @@
-//! Conformance suites for stores, and given-when-then scenarios for domains.
+//! Given-when-then scenarios for domains, apps in virtual time, and conformance suites for stores and
+//! buses.
 //!
 //! # What it is
 //!
 //! Whoever writes a domain tests it here, without a store: a [`Scenario`](scenario::Scenario) says
-//! what happened before, which command came, and what followed from it. A function handler is tested
-//! in an `App` on a `MemoryStore`.
+//! what happened before, which command came, and what followed from it. What follows from a commit
+//! (handlers of events, projections, sagas, retries, timers) is tested with a [`Harness`]: the whole app
+//! under a clock that moves when it is told to.
 //!
 //! Whoever writes an adapter proves it here: [`store_suite`] holds a store to every promise of the
-//! [`Store`](cqrs_core::Store) port, one named case a behaviour.
+//! [`Store`](cqrs_core::Store) port, [`bus_suite`] to those of a [`Bus`](cqrs_core::Bus), and
+//! [`runtime_suite`] runs the runtime over a store, one named case a behaviour.
 //!
 //! # The smallest program
 //!
@@ -33,7 +36,8 @@
 //! A [`StoreFixture`] makes new, empty stores; each is a [`StoreUnderTest`], which opens any number
 //! of handles on itself, as so many processes would. Closures are both. A [`Suite`] runs its
 //! cases on them, each on a store and in a runtime of its own, and answers with an [`Outcome`]: as
-//! a test binary that `cargo test` and `cargo nextest` know how to drive, or from code.
+//! a test binary that `cargo test` and `cargo nextest` know how to drive, or from code. For buses, a
+//! [`BusFixture`] makes [`BusUnderTest`]s, and a [`BusSuite`] runs its cases on them.
 //!
 //! # What it covers
 //!
@@ -63,11 +67,14 @@
 //! How long an inbox knows a message shows only for a store that keeps it for a few seconds: run the
 //! suite, or its case, over a store that is configured so.
 
+mod bus;
 mod harness;
 mod runtime;
 pub mod scenario;
 mod store;
 
+pub use bus::fixture::{BusFixture, BusUnderTest};
+pub use bus::suite::{BusSuite, bus_suite};
 pub use harness::Harness;
 pub use runtime::runtime_suite;
 pub use store::fixture::{StoreFixture, StoreUnderTest};

@@ -49,8 +49,8 @@ pub trait Subscriber: fmt::Debug + Send + Sync + 'static {
     /// one that is to be retried holds up those of its key, and no others.
     ///
     /// What is not settled is handed over again: at once when its ticket is dropped or the bus it came
-    /// through is closed, after [`BusSubscription::settle_within`] when nothing is heard of it. Whoever
-    /// was handed it before can no longer settle it then.
+    /// through is closed, after [`BusSubscription::settle_within`] when nothing is heard of it. What
+    /// whoever was handed it before still says of it may count, or be refused.
     ///
     /// The names of a group are those of its latest subscription. A bus may still hand over messages of
     /// earlier ones.

@@ -12,6 +12,7 @@ use crate::port::Position;
 use crate::port::parked::FindParked;
 use crate::runtime::consumer::SubscriptionKind;
 use crate::runtime::control::{Control, Generation, Moving};
+use crate::runtime::controls::Known;
 use crate::runtime::progress::SlotState;
 use crate::runtime::running::Started;
 use crate::runtime::slot::Definition;
@@ -19,6 +20,12 @@ use crate::runtime::{controls, reached};
 
 /// Entries that are counted; there may be more.
 const COUNTED: usize = 1_000;
+
+/// How long is waited for a replay to begin.
+const BEGINS: Duration = Duration::from_secs(30);
+
+const MOVES: &str = "is given another generation of partitions just now";
+const PARKED: &str = "has parked events: retry or discard them";
 
 /// How a subscription stands: [`Subscriptions::list`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -151,7 +158,7 @@ impl Subscriptions {
         let failing = self.here(&control.live).find_map(|state| match state {
             SlotState::Failing(why) => Some(SubscriptionState::Failing(why)),
             SlotState::Full(key) => Some(SubscriptionState::Full(key)),
-            SlotState::Running => None,
+            SlotState::Running | SlotState::Waiting(_) => None,
         });
         match (failing, control.moving, &control.building) {
             _ if control.paused => SubscriptionState::Paused,
@@ -200,11 +207,12 @@ impl Subscriptions {
         let at = node.store.head().await?.position;
         self.change(subscription, |control| match control.moving {
             _ if control.paused => Err(refused(subscription, "is paused: resume it first")),
-            Some(moving) if moving.partitions == partitions => Ok(None),
-            Some(_) => Err(refused(subscription, "is given another number of partitions just now")),
+            Some(moving) if moving.partitions == partitions && !moving.replay => Ok(None),
+            Some(_) => Err(refused(subscription, MOVES)),
             None if control.live.partitions == partitions => Ok(None),
             None => {
-                Ok(Some(Control { moving: Some(Moving { partitions, at }), ..control.clone() }))
+                let moving = Some(Moving { partitions, at, replay: false });
+                Ok(Some(Control { moving, ..control.clone() }))
             }
         })
         .await?;
@@ -217,11 +225,14 @@ impl Subscriptions {
     /// [replayable](crate::Subscription::replayable) is handed all events again instead, up to where
     /// it stood without effects: what it sends through its [`Work`](crate::Work) is left out.
     ///
-    /// Returns when it has begun; [`get`](Self::get) tells how far it is.
+    /// Returns when it has begun; [`get`](Self::get) tells how far it is. A handler begins once all its
+    /// partitions, on all nodes, stand where the log ends now.
     ///
     /// # Errors
     /// [`UnknownName`](ErrorKind::UnknownName); [`Invalid`](ErrorKind::Invalid) for a saga, a sink, a
-    /// handler that is not replayable, or one with parked events; when the store cannot be written.
+    /// handler that is not replayable, is paused, or has parked events;
+    /// [`DeadlineExceeded`](ErrorKind::DeadlineExceeded) when a handler has not begun within half a
+    /// minute: it will; when the store cannot be written.
     pub async fn rebuild(&self, subscription: &str) -> Result<()> {
         let definition = self.definition(subscription)?;
         let node = &self.0.node;
@@ -242,10 +253,25 @@ impl Subscriptions {
                 let control = self.control(subscription)?;
                 let parked = FindParked::of(&*control.live.parked).limit(1);
                 if !node.store.parked(parked).await?.is_empty() {
-                    return Err(refused(subscription, "has parked events: retry or discard them"));
+                    return Err(refused(subscription, PARKED));
                 }
-                let to = reached::position(node, definition, &control.live).await?;
-                self.change(subscription, |control| Ok(Some(control.replayed(to)))).await
+                let at = node.store.head().await?.position;
+                self.change(subscription, |control| match control.moving {
+                    _ if control.paused => Err(refused(subscription, "is paused: resume it first")),
+                    Some(moving) if moving.replay => Ok(None),
+                    Some(_) => Err(refused(subscription, MOVES)),
+                    None => {
+                        let partitions = control.live.partitions;
+                        let moving = Some(Moving { partitions, at, replay: true });
+                        Ok(Some(Control { moving, ..control.clone() }))
+                    }
+                })
+                .await?;
+                self.until(subscription, BEGINS, |control| control.moving.is_none()).await?;
+                match self.control(subscription)?.live.number == control.live.number {
+                    true => Err(refused(subscription, PARKED)),
+                    false => Ok(()),
+                }
             }
             SubscriptionKind::Handler => {
                 Err(refused(subscription, "is not replayable: see `Subscription::replayable`"))
@@ -296,7 +322,7 @@ impl Subscriptions {
         found.ok_or_else(|| controls::unknown(subscription))
     }
 
-    fn control(&self, subscription: &str) -> Result<Arc<Control>> {
+    fn control(&self, subscription: &str) -> Result<Known> {
         self.0.controls.get(subscription).ok_or_else(|| controls::unknown(subscription))
     }
 }

@@ -12,21 +12,26 @@ use crate::documents::Versioned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::port::Position;
 use crate::port::filter::Filter;
+use crate::port::parked::FindParked;
 use crate::port::read::{PageSize, ReadLog};
 use crate::port::store::Store;
-use crate::runtime::control::{self, Control, Generation};
+use crate::runtime::control::{self, Control, Generation, Moving, Standing};
 use crate::runtime::node::Node;
 use crate::runtime::reached;
 use crate::runtime::settings::Start;
 use crate::runtime::slot::Definition;
 
 /// How the subscriptions of this process are run, as far as is known.
-pub(crate) struct Controls(BTreeMap<&'static str, watch::Sender<Arc<Control>>>);
+pub(crate) struct Controls(BTreeMap<&'static str, watch::Sender<Known>>);
+
+/// What is known of a subscription.
+pub(crate) type Known = Arc<Versioned<Control>>;
 
 impl Controls {
     /// Reads what the store knows of each subscription, and tells it of those that are new.
     pub(crate) async fn load(node: &Arc<Node>, definitions: &[Arc<Definition>]) -> Result<Self> {
         node.store.declare(<Control as crate::Entity>::collection()).await?;
+        node.store.declare(<Standing as crate::Entity>::collection()).await?;
         let mut all = BTreeMap::new();
         for definition in definitions {
             let control = load(node, definition).await?;
@@ -35,18 +40,19 @@ impl Controls {
         Ok(Self(all))
     }
 
-    pub(crate) fn watch(&self, subscription: &str) -> Option<watch::Receiver<Arc<Control>>> {
+    pub(crate) fn watch(&self, subscription: &str) -> Option<watch::Receiver<Known>> {
         self.0.get(subscription).map(watch::Sender::subscribe)
     }
 
-    pub(crate) fn get(&self, subscription: &str) -> Option<Arc<Control>> {
+    pub(crate) fn get(&self, subscription: &str) -> Option<Known> {
         self.0.get(subscription).map(|control| control.borrow().clone())
     }
 
-    fn set(&self, control: Control) {
+    /// Takes note of what was read or written: others may have known something newer before.
+    fn set(&self, control: Versioned<Control>) {
         let Some(known) = self.0.get(control.subscription.as_str()) else { return };
         known.send_if_modified(|known| {
-            let is_new = **known != control;
+            let is_new = control.version() > known.version();
             if is_new {
                 *known = Arc::new(control);
             }
@@ -66,11 +72,11 @@ impl Controls {
                 return Err(unknown(subscription));
             };
             let Some(after) = change(&before)? else {
-                self.set(before.into_inner());
+                self.set(before);
                 return Ok(());
             };
-            match control::write(store, Some(&before), &after).await {
-                Ok(()) => {
+            match write(store, Some(&before), after).await {
+                Ok(after) => {
                     self.set(after);
                     return Ok(());
                 }
@@ -98,11 +104,11 @@ impl Controls {
         let Some(before) = control::read(&*node.store, definition.name).await? else {
             return Ok(());
         };
-        self.set((*before).clone());
+        self.set(before.clone());
         let after = self.due(node, definition, &before).await?;
         if let Some(after) = after {
-            match control::write(&*node.store, Some(&before), &after).await {
-                Ok(()) => {
+            match write(&*node.store, Some(&before), after).await {
+                Ok(after) => {
                     tracing::info!(subscription = definition.name, "its partitions are moved on");
                     self.set(after);
                 }
@@ -122,11 +128,25 @@ impl Controls {
         control: &Versioned<Control>,
     ) -> Result<Option<Control>> {
         if let Some(moving) = control.moving
-            && reached::stands_at(node, &control.live, moving.at).await?
+            && let Some(at) = control::all_stand(&*node.store, &control.live, moving.at).await?
         {
-            return Ok(Some(control.moved(moving)));
+            if at > moving.at {
+                // One of them went on before it knew: the others follow.
+                let moving = Some(Moving { at, ..moving });
+                return Ok(Some(Control { moving, ..(**control).clone() }));
+            }
+            let parked = FindParked::of(&*control.live.parked).limit(1);
+            if moving.replay && !node.store.parked(parked).await?.is_empty() {
+                let subscription = definition.name;
+                tracing::warn!(subscription, "it has parked events now, and is not replayed");
+                return Ok(Some(Control { moving: None, ..(**control).clone() }));
+            }
+            return Ok(Some(control.followed(moving)));
         }
-        if let Some(building) = &control.building {
+        if let Some(building) = &control.building
+            // Another version may not know all of its events.
+            && building.version == definition.subscriber.version()
+        {
             // As far as the live one got: then it loses nothing that was seen.
             let live = reached::position(node, definition, &control.live).await?;
             if reached::position(node, definition, building).await? >= live {
@@ -145,8 +165,19 @@ impl Controls {
     }
 }
 
+/// Writes it, and tells how it stands then.
+async fn write(
+    store: &dyn Store,
+    before: Option<&Versioned<Control>>,
+    control: Control,
+) -> Result<Versioned<Control>> {
+    control::write(store, before, &control).await?;
+    let (id, version) = (control.subscription.clone(), before.map_or(0, Versioned::version) + 1);
+    Ok(Versioned::new(control, id, version))
+}
+
 /// What the store knows of a subscription; told now if it is new.
-async fn load(node: &Arc<Node>, definition: &Arc<Definition>) -> Result<Control> {
+async fn load(node: &Arc<Node>, definition: &Arc<Definition>) -> Result<Versioned<Control>> {
     let (name, store) = (definition.name, &*node.store);
     let version = definition.subscriber.version();
     let partitions = definition.settings.partitions;
@@ -176,7 +207,7 @@ async fn load(node: &Arc<Node>, definition: &Arc<Definition>) -> Result<Control>
                             "the number of partitions is changed by `repartition` only"
                         );
                     }
-                    return Ok((**known).clone());
+                    return Ok(known.clone());
                 }
                 tracing::info!(subscription = name, version, "a newer version: building it anew");
                 known.rebuilding(version, partitions)
@@ -185,8 +216,8 @@ async fn load(node: &Arc<Node>, definition: &Arc<Definition>) -> Result<Control>
         for generation in control.running() {
             definition.subscriber.prepare(node, generation).await?;
         }
-        match control::write(store, before.as_ref(), &control).await {
-            Ok(()) => return Ok(control),
+        match write(store, before.as_ref(), control).await {
+            Ok(control) => return Ok(control),
             // Another node was faster.
             Err(error) if error.is_conflict() => {}
             Err(error) => return Err(error),

@@ -56,11 +56,11 @@ impl Live {
                     let node = self.node.clone();
                     let _busy = node.activity.begin();
                     self.take_in(&mut *consumer, &page, &quit).await;
-                    self.report();
+                    self.report(SlotState::Running);
                 }
                 Ok(None) => {
                     failures = 0;
-                    self.report();
+                    self.report(SlotState::Running);
                     let at = self.at;
                     tokio::select! {
                         _ = tail.wait_for(|end| *end > at) => {}
@@ -114,6 +114,8 @@ impl Live {
             };
             tracing::debug!(handler, position, %error, attempts, "an event failed; again");
             let due = self.node.clock.now().saturating_add(wait);
+            self.report(SlotState::Waiting(due));
+            let _rest = self.node.activity.rest();
             tokio::select! {
                 () = self.node.clock.sleep_until(due) => {}
                 () = self.node.until(Stopping::Draining) => return,
@@ -138,8 +140,8 @@ impl Live {
         (format!("{} (live)", self.definition.name), self.slice.index)
     }
 
-    fn report(&self) {
-        let progress = SlotProgress { position: self.at, state: SlotState::Running, blocked: 0 };
+    fn report(&self, state: SlotState) {
+        let progress = SlotProgress { position: self.at, state, blocked: 0 };
         self.node.progress.report(&self.slot(), progress);
     }
 }

@@ -100,6 +100,12 @@ impl Activity {
         Busy(self)
     }
 
+    /// What is being done waits for its time as long as the guard lives.
+    pub(crate) fn rest(&self) -> Resting<'_> {
+        self.busy.fetch_sub(1, Ordering::SeqCst);
+        Resting(self)
+    }
+
     /// How much was begun so far, if nothing is being done now.
     pub(crate) fn idle(&self) -> Option<u64> {
         let begun = self.begun.load(Ordering::SeqCst);
@@ -113,5 +119,15 @@ pub(crate) struct Busy<'a>(&'a Activity);
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Resting<'a>(&'a Activity);
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
+        self.0.busy.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::message::timestamp::Timestamp;
 use crate::port::Position;
 
 /// Names a partition: by its checkpoint and number.
@@ -29,6 +30,8 @@ pub(crate) struct SlotProgress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SlotState {
     Running,
+    /// It tries again then, and does nothing else before.
+    Waiting(Timestamp),
     /// More events wait behind one key than may.
     Full(String),
     /// It failed, and is begun again.

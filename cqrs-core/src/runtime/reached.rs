@@ -75,21 +75,6 @@ async fn of_partition(
     Ok(at.max(page.through()))
 }
 
-/// Whether the checkpoints of all partitions stand at this position.
-pub(crate) async fn stands_at(
-    node: &Arc<Node>,
-    generation: &Generation,
-    wanted: Position,
-) -> Result<bool> {
-    for index in 0..generation.partitions {
-        let checkpoint = node.store.checkpoint(&generation.checkpoint, index).await?;
-        if checkpoint.unwrap_or(0).max(generation.start) != wanted {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 /// Removes what a retired generation had set aside. Whether anything is left.
 pub(crate) async fn purge_parked(
     node: &Arc<Node>,

@@ -22,7 +22,7 @@ use crate::runtime::leases::Leases;
 use crate::runtime::live::LiveProjection;
 use crate::runtime::live_handler::Live;
 use crate::runtime::node::{Activity, Node, Quit, Stopping};
-use crate::runtime::progress::{Progress, SlotState};
+use crate::runtime::progress::{Progress, SlotProgress, SlotState};
 use crate::runtime::reached;
 use crate::runtime::relay::{self, Relay};
 use crate::runtime::slot::Definition;
@@ -166,7 +166,7 @@ impl App {
                 partition.run(quit).await;
             });
         }
-        running.spawn_sending(Arc::new(Relay::new(
+        running.spawn_sending(&Arc::new(Relay::new(
             Arc::downgrade(&self.0),
             self.0.sagas.clone(),
             self.0.bus.clone(),
@@ -193,7 +193,7 @@ impl Inner {
 
 impl Running {
     /// The relay, and the timers of sagas.
-    fn spawn_sending(&mut self, relay: Arc<Relay>) {
+    fn spawn_sending(&mut self, relay: &Arc<Relay>) {
         let (node, of) = (&self.started.node, self.started.relay);
         for index in 0..of {
             let (never, cancelled) = watch::channel(false);
@@ -292,24 +292,29 @@ impl Running {
         // Those without a checkpoint.
         let others = node.progress.all();
         let mut others = others.iter().filter(|((name, _), _)| name.ends_with(" (live)"));
+        let now = node.clock.now();
+        let waits = |state: &SlotState| matches!(state, SlotState::Waiting(due) if *due > now);
         let is_sent = |index| {
             let slot = node.progress.of(&(relay::NAME.to_owned(), index));
             slot.is_some_and(|slot| slot.position >= head)
         };
-        others.all(|(_, slot)| slot.position >= head)
+        others.all(|(_, slot)| slot.position >= head || waits(&slot.state))
             && (0..*relay).all(is_sent)
             && lives.iter().all(|live| live.at().is_some_and(|at| at >= head))
             && definitions.iter().all(|definition| {
                 let Some(control) = controls.get(definition.name) else { return true };
-                control.paused
-                    || control.running().all(|generation| {
-                        (0..generation.partitions).all(|index| {
-                            let slot = crate::runtime::controls::slot(generation, index);
-                            node.progress.of(&slot).is_some_and(|slot| {
-                                slot.position >= head || matches!(slot.state, SlotState::Full(_))
-                            })
-                        })
-                    })
+                let is_at = |slot: SlotProgress| match slot.state {
+                    // It begins again, maybe with something in hand.
+                    SlotState::Failing(_) => false,
+                    SlotState::Full(_) => true,
+                    SlotState::Running | SlotState::Waiting(_) => slot.position >= head,
+                };
+                let mut slots = control.running().flat_map(|generation| {
+                    (0..generation.partitions)
+                        .map(|index| crate::runtime::controls::slot(generation, index))
+                });
+                let mut are_at = || slots.all(|slot| node.progress.of(&slot).is_some_and(is_at));
+                control.paused || (control.moving.is_none() && are_at())
             })
     }
 
@@ -331,7 +336,11 @@ impl Running {
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
         let store = &self.started.node.store;
         let now = self.started.node.clock.now();
-        let mut next = self.next_timer().await?;
+        let waits = self.started.node.progress.all().into_iter().filter_map(|(_, slot)| {
+            let SlotState::Waiting(due) = slot.state else { return None };
+            Some(due)
+        });
+        let mut next = self.next_timer().await?.into_iter().chain(waits).min();
         let mut find = FindParked::default().due_by(Timestamp::MAX);
         loop {
             let page = store.parked(find.clone()).await?;

@@ -10,7 +10,7 @@ use crate::port::Position;
 use crate::port::lease::Lease;
 use crate::runtime::backoff;
 use crate::runtime::consumer::Subscriber;
-use crate::runtime::control::Generation;
+use crate::runtime::control::{self, Generation};
 use crate::runtime::feed::Feed;
 use crate::runtime::key::Slice;
 use crate::runtime::leases::Claim;
@@ -39,7 +39,7 @@ pub(crate) struct Slot {
 impl Slot {
     /// Runs until it is told to quit. What it has is given back then.
     pub(crate) async fn run(self, quit: Quit) {
-        let name = format!("{}/{}", self.generation.checkpoint, self.slice.index);
+        let name = self.generation.slot(self.slice.index);
         let mut claim = self.node.leases.claim(&name, true);
         let mut failures = 0;
         while !quit.is_set() {
@@ -75,6 +75,14 @@ impl Slot {
 
     async fn attempt(&self, claim: &mut Claim<'_>, lease: &Lease, quit: &Quit) -> Result<Ended> {
         let (node, generation) = (&self.node, &self.generation);
+        if !self.is_wanted().await? {
+            // This process does not know yet.
+            tokio::select! {
+                () = tokio::time::sleep(node.settings.poll) => {}
+                () = quit.set() => {}
+            }
+            return Ok(Ended::Stopped);
+        }
         let state = State::load(node, generation, self.slice, lease.taken_over).await?;
         let partition = Partition {
             node,
@@ -95,6 +103,14 @@ impl Slot {
             let context = format!("the runtime panicked: {}", panic_text(&*panic));
             Err(Error::new(ErrorKind::Internal, context))
         })
+    }
+
+    /// Whether the store still says that it is run so. Asked under the lease: what was said of it under
+    /// an earlier one is known then.
+    async fn is_wanted(&self) -> Result<bool> {
+        let place = (self.generation.number, self.slice.index, self.stop_at);
+        let control = control::read(&*self.node.store, self.definition.name).await?;
+        Ok(control.is_some_and(|control| control.places().iter().any(|(p, _)| *p == place)))
     }
 
     async fn give_back(&self, name: &str) {

@@ -6,28 +6,23 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::port::Position;
-use crate::runtime::control::{Control, Generation};
-use crate::runtime::controls;
+use crate::runtime::control::Place;
+use crate::runtime::controls::{self, Known};
 use crate::runtime::feed::Feed;
 use crate::runtime::key::Slice;
 use crate::runtime::node::{Node, Quit};
 use crate::runtime::slot::{Definition, Slot};
-
-/// A place that runs: which generation, which partition, and how far it goes.
-type Place = (u32, u32, Option<Position>);
 
 struct Running {
     cancel: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-/// Runs a subscription until the process stops. When the task is dropped, its partitions go on until
-/// they are done or the runtime is dropped.
+/// Runs a subscription until the process stops. When the task is dropped, its partitions end at once.
 pub(crate) async fn run(
     node: Arc<Node>,
     definition: Arc<Definition>,
-    mut control: watch::Receiver<Arc<Control>>,
+    mut control: watch::Receiver<Known>,
 ) {
     let mut running: HashMap<Place, Running> = HashMap::new();
     let mut feeds: HashMap<u32, Arc<Feed>> = HashMap::new();
@@ -35,7 +30,9 @@ pub(crate) async fn run(
     let quit = Quit::new(node.clone(), nothing.1);
     loop {
         let wanted = control.borrow_and_update().clone();
-        let wanted = if quit.is_set() { Vec::new() } else { places(&wanted) };
+        let mut wanted = if quit.is_set() { Vec::new() } else { wanted.places() };
+        // What another version of this program makes is for the nodes that have it.
+        wanted.retain(|(_, generation)| generation.version == definition.subscriber.version());
         let gone: Vec<Place> = running
             .keys()
             .filter(|place| !wanted.iter().any(|(w, _)| w == *place))
@@ -80,22 +77,6 @@ pub(crate) async fn run(
             () = quit.set() => {}
         }
     }
-}
-
-/// The partitions that are to run.
-fn places(control: &Control) -> Vec<(Place, Generation)> {
-    if control.paused {
-        return Vec::new();
-    }
-    let mut places = Vec::new();
-    for generation in control.running() {
-        let is_live = generation.number == control.live.number;
-        let stop_at = control.moving.filter(|_| is_live).map(|moving| moving.at);
-        for index in 0..generation.partitions {
-            places.push(((generation.number, index, stop_at), generation.clone()));
-        }
-    }
-    places
 }
 
 impl Drop for Running {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::App;
+use crate::app::{App, Inner};
 use crate::error::Result;
 use crate::port::Position;
 use crate::port::parked::{FindParked, ParkedEntry, ParkedId, ParkedState};
 use crate::runtime::handler::key_of;
+use crate::runtime::partition::DIED;
 use crate::runtime::running::Started;
 use crate::runtime::slot::Definition;
 use crate::runtime::{controls, reached};
@@ -68,17 +69,22 @@ impl App {
         position: Position,
         patience: Duration,
     ) -> Result<Reached> {
-        wait_for(self.started()?, subscription, position, patience).await
+        wait_for(&self.0, subscription, position, patience).await
     }
 }
 
 /// See [`App::wait_for`].
 pub(crate) async fn wait_for(
-    started: &Arc<Started>,
+    app: &Inner,
     subscription: &str,
     position: Position,
     patience: Duration,
 ) -> Result<Reached> {
+    let started = app.started()?;
+    if app.following.is_at_once(subscription) {
+        started.node.store.head().await?.admits(None, position)?;
+        return Ok(Reached::Yes);
+    }
     if let Some(live) = started.lives.iter().find(|known| known.name() == subscription) {
         started.node.store.head().await?.admits(None, position)?;
         let reached = tokio::time::timeout(patience, live.reach(position)).await;
@@ -103,30 +109,35 @@ async fn wait(
         let Some(control) = started.controls.get(definition.name) else {
             return Err(controls::unknown(definition.name));
         };
-        if reached::is_at(node, definition, &control.live, position).await? {
-            return parked(started, definition, &control.live.parked, position).await;
+        if reached::is_at(node, definition, &control.live, position).await?
+            && let Some(reached) =
+                parked(started, definition, &control.live.parked, position).await?
+        {
+            return Ok(reached);
         }
         // Another node's progress is looked for; one's own tells by itself.
         let _ = tokio::time::timeout(node.settings.poll, progress.changed()).await;
     }
 }
 
-/// Whether the event at a position, or an earlier one of its key, is set aside.
+/// Whether the event at a position, or an earlier one of its key, is set aside; `None`: it is being
+/// handled, or about to be.
 async fn parked(
     started: &Arc<Started>,
     definition: &Arc<Definition>,
     parked: &str,
     position: Position,
-) -> Result<Reached> {
+) -> Result<Option<Reached>> {
     let node = &started.node;
+    let now = node.clock.now();
     let store = &*node.store;
     if store.parked(FindParked::of(parked).limit(1)).await?.is_empty() {
-        return Ok(Reached::Yes);
+        return Ok(Some(Reached::Yes));
     }
     let Some(page) = crate::runtime::read_at(store, position).await? else {
-        return Ok(Reached::Yes);
+        return Ok(Some(Reached::Yes));
     };
-    let Some(event) = page.iter().next() else { return Ok(Reached::Yes) };
+    let Some(event) = page.iter().next() else { return Ok(Some(Reached::Yes)) };
     let control = started.controls.get(definition.name);
     let consumer =
         control.map(|control| definition.subscriber.clone().consumer(node, &control.live));
@@ -138,8 +149,10 @@ async fn parked(
             entry.position <= position && entry.state != ParkedState::Discarding
         };
         if let Some(entry) = first.iter().find(before) {
-            return Ok(Reached::Parked(entry.id()));
+            // After a node died, events are noted before they are handled.
+            let is_at_hand = entry.cause == DIED || entry.due.is_some_and(|due| due <= now);
+            return Ok((!is_at_hand).then(|| Reached::Parked(entry.id())));
         }
     }
-    Ok(Reached::Yes)
+    Ok(Some(Reached::Yes))
 }

@@ -105,9 +105,11 @@ async fn an_event_before_its_instance_waits_for_it() {
     let parked = world.store.parked(FindParked::of("shop.checkout")).await.unwrap();
     assert_eq!((parked.len(), parked[0].state), (1, ParkedState::Parked));
     assert!(parked[0].cause.contains("parked until it is started"), "{}", parked[0].cause);
+    // It does not get through before the other is heard.
+    world.desk.set("charge", "17", Does::Fails(99));
     world.order("17").await;
     running.settled().await.unwrap();
-    assert!(world.store.parked(FindParked::default()).await.unwrap().is_empty());
+    assert!(world.store.parked(FindParked::of("shop.checkout")).await.unwrap().is_empty());
     let instance = world.instance("17").await;
     assert!(instance.history.iter().any(|h| h.what.starts_with("event shop.called_off")));
     running.stop(BOUND).await.unwrap();

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Noted {
-    key: String,
-    n: u32,
+    pub(crate) key: String,
+    pub(crate) n: u32,
 }
 
 impl Event for Noted {

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use cqrs_core::memory::MemoryStore;
+use cqrs_core::memory::{MemoryBus, MemoryStore};
 use cqrs_core::{
-    App, AppBuilder, Event, EventType, FindOutgoing, MessageId, Metadata, OutgoingKind, Payload,
-    PendingMessage, Problem, RuntimeSettings, Store, Upcaster,
+    App, AppBuilder, BusSubscription, ErrorKind, Event, EventType, FindOutgoing, FindParked,
+    MessageId, Metadata, OutgoingKind, Payload, PendingMessage, Problem, RetryPolicy,
+    RuntimeSettings, Store, Subscriber, Upcaster,
 };
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{AccountEvent, Deposit, Open, bank, log};
@@ -137,23 +139,34 @@ async fn the_key_is_that_of_the_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_runs_as_a_subscription_does_and_a_panic_parks_its_event() {
-    let store = MemoryStore::default();
+async fn it_runs_as_a_subscription_does_and_reaches_the_bus_in_order() {
+    let (store, bus) = (MemoryStore::default(), MemoryBus::default());
+    let wiretap = BusSubscription::to_messages("wiretap", ["customers.*"]);
+    let mut heard = bus.subscribe(wiretap).await.unwrap();
     let app = translates(&store)
+        .bus(bus)
         .runtime(RuntimeSettings::tests())
-        .subscription("bank.told", |s| s.retry(cqrs_core::RetryPolicy::never()))
+        .subscription("bank.told", |s| s.retry(RetryPolicy::never()))
         .build()
         .unwrap();
     let running = app.start().await.unwrap();
     opened(&app).await;
     app.send(Deposit { account: "b".into(), amount: 7 }).await.unwrap();
-    app.send(Deposit { account: "c".into(), amount: 4 }).await.unwrap();
     running.settled().await.unwrap();
-    let sent = pending(&store).await;
-    assert_eq!(sent.iter().filter(|sent| sent.message.key == "a").count(), 3);
-    assert_eq!(sent.iter().filter(|sent| sent.message.key == "c").count(), 2);
-    let parked = store.parked(cqrs_core::FindParked::of("bank.told")).await.unwrap();
-    assert!(parked[0].cause.contains("seven"), "{:?}", parked[0].cause);
+    let mut bodies = Vec::new();
+    for _ in 0..3 {
+        let delivery = heard.next().await.unwrap().unwrap();
+        let message = delivery.message();
+        assert_eq!(message.metadata.partition_key(), Some("a"));
+        assert!(message.metadata.correlation().is_some());
+        bodies.push(String::from_utf8_lossy(&message.body).into_owned());
+        delivery.ack().await.unwrap();
+    }
+    let paid = r#"{"amount":5,"currency":"EUR"}"#;
+    assert_eq!(bodies, [r#"{"name":"Ada"}"#, paid, paid]);
+    assert!(pending(&store).await.is_empty(), "what was sent is settled");
+    let parked = store.parked(FindParked::of("bank.told")).await.unwrap();
+    assert!(parked[0].cause.contains("seven"), "a panic parks its event: {:?}", parked[0].cause);
     running.stop(Duration::from_secs(5)).await.unwrap();
 }
 
@@ -165,7 +178,7 @@ fn the_manifest_lists_what_is_told_and_a_store_is_needed() {
     assert_eq!(app.manifest().event_handlers[0].name, "bank.told");
 
     let error = App::builder().translate("bank.told", told).build().unwrap_err();
-    let cqrs_core::ErrorKind::Build(problems) = error.kind() else { panic!("{error:?}") };
+    let ErrorKind::Build(problems) = error.kind() else { panic!("{error:?}") };
     assert_eq!(problems[..], [Problem::MissingStore { handler: "bank.told".into() }]);
 }
 

@@ -1,6 +1,7 @@
 //! The runtime suite: what the runtime promises over any store, case by case.
 
 mod cases;
+mod deaths;
 mod hand;
 mod node;
 mod notes;

@@ -4,8 +4,8 @@ use std::panic::Location;
 use std::time::Duration;
 
 use cqrs_core::{
-    App, Error, ManualClock, Parked, ParkedId, Position, Reached, Running, SubscriptionStatus,
-    Subscriptions,
+    App, Error, ManualClock, Parked, ParkedId, Position, Reached, Readiness, Running,
+    SubscriptionStatus, Subscriptions,
 };
 use futures_util::future::BoxFuture;
 
@@ -45,25 +45,19 @@ impl Node {
         })
     }
 
-    /// Waits until nothing is left to do now, or the process is dead. Whether it lives.
+    /// Lets time pass, in virtual time, until the process is dead. Whether it lives.
     #[track_caller]
-    pub(crate) fn settled_or_dead(&self) -> BoxFuture<'_, bool> {
+    pub(crate) fn lives_for(&self, time: Duration) -> BoxFuture<'_, bool> {
         let at = Location::caller();
         Box::pin(async move {
             tokio::select! {
-                done = self.running.settled() => {
-                    done.unwrap_or_else(|e| panic!("{at}: not settled: {e:?}"));
+                done = harness::advance(&self.running, &self.clock, time) => {
+                    done.unwrap_or_else(|e| panic!("{at}: time does not pass: {e:?}"));
                     !self.fate.is_dead()
                 }
-                () = self.died() => false,
+                () = self.fate.died() => false,
             }
         })
-    }
-
-    async fn died(&self) {
-        while !self.fate.is_dead() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
     }
 
     /// Lets time pass, in virtual time.
@@ -85,6 +79,11 @@ impl Node {
         )
     }
 
+    /// Tells whether the stop has begun.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.running.readiness()
+    }
+
     /// Waits until it has caught up.
     pub(crate) async fn ready(&self) {
         self.running.ready().await;
@@ -102,6 +101,21 @@ impl Node {
         let at = Location::caller();
         Box::pin(async move {
             self.running.stop(bound).await.unwrap_or_else(|e| panic!("{at}: no stop: {e:?}"));
+        })
+    }
+
+    /// Stops in order, or dies in the middle of it. Whether it lived.
+    #[track_caller]
+    pub(crate) fn stops(self) -> BoxFuture<'static, bool> {
+        let (at, fate) = (Location::caller(), self.fate.clone());
+        Box::pin(async move {
+            tokio::select! {
+                done = self.running.stop(PATIENCE) => {
+                    done.unwrap_or_else(|e| panic!("{at}: no stop: {e:?}"));
+                    true
+                }
+                () = fate.died() => false,
+            }
         })
     }
 
@@ -130,6 +144,13 @@ impl Node {
             let done = self.parked().retry(&id).await;
             done.unwrap_or_else(|e| panic!("{at}: {id} cannot be retried: {e:?}"));
         })
+    }
+
+    /// How many partitions of a subscription it runs.
+    #[track_caller]
+    pub(crate) fn here(&self, name: &str) -> BoxFuture<'static, u32> {
+        let status = self.status(name);
+        Box::pin(async move { status.await.here })
     }
 
     /// How a subscription stands.

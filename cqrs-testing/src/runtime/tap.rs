@@ -60,9 +60,8 @@ struct State {
 }
 
 impl Tap {
-    pub(crate) fn new(store: Arc<dyn Store>) -> (Self, Fate) {
-        let fate = Fate::default();
-        (Self { store, fate: fate.clone() }, fate)
+    pub(crate) fn new(store: Arc<dyn Store>, fate: Fate) -> Self {
+        Self { store, fate }
     }
 }
 
@@ -84,6 +83,13 @@ impl Fate {
 
     pub(crate) fn is_dead(&self) -> bool {
         *self.0.dead.borrow()
+    }
+
+    /// Waits until it does.
+    pub(crate) async fn died(&self) {
+        let mut dead = self.0.dead.subscribe();
+        // The sender is this very fate's.
+        let _ = dead.wait_for(|dead| *dead).await;
     }
 
     /// From now on the process cannot ask for leases, as if it were paused.

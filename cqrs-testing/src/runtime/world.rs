@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cqrs_core::{
-    App, AppBuilder, Commit, Documents, FindParked, ManualClock, NewEvent, ParkedEntry,
+    App, AppBuilder, Commit, Documents, Error, FindParked, ManualClock, NewEvent, ParkedEntry,
     ParkedState, Position, RuntimeSettings, Store, Timestamp,
 };
 use futures_util::future::BoxFuture;
@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use crate::runtime::hand::Hand;
 use crate::runtime::node::Node;
 use crate::runtime::notes::{Tally, noted, to_stream};
-use crate::runtime::tap::Tap;
+use crate::runtime::tap::{Fate, Mishap, Tap};
 use crate::store::probe::Probe;
 use crate::store::waiting::until;
 
@@ -66,12 +66,37 @@ impl World {
         })
     }
 
-    /// The same, which may not start.
+    /// The same, to which this happens at the commit after so many others.
+    #[track_caller]
+    pub(crate) fn doomed<'a>(
+        &'a self,
+        commits: u32,
+        mishap: Mishap,
+        add: impl FnOnce(AppBuilder) -> AppBuilder + Send + 'a,
+    ) -> BoxFuture<'a, Node> {
+        let at = Location::caller();
+        let fate = Fate::default();
+        fate.after(commits, mishap);
+        Box::pin(async move {
+            let node = self.begun(fate, add).await;
+            node.unwrap_or_else(|e| panic!("{at}: the app does not start: {e:?}"))
+        })
+    }
+
+    /// One that may not start.
     pub(crate) async fn try_node(
         &self,
         add: impl FnOnce(AppBuilder) -> AppBuilder,
-    ) -> Result<Node, cqrs_core::Error> {
-        let (tap, fate) = Tap::new(self.probe.another().await.shared());
+    ) -> Result<Node, Error> {
+        self.begun(Fate::default(), add).await
+    }
+
+    async fn begun(
+        &self,
+        fate: Fate,
+        add: impl FnOnce(AppBuilder) -> AppBuilder,
+    ) -> Result<Node, Error> {
+        let tap = Tap::new(self.probe.another().await.shared(), fate.clone());
         let base = App::builder()
             .store(tap)
             .clock(self.clock.clone())
@@ -142,14 +167,6 @@ impl World {
     ) -> BoxFuture<'a, usize> {
         let aside = self.aside(subscription);
         Box::pin(async move { aside.await.iter().filter(|e| e.state == state).count() })
-    }
-
-    /// Waits until nothing of a subscription is set aside any more.
-    #[track_caller]
-    pub(crate) fn clear<'a>(&'a self, subscription: &'a str) -> BoxFuture<'a, ()> {
-        until("nothing set aside", move || async move {
-            self.aside(subscription).await.is_empty().then_some(())
-        })
     }
 
     /// Waits until so many notes were handled.

@@ -196,7 +196,7 @@ fn run(fixture: &Arc<dyn StoreFixture>, case: &Case, bound: Duration) -> Outcome
 }
 
 /// Runs a task in a runtime of its own, so that nothing of one case is left when the next begins.
-fn bounded<T: Send + 'static>(
+pub(crate) fn bounded<T: Send + 'static>(
     bound: Duration,
     task: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, String> {

@@ -1,13 +1,15 @@
 //! Measures the store against programs written by hand over the same tables, in turns, and prints
 //! the ratios of the medians.
 //!
-//! `SCALE` (default 1) sizes it; an argument (`commits`, `commands`, `log`, `load`, `projection`) runs
-//! a part of it.
+//! `SCALE` (default 1) sizes it; an argument (`commits`, `commands`, `log`, `load`, `projection`,
+//! `latency`, `backlog`) runs a part of it.
 
+mod backlog;
 mod commands;
 mod commits;
 mod domain;
 mod floor;
+mod latency;
 mod projection;
 mod reading;
 
@@ -27,6 +29,10 @@ fn main() -> Outcome<()> {
     let parts: Vec<_> = std::env::args().skip(1).filter(|part| !part.starts_with('-')).collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(path) = backlog::asked() {
+        let handler = parts.first().map_or("", String::as_str);
+        return runtime.block_on(backlog::catch_up(&path, handler));
+    }
     if wanted("commits") {
         runtime.block_on(commits::measure(sized(40_000.0)))?;
     }
@@ -39,6 +45,12 @@ fn main() -> Outcome<()> {
     }
     if wanted("projection") {
         runtime.block_on(projection::measure(sized(1_000_000.0)))?;
+    }
+    if wanted("latency") {
+        runtime.block_on(latency::measure(sized(500.0)))?;
+    }
+    if wanted("backlog") {
+        runtime.block_on(backlog::measure(sized(1_000_000.0), sized(50_000.0)))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::error::BoxError;
-use crate::message::event::Event;
+use crate::message::event::{Event, EventType};
 use crate::message::payload::{Json, Payload};
 use crate::message::request::Command;
 use crate::port::commit::Tries;
@@ -59,6 +59,8 @@ pub struct SendStep {
     pub tries: Tries,
     /// Not to be sent earlier, from now.
     pub delay: Option<Duration>,
+    /// It does not wait for the answers of those before it.
+    pub at_once: bool,
 }
 
 /// Something with a name, encoded. See [`Effect::send`].
@@ -66,13 +68,16 @@ pub struct SendStep {
 pub struct Message {
     /// Its name.
     pub name: Cow<'static, str>,
+    /// Version of its form.
+    pub version: u16,
     /// Its body, or why there is none.
     pub body: Result<Payload, String>,
 }
 
 impl Message {
     fn command<C: Command>(command: &C) -> Self {
-        Self { name: C::NAME.into(), body: encode(command).map_err(|cause| cause.to_string()) }
+        let body = encode(command).map_err(|cause| cause.to_string());
+        Self { name: C::NAME.into(), version: C::VERSION, body }
     }
 }
 
@@ -93,6 +98,9 @@ pub(crate) fn encode<C: Command>(command: &C) -> Result<Payload, BoxError> {
 
 impl<T> Effect<T> {
     /// Sends a command. It needs a [wire form](crate::Request::wire).
+    ///
+    /// The commands of one instance are sent in order, each once the one before is answered: a slow one
+    /// holds up those that come after it, unless they go [at once](Self::at_once).
     pub fn send<C: Command>(step: impl Into<Cow<'static, str>>, command: &C) -> Self {
         Self::Send(SendStep {
             step: step.into(),
@@ -100,6 +108,7 @@ impl<T> Effect<T> {
             compensation: None,
             tries: Tries::Policy,
             delay: None,
+            at_once: false,
         })
     }
 
@@ -132,6 +141,16 @@ impl<T> Effect<T> {
         self
     }
 
+    /// Sent without waiting for the answers of those before it: what a timer or a cancellation asks for
+    /// while another command is on its way. For [`Effect::send`]; the others stay as they are.
+    #[must_use]
+    pub fn at_once(mut self) -> Self {
+        if let Self::Send(send) = &mut self {
+            send.at_once = true;
+        }
+        self
+    }
+
     /// Sent after a while. For [`Effect::send`]; the others stay as they are.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
@@ -143,8 +162,9 @@ impl<T> Effect<T> {
 
     /// Publishes an event of the contract with others: not one of the domain.
     pub fn publish<E: Event>(event: &E) -> Self {
-        let name = event.event_type().name.into();
-        Self::Publish(Message { name, body: event.encode().map_err(|cause| cause.to_string()) })
+        let EventType { name, version, .. } = *event.event_type();
+        let body = event.encode().map_err(|cause| cause.to_string());
+        Self::Publish(Message { name: name.into(), version, body })
     }
 
     /// Sets a timer, or sets it anew.

@@ -1,6 +1,8 @@
 //! The rules of the bus, one by one, on the memory bus with a clock that is moved by hand.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
@@ -405,9 +407,11 @@ async fn what_it_cannot_do_is_refused() {
 async fn many_publishers_and_members_lose_nothing_and_keep_the_order_of_keys() {
     let bus = MemoryBus::default();
     let mut members = Vec::new();
+    let acked = Arc::new(AtomicUsize::new(0));
     let (seen, mut all) = tokio::sync::mpsc::unbounded_channel();
     for _ in 0..4 {
         let (mut deliveries, seen) = (join(&bus, "mailer").await, seen.clone());
+        let acked = acked.clone();
         members.push(tokio::spawn(async move {
             while let Some(delivery) = deliveries.next().await {
                 let delivery = delivery.unwrap();
@@ -418,6 +422,7 @@ async fn many_publishers_and_members_lose_nothing_and_keep_the_order_of_keys() {
                 let key = delivery.message().metadata.partition_key().unwrap().to_owned();
                 seen.send((key, body(&delivery).parse::<u32>().unwrap())).unwrap();
                 delivery.ack().await.unwrap();
+                acked.fetch_add(1, Ordering::SeqCst);
             }
         }));
     }
@@ -439,6 +444,10 @@ async fn many_publishers_and_members_lose_nothing_and_keep_the_order_of_keys() {
     }
     assert_eq!(order.len(), 16);
     assert!(order.values().all(|ns| ns.iter().copied().eq(0..60)), "{order:?}");
+    // The last ones were seen, and are not settled yet.
+    while acked.load(Ordering::SeqCst) < 16 * 60 {
+        tokio::task::yield_now().await;
+    }
     bus.close().await.unwrap();
     let ends: HashSet<_> =
         futures_util::future::join_all(members).await.into_iter().map(|end| end.is_ok()).collect();

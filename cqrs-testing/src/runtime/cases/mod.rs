@@ -1,10 +1,20 @@
 //! The cases, by subject.
 
+mod batches;
 mod checkpoints;
+mod filters;
+mod live;
+mod nodes;
+mod once;
 mod operators;
 mod order;
 mod parking;
+mod partitions;
+mod reading;
 mod retries;
+mod start;
+mod stopping;
+mod waiting;
 
 use crate::store::case::Case;
 
@@ -14,6 +24,7 @@ mod prelude {
 
     pub(super) use cqrs_core::{AppBuilder, FindParked, ParkedState, RetryPolicy, Start};
 
+    pub(super) use crate::runtime::deaths::Deaths;
     pub(super) use crate::runtime::hand::Act;
     pub(super) use crate::runtime::node::PATIENCE;
     pub(super) use crate::runtime::notes::{
@@ -26,7 +37,7 @@ mod prelude {
     pub(super) use crate::store::waiting::until;
 
     /// A handler with effects elsewhere, in so many partitions.
-    pub(super) fn hears(partitions: u32) -> impl FnOnce(AppBuilder) -> AppBuilder {
+    pub(super) fn hears(partitions: u32) -> impl Fn(AppBuilder) -> AppBuilder {
         move |app| {
             app.event_handler("hear", hear)
                 .subscription("hear", move |s| s.partitions(partitions).retry(thrice()))
@@ -34,7 +45,7 @@ mod prelude {
     }
 
     /// A handler with effects in the commit of its checkpoint, in so many partitions.
-    pub(super) fn tallies(partitions: u32) -> impl FnOnce(AppBuilder) -> AppBuilder {
+    pub(super) fn tallies(partitions: u32) -> impl Fn(AppBuilder) -> AppBuilder {
         move |app| {
             app.event_handler("tally", tally)
                 .subscription("tally", move |s| s.partitions(partitions).retry(thrice()))
@@ -45,16 +56,27 @@ mod prelude {
     pub(super) fn thrice() -> RetryPolicy {
         RetryPolicy { attempts: 3, ..RetryPolicy::default() }
     }
-
-    /// One attempt.
-    pub(super) fn once() -> RetryPolicy {
-        RetryPolicy::never()
-    }
 }
 
 /// All cases, in the order in which they are listed.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [checkpoints::CASES, order::CASES, retries::CASES, parking::CASES, operators::CASES]
-        .into_iter()
-        .flatten()
+    [
+        checkpoints::CASES,
+        order::CASES,
+        retries::CASES,
+        parking::CASES,
+        operators::CASES,
+        once::CASES,
+        nodes::CASES,
+        partitions::CASES,
+        start::CASES,
+        filters::CASES,
+        waiting::CASES,
+        stopping::CASES,
+        live::CASES,
+        batches::CASES,
+        reading::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }

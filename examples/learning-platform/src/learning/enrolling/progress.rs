@@ -94,7 +94,7 @@ impl Progress {
     /// Asks for something, unless it was asked for already.
     pub(super) fn send<C: Command>(&mut self, step: Step, command: &C, effects: &mut Effects) {
         if self.waiting.insert(step) {
-            effects.push(Effect::send(step.name(), command).until_answered());
+            effects.push(Effect::send(step.name(), command).until_answered().at_once());
         }
     }
 

@@ -63,7 +63,7 @@ fn stands(status: EnrollmentStatus) -> EnrollmentChanged {
 }
 
 fn send<C: Command>(step: Step, command: &C) -> Effect<Waiting> {
-    Effect::send(step.name(), command).until_answered()
+    Effect::send(step.name(), command).until_answered().at_once()
 }
 
 fn refund() -> Effect<Waiting> {

@@ -1,0 +1,143 @@
+//! Paused, resumed, and given another number of partitions, in the middle of work.
+
+use cqrs_core::{ErrorKind, SubscriptionState};
+
+use super::prelude::*;
+
+cases! {
+    "partitions":
+    a_paused_subscription_handles_nothing_until_it_is_resumed,
+    a_pause_holds_on_every_node_and_after_a_restart,
+    another_number_loses_and_repeats_nothing,
+    another_number_keeps_what_is_set_aside_in_order,
+    the_number_of_the_first_start_stays,
+    an_unknown_subscription_is_refused,
+}
+
+async fn a_paused_subscription_handles_nothing_until_it_is_resumed(probe: Probe) {
+    let world = World::new(probe).await;
+    let add = |app: AppBuilder| app.event_handler("hear", hear).event_handler("tally", tally);
+    let node = world.node(add).await;
+    world.note("a", 0).await;
+    node.settled().await;
+    let done = node.subscriptions().pause("hear").await;
+    done.unwrap_or_else(|e| panic!("{e:?}"));
+    until("nothing at work", || async { (node.here("hear").await == 0).then_some(()) }).await;
+    assert_eq!(node.status("hear").await.state, SubscriptionState::Paused);
+    let last = world.note("a", 1).await;
+    assert!(node.wait_for("tally", last, PATIENCE).await.is_yes(), "the other one goes on");
+    assert_eq!(world.hand.attempts("a", 1), 1, "the paused one was handed nothing");
+    assert!(node.status("hear").await.lag > 0);
+    let done = node.subscriptions().resume("hear").await;
+    done.unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(node.wait_for("hear", last, PATIENCE).await.is_yes());
+    assert_eq!(world.hand.done("a"), [0, 0, 1, 1]);
+    node.stop().await;
+}
+
+async fn a_pause_holds_on_every_node_and_after_a_restart(probe: Probe) {
+    let world = World::new(probe).await;
+    let one = world.node(hears(2)).await;
+    let other = world.node(hears(2)).await;
+    one.subscriptions().pause("hear").await.unwrap_or_else(|e| panic!("{e:?}"));
+    until("nothing at work", || async {
+        let here = (one.here("hear").await, other.here("hear").await);
+        (here == (0, 0) && other.status("hear").await.state == SubscriptionState::Paused)
+            .then_some(())
+    })
+    .await;
+    one.stop().await;
+    other.stop().await;
+    let last = world.note("a", 0).await;
+    let node = world.node(hears(2)).await;
+    node.settled().await;
+    assert_eq!(node.status("hear").await.state, SubscriptionState::Paused);
+    assert_eq!(world.hand.count(), 0);
+    node.subscriptions().resume("hear").await.unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(node.wait_for("hear", last, PATIENCE).await.is_yes());
+    assert_eq!(world.hand.done("a"), [0]);
+    node.stop().await;
+}
+
+async fn another_number_loses_and_repeats_nothing(probe: Probe) {
+    let world = World::new(probe).await;
+    world.hand.on_all(Act::Yield);
+    let node = world.node(tallies(3)).await;
+    let store = world.store().await;
+    let writing = tokio::spawn(async move {
+        for n in 0..60 {
+            for key in 0..4 {
+                let key = format!("key-{key}");
+                let commit = to_stream(&key, vec![noted(&key, n)]);
+                let done = crate::store::handle::patiently(|| store.commit(commit.clone())).await;
+                done.unwrap_or_else(|e| panic!("{e:?}"));
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    for partitions in [5, 1, 4] {
+        let done = node.subscriptions().repartition("tally", partitions, PATIENCE).await;
+        done.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
+        assert_eq!(node.status("tally").await.partitions, partitions);
+    }
+    writing.await.unwrap_or_else(|e| panic!("{e:?}"));
+    node.settled().await;
+    for key in 0..4 {
+        let done = world.tally(&format!("key-{key}")).await;
+        assert_eq!(done, (0..60).collect::<Vec<_>>(), "key-{key}: each once, in order");
+    }
+    node.stop().await;
+}
+
+async fn another_number_keeps_what_is_set_aside_in_order(probe: Probe) {
+    let world = World::new(probe).await;
+    for key in 0..6 {
+        world.hand.on_one(&format!("key-{key}"), 0, Act::Fatal);
+        world.notes(&format!("key-{key}"), 0..3).await;
+    }
+    let node = world.node(tallies(2)).await;
+    node.settled().await;
+    let done = node.subscriptions().repartition("tally", 5, PATIENCE).await;
+    done.unwrap_or_else(|e| panic!("{e:?}"));
+    for key in 0..6 {
+        world.notes(&format!("key-{key}"), 3..5).await;
+    }
+    node.settled().await;
+    assert_eq!(world.aside("tally").await.len(), 30, "all of them still wait");
+    world.hand.relent();
+    let asked = node.parked().retry_all(FindParked::of("tally")).await;
+    assert_eq!(asked.unwrap_or_else(|e| panic!("{e:?}")), 6);
+    node.settled().await;
+    for key in 0..6 {
+        assert_eq!(world.tally(&format!("key-{key}")).await, [0, 1, 2, 3, 4]);
+    }
+    node.stop().await;
+}
+
+async fn the_number_of_the_first_start_stays(probe: Probe) {
+    let world = World::new(probe).await;
+    world.notes("a", 0..3).await;
+    let node = world.node(tallies(2)).await;
+    node.settled().await;
+    node.stop().await;
+    world.notes("a", 3..6).await;
+    // Another number in the code changes nothing by itself.
+    let node = world.node(tallies(7)).await;
+    node.settled().await;
+    assert_eq!(node.status("tally").await.partitions, 2);
+    assert_eq!(world.tally("a").await, [0, 1, 2, 3, 4, 5]);
+    node.stop().await;
+}
+
+async fn an_unknown_subscription_is_refused(probe: Probe) {
+    let world = World::new(probe).await;
+    let node = world.node(tallies(2)).await;
+    let subscriptions = node.subscriptions();
+    let refused = subscriptions.pause("no such").await.map_err(|e| e.kind().clone());
+    assert_eq!(refused, Err(ErrorKind::UnknownName));
+    let refused = subscriptions.get("no such").await.map_err(|e| e.kind().clone());
+    assert_eq!(refused, Err(ErrorKind::UnknownName));
+    let refused = node.app.wait_for("no such", 0, PATIENCE).await.map_err(|e| e.kind().clone());
+    assert_eq!(refused, Err(ErrorKind::UnknownName));
+    node.stop().await;
+}
