@@ -142,7 +142,6 @@ impl Faults {
 
     /// A layer around all requests, with the faults of what handlers and sagas send. The last layer of
     /// an app is the nearest to its handlers.
-    #[expect(clippy::type_complexity, reason = "a layer is a type, and this one is of a closure")]
     pub fn layer(
         &self,
     ) -> Around<

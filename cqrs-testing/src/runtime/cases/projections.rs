@@ -1,6 +1,6 @@
 //! Projections: exactly once, built anew beside the live views, the same however they live.
 
-use cqrs_core::{HandlerError, Life, Projection, Res, View, Work};
+use cqrs_core::{HandlerError, Life, Projection, Res, Subscription, View, Work};
 
 use super::prelude::*;
 use crate::runtime::hand::Hand;
@@ -201,7 +201,7 @@ async fn a_replay_has_no_effects(probe: Probe) {
     }
     let world = World::new(probe).await;
     let add = |app: AppBuilder| {
-        office(app).event_handler("tell", tell).subscription("tell", |s| s.replayable())
+        office(app).event_handler("tell", tell).subscription("tell", Subscription::replayable)
     };
     let node = world.node(add).await;
     world.notes("a", 0..3).await;
