@@ -2,9 +2,11 @@
 //!
 //! A service written with this crate is plain types and pure functions: *commands* ask for a change,
 //! *aggregates* decide what follows, *events* record it, *queries* read. Everything is written as
-//! one [`Commit`] at a time, all or nothing, and read back as one ordered log. Where it is kept is
-//! an adapter's matter: a [`Store`]. This crate holds the traits, the typed facades over them, and
-//! [`MemoryStore`](memory::MemoryStore), the reference.
+//! one [`Commit`] at a time, all or nothing, and read back as one ordered log. What follows from it
+//! (views, sagas, timers, messages to others) is run by the runtime, through crashes and restarts, on
+//! one node or several. Where it is kept is an adapter's matter: a [`Store`]. This crate holds the
+//! traits, the typed facades over them, the runtime, and [`MemoryStore`](memory::MemoryStore), the
+//! reference.
 //!
 //! # The smallest program
 //!
@@ -104,13 +106,24 @@
 //! | a type with [`Aggregate`] and [`Decide`] | state as the fold of its events, and pure decisions; [`Storage`] says whether with snapshots or as a document | a [`Repository`] |
 //! | a type with [`Entity`] | state stored as a JSON document | [`Documents`], [`Work`] |
 //! | an async function, or a type with [`Handler`] | everything else; its parameters are injected ([`Inject`]) | the [`App`] |
-//! | an async function of an event | what follows the events, from a checkpoint of its own | [`App::catch_up`] |
+//! | an async function of an event, or of a [`Batch`] | what follows the events, from a checkpoint of its own | the runtime: [`App::start`] |
+//! | a type with [`Projection`] | views of events for queries, read as [`View`]; its [`Life`] says when it runs | the runtime, or the commit itself |
+//! | a type with [`Saga`] | a process across aggregates, with answers, timers and a way back | the runtime |
+//! | a function of an event to those of the contract with others | what others are told | [`AppBuilder::translate`], over a [`Bus`] |
+//! | an async function of another service's event | what this one listens to, each message once | [`AppBuilder::listens`] |
 //! | a tower layer | what runs around the handlers, whoever calls; the module [`layer`] has some | [`AppBuilder::layer`], [`AppBuilder::layer_for`] |
 //! | [`discovered!`], as the attributes of `cqrs-derive` write it | what announces itself | [`AppBuilder::discover`], [`AppBuilder::discover_in`], [`link!`] |
 //!
 //! A command on one aggregate needs no handler: [`AppBuilder::decides`]. One that changes several
-//! aggregates or documents gathers them in a [`Work`], which is one commit. Reading goes by the
-//! page: [`Store::read_stream`] with [`ReadStream`], [`Store::read_log`] with [`ReadLog`] and a
+//! aggregates or documents gathers them in a [`Work`], which is one commit; with
+//! [`Work::send`] and [`Work::publish`] it sends what is to be sent once the commit is durable.
+//!
+//! [`App::start`] runs everything that follows, and [`Running::stop`] ends it in order. The settings of
+//! one subscription are changed with [`AppBuilder::subscription`], those of the process with
+//! [`RuntimeSettings`]. Operators look and act through [`App::subscriptions`], [`App::parked`] and
+//! [`App::sagas`]: the page on [operations](guide::operations) is theirs.
+//!
+//! Reading goes by the page: [`Store::read_stream`] with [`ReadStream`], [`Store::read_log`] with [`ReadLog`] and a
 //! [`Filter`]; a [`Recorded`] event is borrowed from its [`Page`] and decoded with
 //! [`Recorded::decode`]. [`Pages`] are a `Stream`: `next()` comes from
 //! [`futures_util::StreamExt`](https://docs.rs/futures-util). What an app is made of is its
@@ -121,8 +134,8 @@
 //!
 //! # What it promises
 //!
-//! The store suite of `cqrs-testing`, which every store passes, has cases for what a store can show
-//! of them.
+//! The suites of `cqrs-testing`, which every store passes, have cases for what can be shown of them over
+//! a store.
 //!
 //! - **P1** A commit is all or nothing over all its parts.
 //! - **P2** Each append names what it expects ([`Expected`]); a violated expectation fails the whole
@@ -135,14 +148,37 @@
 //!   id is an error. Commit ids are kept for 7 days unless the store is told otherwise, event ids
 //!   for ever. A command with an [inbox](Metadata::with_inbox), or under a key
 //!   ([`Idempotency`](layer::Idempotency)), is applied once and its repeats are answered as the first
-//!   one was, for as long as the store is kept.
+//!   one was, for as long as the inbox keeps its id: 30 days, unless the store is told otherwise.
 //! - **P6** An event that cannot be decoded is never dropped: the load fails with its stream,
-//!   position and cause.
+//!   position and cause, and a subscription parks it.
 //! - **P7** What is written can be read with the store's own tools.
-//! - **P10** What a handler of events gathers in a [`Work`] is one commit with its checkpoint: exactly
+//! - **P8** A subscription has a number of partitions that is fixed in the store, and a key is in one of
+//!   them by a stable hash. Events of one key are handled in the order of the log, one at a time;
+//!   partitions run side by side.
+//! - **P9** The checkpoint of a partition never passes an event whose handling has not finished: handled,
+//!   or set aside with its cause. It does pass what the filter leaves out.
+//! - **P10** What a handler of events gathers in a [`Work`], the views of a projection, the tables of a
+//!   [`Sink`], and the state, timers and messages of a saga are one commit with the checkpoint: exactly
 //!   once. Effects elsewhere are at least once, with a stable id.
+//! - **P11** An event that fails is tried again with backoff and full jitter, and parked when its attempts
+//!   are spent. Later events of its key queue up behind it, up to a limit; other keys go on. Operators
+//!   list, retry, edit and discard.
 //! - **P12** A handler or a layer that fails or panics is an error of its call, and stops neither the
-//!   others nor the process.
+//!   others nor the process. An event that kills the process is known by the attempts that were counted
+//!   before they ran, and is parked.
+//! - **P13** At most one node can commit for a partition. One that was replaced may still be running a
+//!   handler, so effects elsewhere may repeat, with the same id. Only the store's clock counts for
+//!   leases.
+//! - **P14** A projection is built anew beside the views that are read meanwhile, resumably. What is sent
+//!   through [`Work`] is left out of a replay, and a [`Mediator`] refuses to send.
+//! - **P15** [`App::wait_for`] and [`Sending::and_wait`] wait until a subscription shows what was written,
+//!   on any node, and tell when a parked event stands in the way.
+//! - **P16** [`Running::stop`] finishes what is in hand within a bound. What exceeds it is given up
+//!   uncommitted, runs again, and costs no attempt.
+//! - **P18** A listener applies each message once, for as long as its inbox keeps ids; that this is longer
+//!   than the bus hands messages over is checked at the start.
+//! - **P19** Messages of one key are sent in the order of the log, one at a time, across retries and
+//!   restarts.
 //! - **P24** Bad input gets a typed error that names the field; nothing is written, nothing panics.
 //!
 //! # Feature flags
@@ -164,11 +200,13 @@
 //!   [`Upcaster`], or deploy the version that wrote it.
 //! - [`ErrorKind::IdReused`]: an id was used for something else. To have the repeat of a command
 //!   answered as the first one was, send both [with an inbox](Metadata::with_inbox).
-//! - [`ErrorKind::EventNotHandled`]: a handler of events failed, and nothing after that event was
-//!   handled. The source tells why.
+//! - [`ErrorKind::EventNotHandled`]: a handler of events failed in [`App::catch_up`], and nothing after
+//!   that event was handled. The source tells why. The runtime tries again, and then parks the event.
+//! - [`ErrorKind::SchemaTooNew`]: newer code wrote the storage, or built a projection. Deploy it.
 //! - [`ErrorKind::Build`]: the app lacks handlers, resources or upcasters; the error names all.
 //!
-//! The page on [errors](guide::errors) has all kinds, each with what to do.
+//! The page on [errors](guide::errors) has all kinds, each with what to do. What waits for an operator
+//! is no error of any call: look at [`App::parked`].
 //!
 //! A future of [`App::send`] or [`Store::commit`] that is dropped may still take effect.
 

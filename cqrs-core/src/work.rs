@@ -12,7 +12,7 @@ use crate::domain::saga::effect::encode;
 use crate::domain::storage::Kind;
 use crate::error::{BoxError, Error, ErrorKind, Failure, Result};
 use crate::load::{self, Loaded};
-use crate::message::event::Event;
+use crate::message::event::{Event, EventType};
 use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
 use crate::message::payload::{Json, Payload};
@@ -383,7 +383,7 @@ impl Work {
     /// [`Invalid`](ErrorKind::Invalid) when it has no [wire form](crate::Request::wire) or cannot be
     /// encoded.
     pub fn send<C: Command>(&self, command: &C) -> Result<MessageId> {
-        self.go_out(OutgoingKind::Command, C::NAME, None, encode(command))
+        self.go_out(OutgoingKind::Command, (C::NAME, C::VERSION), None, encode(command))
     }
 
     /// The same, after all others with this key that were sent before, one at a time.
@@ -391,7 +391,8 @@ impl Work {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_keyed<C: Command>(&self, key: impl Into<String>, command: &C) -> Result<MessageId> {
-        self.go_out(OutgoingKind::Command, C::NAME, Some(key.into()), encode(command))
+        let name = (C::NAME, C::VERSION);
+        self.go_out(OutgoingKind::Command, name, Some(key.into()), encode(command))
     }
 
     /// Publishes an event of the contract with others once this work is committed, over the bus of the
@@ -400,7 +401,8 @@ impl Work {
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) when it cannot be encoded.
     pub fn publish<E: Event>(&self, event: &E) -> Result<MessageId> {
-        self.go_out(OutgoingKind::Message, event.event_type().name, None, event.encode())
+        let EventType { name, version, .. } = *event.event_type();
+        self.go_out(OutgoingKind::Message, (name, version), None, event.encode())
     }
 
     /// The same, after all others with this key that were published before, one at a time.
@@ -408,14 +410,14 @@ impl Work {
     /// # Errors
     /// As [`publish`](Self::publish).
     pub fn publish_keyed<E: Event>(&self, key: impl Into<String>, event: &E) -> Result<MessageId> {
-        let name = event.event_type().name;
-        self.go_out(OutgoingKind::Message, name, Some(key.into()), event.encode())
+        let EventType { name, version, .. } = *event.event_type();
+        self.go_out(OutgoingKind::Message, (name, version), Some(key.into()), event.encode())
     }
 
     fn go_out(
         &self,
         kind: OutgoingKind,
-        name: &'static str,
+        (name, version): (&'static str, u16),
         key: Option<String>,
         body: Result<Payload, BoxError>,
     ) -> Result<MessageId> {
@@ -427,7 +429,7 @@ impl Work {
         let n = gathered.commit.outgoing.len() as u32;
         let id = self.0.base.derived("outgoing", n);
         let key = key.unwrap_or_else(|| format!("{name}#{id}"));
-        let metadata = self.0.metadata.for_outgoing(id);
+        let metadata = self.0.metadata.for_outgoing(id).with_schema_version(version);
         let message = Outgoing { metadata, ..Outgoing::new(kind, name, key, body) };
         gathered.commit.outgoing.push(message);
         Ok(id)

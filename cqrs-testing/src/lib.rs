@@ -1,14 +1,16 @@
-//! Conformance suites for stores and buses, and given-when-then scenarios for domains.
+//! Given-when-then scenarios for domains, apps in virtual time, and conformance suites for stores and
+//! buses.
 //!
 //! # What it is
 //!
 //! Whoever writes a domain tests it here, without a store: a [`Scenario`](scenario::Scenario) says
-//! what happened before, which command came, and what followed from it. A function handler is tested
-//! in an `App` on a `MemoryStore`.
+//! what happened before, which command came, and what followed from it. What follows from a commit
+//! (handlers of events, projections, sagas, retries, timers) is tested with a [`Harness`]: the whole app
+//! under a clock that moves when it is told to.
 //!
 //! Whoever writes an adapter proves it here: [`store_suite`] holds a store to every promise of the
-//! [`Store`](cqrs_core::Store) port, [`bus_suite`] to those of a [`Bus`](cqrs_core::Bus), one named
-//! case a behaviour.
+//! [`Store`](cqrs_core::Store) port, [`bus_suite`] to those of a [`Bus`](cqrs_core::Bus), and
+//! [`runtime_suite`] runs the runtime over a store, one named case a behaviour.
 //!
 //! # The smallest program
 //!

@@ -26,6 +26,9 @@
 //! with a verdict of its own, and share one wait for the disk; nothing waits to fill a group. A few
 //! connections read beside it, each page from a snapshot, one page ahead of its consumer.
 //!
+//! Any number of processes may run the same app on one file: its partitions are shared by leases, as
+//! below. The guide of `cqrs-core` has a page for operators, with the queries that show how it does.
+//!
 //! A [`SqliteProjection`] puts events into tables of yours in the same file, each exactly once: its
 //! statements and the checkpoint are one transaction of the writer.
 //!
@@ -70,6 +73,8 @@
 //!   `sqlite3 orders.db '.backup copy.db'`.
 //! - A [hint](cqrs_core::Store::hint) tells of commits through this store only: what
 //!   another process writes is seen by whoever looks from time to time.
+//! - The tables are brought to the newest version when a file is opened (3 at present). A program with older
+//!   tables refuses it from then on: [`SchemaTooNew`](cqrs_core::ErrorKind::SchemaTooNew).
 //! - A projection that is slow holds up everything that is written: it runs on the thread that writes.
 //! - Messages in the inbox, and commit ids, are forgotten after a time: see
 //!   [`keep_inbox`](SqliteBuilder::keep_inbox) and

@@ -25,7 +25,7 @@ use crate::message::request::{Command, Request};
 use crate::port::clock::Clock;
 use crate::port::store::Store;
 use crate::retry::ConflictRetry;
-use crate::runtime::consumer::Subscriber;
+use crate::runtime::consumer::{Subscriber, SubscriptionKind};
 use crate::runtime::handler::Handler;
 use crate::runtime::saga::{self, SagaRegistry};
 use crate::runtime::settings::{RuntimeSettings, Subscription};
@@ -354,6 +354,14 @@ impl AppBuilder {
             (*name, HANDLER_PARTITIONS, subscriber)
         });
         let definitions = define(handlers.chain(self.subscribers), self.tunings);
+        let is_wrong = |known: &&Arc<Definition>| {
+            known.settings.live && known.subscriber.kind() != SubscriptionKind::Handler
+        };
+        let wrong = definitions.iter().filter(is_wrong);
+        let wrong: Vec<_> = wrong.map(|known| Problem::NotLive { name: known.name }).collect();
+        if !wrong.is_empty() {
+            return Err(Error::new(ErrorKind::Build(wrong), "the app cannot be built:"));
+        }
         let subscribed = definitions.iter().map(|known| known.subscriber.describe());
         let mut subscribed: Vec<EventHandlerManifest> = subscribed.collect();
         subscribed.sort_unstable_by_key(|known| known.name);

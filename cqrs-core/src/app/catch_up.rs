@@ -13,6 +13,7 @@ use crate::port::filter::Filter;
 use crate::port::page::Recorded;
 use crate::port::read::ReadLog;
 use crate::port::store::Store;
+use crate::runtime::control;
 
 impl App {
     /// Hands a handler of events what it has not seen yet, in the order of the log, one at a time,
@@ -62,6 +63,7 @@ impl App {
     ///
     /// # Errors
     /// [`UnknownName`](ErrorKind::UnknownName) when there is no such handler,
+    /// [`Invalid`](ErrorKind::Invalid) when the runtime has run it ([`start`](Self::start)),
     /// [`Undecodable`](ErrorKind::Undecodable), [`EventNotHandled`](ErrorKind::EventNotHandled),
     /// [`Conflict`](ErrorKind::Conflict); when the store cannot be read or written.
     pub async fn catch_up(&self, handler: &str) -> Result<Position> {
@@ -70,6 +72,11 @@ impl App {
             let context = format!("no handler of events is called {handler:?} in this app");
             return Err(Error::new(ErrorKind::UnknownName, context));
         };
+        if control::read(&**store, name).await?.is_some() {
+            // Its partitions have checkpoints of their own: events would be handled twice.
+            let context = format!("`{name}` is run by the runtime: `App::start`");
+            return Err(Error::new(ErrorKind::Invalid { field: None }, context));
+        }
         let at = store.checkpoint(name, 0).await?.unwrap_or(0);
         let mut run = Run { store, name, handler: &**handler, at, done: at };
         let outcome = run.read_to_end().await;

@@ -158,7 +158,8 @@ impl App {
         if entry.answers_repeats() && self.0.store.is_some() {
             metadata = metadata.with_inbox(consumer);
         }
-        let answering = self.0.service.run(entry.encoded(None, metadata, body));
+        let version = metadata.schema_version();
+        let answering = self.0.service.run(entry.encoded(version, metadata, body));
         Some(Box::pin(async move { encoded(answering.await) }))
     }
 }

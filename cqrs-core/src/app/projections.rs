@@ -43,6 +43,12 @@ impl Following {
         self.all.iter().filter(|known| !known.is_run).map(|known| known.name)
     }
 
+    /// Whether this is a projection that is up to date whenever it is read.
+    pub(crate) fn is_at_once(&self, name: &str) -> bool {
+        let live = self.lives.iter().any(|live| live.name() == name);
+        !live && self.all.iter().any(|known| !known.is_run && known.name == name)
+    }
+
     /// Lets the inline ones take part in all commits of the app.
     pub(super) fn join(&mut self, resources: &mut Resources) {
         if let Some(store) = resources.store.clone().filter(|_| !self.inlines.is_empty()) {

@@ -84,8 +84,7 @@ impl<'a, R: Request> Sending<'a, R> {
         let mut reached = Reached::Yes;
         if let Some(position) = position {
             for subscription in subscriptions {
-                let waited =
-                    async { wait_for(app.started()?, subscription, position, PATIENCE).await };
+                let waited = async { wait_for(app, subscription, position, PATIENCE).await };
                 reached = match waited.await {
                     Ok(reached) => reached,
                     Err(error) => {

@@ -56,6 +56,12 @@ pub enum Problem {
         /// The name.
         name: &'static str,
     },
+    /// What keeps state is to run without a checkpoint.
+    #[error("`{name}` is no handler of events, so it cannot be `live`")]
+    NotLive {
+        /// Its name.
+        name: &'static str,
+    },
     /// Two entries of an event's list of types share a name.
     #[error("the event type `{event_type}` is listed more than once")]
     DuplicateEventType {

@@ -17,10 +17,15 @@
 //! | [`app`] | the build report, discovery, roles, the manifest |
 //! | [`layers`] | what runs around the handlers |
 //! | [`repeats`] | ids, idempotency keys, the inbox |
-//! | [`event_handlers`] | what follows the events |
+//! | [`event_handlers`] | functions that follow the events |
+//! | [`subscriptions`] | what all that follows the log has in common: order, retries, parking, nodes |
+//! | [`projections`] | views of events: inline, durable, live, or when asked for; tables of your own |
+//! | [`sagas`] | processes across aggregates, with answers, timers and a way back |
+//! | [`outgoing`] | what a commit sends, the relay, the bus, other services |
+//! | [`operations`] | starting, watching, mending and stopping a service |
 //! | [`log`] | reading the log |
 //! | [`errors`] | the two kinds of no, and what to do about each |
-//! | [`testing`] | scenarios, apps in memory, the store suite |
+//! | [`testing`] | scenarios, apps in memory and in virtual time, suites for adapters |
 //! | [`from_nestjs_cqrs`] | for those who know NestJS CQRS |
 //!
 //! The derives and attributes come from the crate `cqrs-derive`. They write the `impl`s that the
@@ -51,12 +56,26 @@ pub mod handlers {}
 pub mod layers {}
 #[doc = include_str!("log.md")]
 pub mod log {}
+#[doc = include_str!("operations.md")]
+pub mod operations {}
+#[doc = include_str!("outgoing.md")]
+pub mod outgoing {}
+#[doc = include_str!("projections.md")]
+pub mod projections {}
 #[doc = include_str!("repeats.md")]
 pub mod repeats {}
 #[doc = include_str!("repositories.md")]
 pub mod repositories {}
 #[doc = include_str!("requests.md")]
 pub mod requests {}
+#[doc = include_str!("sagas.md")]
+///
+/// ```
+#[doc = include_str!("tickets.rs")]
+/// ```
+pub mod sagas {}
+#[doc = include_str!("subscriptions.md")]
+pub mod subscriptions {}
 #[doc = include_str!("testing.md")]
 pub mod testing {}
 /// The domain of the examples: a theatre that sells the seats of its shows.

@@ -301,7 +301,7 @@ mod tests {
     use crate::message::timestamp::Timestamp;
     use crate::port::commit::Outgoing;
 
-    fn refused(message: OutboundMessage) -> String {
+    fn refused(message: &OutboundMessage) -> String {
         match message.check(&BusLimits::default()).unwrap_err().kind() {
             ErrorKind::Invalid { field: Some(field) } => field.clone(),
             ErrorKind::TooLarge { what, .. } => what.clone(),
@@ -315,7 +315,7 @@ mod tests {
         for name in ["", ".", "a.", ".a", "a..b", "a.*", "*", "a.>", "a b", "a\n", "#", "a*", &long]
         {
             assert_eq!(
-                refused(OutboundMessage::new(OutboundKind::Message, name, "")),
+                refused(&OutboundMessage::new(OutboundKind::Message, name, "")),
                 "name",
                 "{name}"
             );
@@ -329,15 +329,18 @@ mod tests {
     #[test]
     fn the_rest_is_refused_by_field() {
         let message = || OutboundMessage::new(OutboundKind::Message, "bank.opened", "");
-        assert_eq!(refused(message().with_key("")), "key");
-        assert_eq!(refused(message().with_key("a\r\nb: c")), "key");
-        assert_eq!(refused(message().with_metadata(Metadata::default().with_tenant(""))), "tenant");
+        assert_eq!(refused(&message().with_key("")), "key");
+        assert_eq!(refused(&message().with_key("a\r\nb: c")), "key");
+        assert_eq!(
+            refused(&message().with_metadata(Metadata::default().with_tenant(""))),
+            "tenant"
+        );
         let noted = Metadata::default().with_extension("note", "x".repeat(1 << 20));
-        assert_eq!(refused(message().with_metadata(noted)), "the headers of bank.opened");
+        assert_eq!(refused(&message().with_metadata(noted)), "the headers of bank.opened");
         let body = vec![b' '; BusLimits::default().body + 1].into();
-        assert_eq!(refused(OutboundMessage { body, ..message() }), "bank.opened");
+        assert_eq!(refused(&OutboundMessage { body, ..message() }), "bank.opened");
         let content_type = String::new();
-        assert_eq!(refused(OutboundMessage { content_type, ..message() }), "content_type");
+        assert_eq!(refused(&OutboundMessage { content_type, ..message() }), "content_type");
     }
 
     #[test]

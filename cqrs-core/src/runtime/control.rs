@@ -28,6 +28,9 @@ pub(crate) struct Control {
     /// What nobody reads any more, and is to be removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) retired: Vec<Generation>,
+    /// The highest number that a generation ever had: what it wrote under its name is still there.
+    #[serde(default)]
+    pub(crate) last: u32,
 }
 
 /// One run of a subscription through the log.
@@ -116,13 +119,14 @@ impl Control {
             building: None,
             moving: None,
             retired: Vec::new(),
+            last: 1,
         }
     }
 
     /// The generation that follows all there are, named for it.
     fn next_number(&self) -> u32 {
         let all = self.retired.iter().chain(&self.building).chain([&self.live]);
-        all.map(|generation| generation.number).max().unwrap_or(0) + 1
+        all.map(|generation| generation.number).fold(self.last, u32::max) + 1
     }
 
     /// The live generation, with another number of partitions from a position on.
@@ -135,7 +139,7 @@ impl Control {
             start: moving.at,
             ..self.live.clone()
         };
-        Self { live, moving: None, ..self.clone() }
+        Self { live, moving: None, last: number, ..self.clone() }
     }
 
     /// A new generation from the beginning, beside the live one.
@@ -154,7 +158,7 @@ impl Control {
         };
         let mut retired = self.retired.clone();
         retired.extend(self.building.clone());
-        Self { building: Some(building), retired, ..self.clone() }
+        Self { building: Some(building), retired, last: number, ..self.clone() }
     }
 
     /// What was built is the live one from now on.
@@ -180,7 +184,7 @@ impl Control {
             replay_to: to,
             ..self.live.clone()
         };
-        Self { live, moving: None, ..self.clone() }
+        Self { live, moving: None, last: number, ..self.clone() }
     }
 
     /// The next generation, now that all partitions of the live one stand.
@@ -270,4 +274,27 @@ pub(crate) async fn all_stand(
         }
     }
     Ok(Some(furthest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_generation_has_the_name_of_an_earlier_one() {
+        let mut control = Control::new("balances", 1, 4, 0);
+        let mut names = vec![control.live.checkpoint.clone()];
+        for partitions in 5..9 {
+            control = control.rebuilding(1, 4);
+            names.extend(control.building.iter().map(|building| building.checkpoint.clone()));
+            control = control.moved(Moving { partitions, at: 9, replay: false });
+            names.push(control.live.checkpoint.clone());
+            // The other one takes its place, and nothing is left of it.
+            control = Control { retired: Vec::new(), ..control.switched() };
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "{names:?}");
+    }
 }

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::handler::HandlerError;
 use crate::port::Position;
@@ -29,6 +31,9 @@ const CAREFUL: u32 = 64;
 
 /// The cause of an event while it is handled: it stays when the process dies in the middle of it.
 pub(crate) const DIED: &str = "the node that handled it died";
+
+/// Events that queue up before they are written, at most: a commit takes so many parts.
+const BEHIND: usize = 1_000;
 
 /// How often an event is handled anew, at once, when its commit meets a conflict.
 const CONFLICTS: u32 = 16;
@@ -62,7 +67,12 @@ pub(crate) struct State {
     unsaved: u32,
     saved_at: Instant,
     careful: u32,
+    /// When it was last looked what operators asked for, and whether one did in this process since.
+    looked_at: tokio::time::Instant,
+    asked: watch::Receiver<u64>,
     full: Option<String>,
+    /// What is tried again goes before one of its key that waits for an operator.
+    overtaking: bool,
     /// It was told that it stands where it is to stop.
     is_told: bool,
 }
@@ -85,6 +95,7 @@ impl State {
         careful: bool,
     ) -> Result<Self> {
         let checkpoint = node.store.checkpoint(&generation.checkpoint, slice.index).await?;
+        let (looked_at, asked) = (tokio::time::Instant::now(), node.parked_changed.subscribe());
         Ok(Self {
             slot: (generation.checkpoint.clone(), slice.index),
             at: checkpoint.unwrap_or(0).max(generation.start),
@@ -94,7 +105,10 @@ impl State {
             unsaved: 0,
             saved_at: Instant::now(),
             careful: if careful { CAREFUL } else { 0 },
+            looked_at,
+            asked,
             full: None,
+            overtaking: false,
             is_told: false,
         })
     }
@@ -121,21 +135,13 @@ impl Partition<'_, '_> {
         // Until it is known what there is to do.
         let mut busy = Some(node.activity.begin());
         self.report();
-        loop {
-            // Given up in order, when it is another node's turn; or lost.
-            if self.quit.is_set() || !self.claim.holds(self.fence.token) {
-                return Ok(());
+        // What is set aside and what is new take turns: neither keeps the other waiting.
+        while !self.is_over() {
+            if !self.stands_still() {
+                self.see_to_aside().await?;
             }
-            if let Some(key) = self.state.aside.due(self.node.clock.now())
-                && !self.stands_still()
-            {
-                busy = busy.or_else(|| Some(node.activity.begin()));
-                self.save().await?;
-                self.go_on(&key).await?;
-                // There may be room now.
-                self.state.full = None;
-                self.report();
-                continue;
+            if self.is_over() {
+                return Ok(());
             }
             let page = match &self.state.full {
                 Some(_) => None,
@@ -146,11 +152,51 @@ impl Partition<'_, '_> {
                 Some(page) => {
                     busy = busy.or_else(|| Some(node.activity.begin()));
                     self.take_in(&page).await?;
+                    let late = self.state.saved_at.elapsed() >= self.node.settings.checkpoint;
+                    if late || !self.state.behind.is_empty() {
+                        self.save().await?;
+                    }
                     self.report();
                 }
                 None => self.rest(busy.take()).await?,
             }
         }
+        Ok(())
+    }
+
+    /// Whether it is given up: told to quit, lost, or in order because it is another node's turn.
+    fn is_over(&self) -> bool {
+        self.quit.is_set() || !self.claim.holds(self.fence.token)
+    }
+
+    /// Looks what operators asked for, from time to time, and goes on with one key whose time has come.
+    async fn see_to_aside(&mut self) -> Result<()> {
+        let is_asked = self.state.asked.has_changed().unwrap_or(false);
+        if is_asked || self.state.looked_at.elapsed() >= self.node.settings.poll {
+            self.look().await?;
+        }
+        if let Some(key) = self.state.aside.due(self.node.clock.now()) {
+            let _busy = self.node.activity.begin();
+            self.save().await?;
+            self.go_on(&key).await?;
+            // There may be room now.
+            self.state.full = None;
+            self.report();
+        }
+        Ok(())
+    }
+
+    /// Takes note of what operators asked for.
+    async fn look(&mut self) -> Result<()> {
+        // Before it is looked: what is asked for meanwhile is looked for again.
+        self.state.asked.mark_unchanged();
+        self.state.looked_at = tokio::time::Instant::now();
+        if self.state.aside.is_empty() {
+            return Ok(());
+        }
+        let node = self.node;
+        let _busy = node.activity.begin();
+        self.state.aside.look(&*node.store, &self.generation.parked, node.clock.now()).await
     }
 
     /// Whether it has come to where it is to stop: what it has set aside is for those who go on.
@@ -172,7 +218,7 @@ impl Partition<'_, '_> {
         }
         drop(busy);
         let mut tail = node.tail.watch();
-        let mut parked = node.parked_changed.subscribe();
+        let mut asked = self.state.asked.clone();
         let waits = self.state.full.is_some() || stands_still;
         let grown = async {
             match waits {
@@ -187,8 +233,8 @@ impl Partition<'_, '_> {
             }
         };
         let look = async {
-            match self.state.aside.is_empty() {
-                false => tokio::time::sleep(node.settings.poll).await,
+            match self.state.aside.is_empty() || stands_still {
+                false => tokio::time::sleep_until(self.state.looked_at + node.settings.poll).await,
                 true => std::future::pending().await,
             }
         };
@@ -209,18 +255,14 @@ impl Partition<'_, '_> {
             () = grown => Woken::Go,
             () = due => Woken::Go,
             () = look => Woken::Look,
-            _ = parked.changed() => Woken::Look,
+            _ = asked.changed() => Woken::Look,
             () = save => Woken::Save,
             () = self.quit.set() => Woken::Go,
             () = self.claim.lost(token) => Woken::Go,
         };
         match woken {
             Woken::Go => Ok(()),
-            Woken::Look => {
-                let _busy = node.activity.begin();
-                let now = node.clock.now();
-                self.state.aside.look(&*node.store, &self.generation.parked, now).await
-            }
+            Woken::Look => self.look().await,
             Woken::Save => self.save().await,
         }
     }
@@ -228,10 +270,10 @@ impl Partition<'_, '_> {
     /// Handles what a page has for this partition, as far as it gets.
     async fn take_in(&mut self, page: &Arc<Page>) -> Result<()> {
         let to = self.stop_at.map_or(page.through(), |stop| stop.min(page.through()));
-        let wanted = |event: &Recorded<'_>| {
-            event.position > self.state.at && event.position <= to && self.feed.wants(event)
-        };
-        let events: Vec<Recorded<'_>> = page.iter().filter(wanted).collect();
+        let dealt = self.feed.deal(page, self.slice.of, |event| self.consumer.keys(event));
+        let mine = dealt.of(self.slice.index).iter().filter_map(|n| page.get(*n as usize));
+        let is_new = |e: &Recorded<'_>| e.position > self.state.at && e.position <= to;
+        let events: Vec<Recorded<'_>> = mine.filter(is_new).collect();
         let together = self.consumer.batches() && self.state.careful == 0;
         let batch = if together { self.settings.batch as usize } else { usize::MAX };
         for stretch in events.chunks(batch.max(1)) {
@@ -261,7 +303,13 @@ impl Partition<'_, '_> {
         let (slice, any_blocked) = (self.slice, !aside.is_empty());
         let is_blocked = &is_blocked;
         let stretch = Stretch { page, events, slice, replay, any_blocked, is_blocked };
-        let handled = match self.consumer.many(stretch).await {
+        let node = self.node;
+        let handled = tokio::select! {
+            handled = self.consumer.many(stretch) => handled,
+            // One by one none is begun any more.
+            () = node.until(Stopping::Abandoning) => return Ok(false),
+        };
+        let handled = match handled {
             Ok(handled) => handled,
             Err(error) => {
                 tracing::debug!(%error, slot = ?self.state.slot, "several at once: one by one");
@@ -275,7 +323,7 @@ impl Partition<'_, '_> {
             return Ok(false);
         }
         if handled.is_nothing() {
-            self.state.at = last.position;
+            self.passed(last.position, events.len() as u32).await?;
             return Ok(true);
         }
         match self.write(handled, last.position).await {
@@ -319,14 +367,26 @@ impl Partition<'_, '_> {
                 return Ok(self.fill(&key));
             }
         }
+        let is_new = |key: &&String| !self.state.aside.is_blocked(key);
+        if let Some(key) = free.iter().find(is_new)
+            && !self.state.aside.has_room(key, self.settings.behind)
+        {
+            let key = key.clone();
+            return Ok(self.fill(&key));
+        }
         for key in blocked {
             self.queue(key, event.position, event.event_type.to_owned());
         }
         if free.is_empty() {
             self.state.at = event.position;
+            let parts = self.node.store.capabilities().limits.parts;
+            if self.state.behind.len() >= BEHIND.min(parts / 2) {
+                self.save().await?;
+            }
             return Ok(true);
         }
-        if self.state.careful > 0 {
+        let overtakes = free.iter().any(|key| self.state.aside.is_blocked(key));
+        if self.state.careful > 0 && !overtakes {
             self.state.careful -= 1;
             return self.take_carefully(event, &free).await;
         }
@@ -343,7 +403,12 @@ impl Partition<'_, '_> {
         while !free.is_empty() {
             match self.handle(page, event, &free).await? {
                 Attempt::Done => break,
-                Attempt::Abandoned => return Ok(false),
+                Attempt::Abandoned => {
+                    // The event is taken again: nothing of it may be written now.
+                    let at = self.state.at;
+                    self.state.behind.retain(|write| write.position <= at);
+                    return Ok(false);
+                }
                 Attempt::Conflict(_) if conflicts < CONFLICTS => {
                     conflicts += 1;
                     self.consumer.forget();
@@ -367,12 +432,6 @@ impl Partition<'_, '_> {
         if !self.state.behind.is_empty() {
             // What is set aside is known before anything else is done.
             self.save().await?;
-        }
-        for key in free {
-            if self.state.aside.is_blocked(&key) {
-                // It went before what waits: that may go on now.
-                self.wake(&key).await?;
-            }
         }
         Ok(true)
     }
@@ -417,18 +476,23 @@ impl Partition<'_, '_> {
                 Err(error) => return Ok(Attempt::Failed(key.clone(), error)),
             }
         }
+        // What it goes before may go on when it is written.
+        let mut woken = Vec::new();
+        for key in keys.iter().filter(|key| self.state.aside.is_blocked(key)) {
+            handled.commit.parked.extend(self.wake(key).await?);
+            woken.push(key);
+        }
         if handled.is_nothing() {
             // The events of a stretch may have been passed one by one, in another commit.
-            self.state.at = event.position;
-            self.state.unsaved += 1;
-            let late = self.state.saved_at.elapsed() >= self.node.settings.checkpoint;
-            if self.state.unsaved >= UNSAVED || late {
-                self.save().await?;
-            }
+            self.passed(event.position, 1).await?;
             return Ok(Attempt::Done);
         }
         match self.write(handled, event.position).await {
-            Ok(()) => Ok(Attempt::Done),
+            Ok(()) => {
+                let now = self.node.clock.now();
+                woken.into_iter().for_each(|key| self.state.aside.set_due(key, Some(now)));
+                Ok(Attempt::Done)
+            }
             Err(error) if is_lost(&error) => Err(error),
             Err(error) if error.is_conflict() => Ok(Attempt::Conflict(error)),
             Err(error) if is_of_the_content(&error) => {
@@ -508,28 +572,26 @@ impl Partition<'_, '_> {
         false
     }
 
-    /// What waits for a key may go on: it is tried at once.
-    async fn wake(&mut self, key: &str) -> Result<()> {
-        let now = self.node.clock.now();
-        if let Some(first) = self.first(key).await?
-            && first.state == ParkedState::Parked
-        {
-            let write = ParkedWrite {
-                state: ParkedState::Retrying,
-                due: Some(now),
-                attempts: 0,
-                ..first.to_write()
-            };
-            let fences = vec![self.fence.clone()];
-            let commit = Commit { parked: vec![write], fences, ..Commit::default() };
-            self.node.store.commit(commit).await?;
-        }
-        self.state.aside.set_due(key, Some(now));
-        Ok(())
+    /// Lets the first one of a key go on that waits for an operator: it is tried at once.
+    async fn wake(&self, key: &str) -> Result<Option<ParkedWrite>> {
+        let first = self.first(key).await?.filter(|first| first.state == ParkedState::Parked);
+        Ok(first.map(|first| ParkedWrite {
+            state: ParkedState::Retrying,
+            due: Some(self.node.clock.now()),
+            attempts: 0,
+            ..first.to_write()
+        }))
     }
 
     async fn first(&self, key: &str) -> Result<Option<ParkedEntry>> {
         let find = FindParked::of(&*self.generation.parked).key(key).limit(1);
+        Ok(self.node.store.parked(find).await?.pop())
+    }
+
+    /// One that failed when it went before the first of its key, which waits for an operator.
+    async fn overtaking(&self, key: &str) -> Result<Option<ParkedEntry>> {
+        let find = FindParked::of(&*self.generation.parked).key(key);
+        let find = find.state(ParkedState::Retrying).limit(1);
         Ok(self.node.store.parked(find).await?.pop())
     }
 
@@ -543,12 +605,19 @@ impl Partition<'_, '_> {
                 self.state.aside.free(key);
                 return Ok(());
             };
+            self.state.overtaking = entry.state == ParkedState::Parked;
+            let entry = match entry.state {
+                ParkedState::Parked => match self.overtaking(key).await? {
+                    Some(entry) => entry,
+                    None => {
+                        self.state.aside.set_due(key, None);
+                        return Ok(());
+                    }
+                },
+                _ => entry,
+            };
             let due = match entry.state {
-                ParkedState::Behind => None,
-                ParkedState::Parked => {
-                    self.state.aside.set_due(key, None);
-                    return Ok(());
-                }
+                ParkedState::Behind | ParkedState::Parked => None,
                 ParkedState::Retrying | ParkedState::Discarding => entry.due,
             };
             if let Some(due) = due.filter(|due| *due > self.node.clock.now()) {
@@ -669,6 +738,10 @@ impl Partition<'_, '_> {
     /// Writes what came of an entry, which is done.
     async fn settle(&mut self, entry: &ParkedEntry, handled: Handled) -> Result<()> {
         let Handled { mut commit, sink, behind: _ } = handled;
+        if self.state.overtaking {
+            // What it goes before may go on when it is written.
+            commit.parked.extend(self.wake(&entry.key).await?);
+        }
         commit.fences.push(self.fence.clone());
         commit.settled.push(Settled::Parked {
             subscription: entry.subscription.clone(),
@@ -727,6 +800,15 @@ impl Partition<'_, '_> {
         (self.state.unsaved, self.state.saved_at) = (0, Instant::now());
         self.report();
         Ok(())
+    }
+
+    /// Notes that events were handled of which nothing is to be written. From time to time the
+    /// checkpoint is.
+    async fn passed(&mut self, at: Position, events: u32) -> Result<()> {
+        self.state.at = at;
+        self.state.unsaved = self.state.unsaved.saturating_add(events);
+        let late = self.state.saved_at.elapsed() >= self.node.settings.checkpoint;
+        if self.state.unsaved >= UNSAVED || late { self.save().await } else { Ok(()) }
     }
 
     /// Moves the checkpoint to where everything is handled.

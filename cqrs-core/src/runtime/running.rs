@@ -166,7 +166,7 @@ impl App {
                 partition.run(quit).await;
             });
         }
-        running.spawn_sending(Arc::new(Relay::new(
+        running.spawn_sending(&Arc::new(Relay::new(
             Arc::downgrade(&self.0),
             self.0.sagas.clone(),
             self.0.bus.clone(),
@@ -193,7 +193,7 @@ impl Inner {
 
 impl Running {
     /// The relay, and the timers of sagas.
-    fn spawn_sending(&mut self, relay: Arc<Relay>) {
+    fn spawn_sending(&mut self, relay: &Arc<Relay>) {
         let (node, of) = (&self.started.node, self.started.relay);
         for index in 0..of {
             let (never, cancelled) = watch::channel(false);
@@ -296,7 +296,11 @@ impl Running {
         let waits = |state: &SlotState| matches!(state, SlotState::Waiting(due) if *due > now);
         let is_sent = |index| {
             let slot = node.progress.of(&(relay::NAME.to_owned(), index));
-            slot.is_some_and(|slot| slot.position >= head)
+            slot.is_some_and(|slot| match slot.state {
+                // What is due now is not sent yet.
+                SlotState::Waiting(due) if due <= now => false,
+                _ => slot.position >= head,
+            })
         };
         others.all(|(_, slot)| slot.position >= head || waits(&slot.state))
             && (0..*relay).all(is_sent)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::App;
+use crate::app::{App, Inner};
 use crate::error::Result;
 use crate::port::Position;
 use crate::port::parked::{FindParked, ParkedEntry, ParkedId, ParkedState};
@@ -69,17 +69,22 @@ impl App {
         position: Position,
         patience: Duration,
     ) -> Result<Reached> {
-        wait_for(self.started()?, subscription, position, patience).await
+        wait_for(&self.0, subscription, position, patience).await
     }
 }
 
 /// See [`App::wait_for`].
 pub(crate) async fn wait_for(
-    started: &Arc<Started>,
+    app: &Inner,
     subscription: &str,
     position: Position,
     patience: Duration,
 ) -> Result<Reached> {
+    let started = app.started()?;
+    if app.following.is_at_once(subscription) {
+        started.node.store.head().await?.admits(None, position)?;
+        return Ok(Reached::Yes);
+    }
     if let Some(live) = started.lives.iter().find(|known| known.name() == subscription) {
         started.node.store.head().await?.admits(None, position)?;
         let reached = tokio::time::timeout(patience, live.reach(position)).await;

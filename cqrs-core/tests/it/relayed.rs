@@ -329,3 +329,24 @@ async fn messages_that_somebody_else_settled_are_passed_over() {
     assert!(office.store.parked(FindParked::default()).await.unwrap().is_empty());
     running.stop(BOUND).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_of_another_version_parks_and_says_so() {
+    let office = Office::new(Printer::default());
+    office.send("a", [1]).await;
+    let sent = office.store.outgoing(FindOutgoing::after(0)).await.unwrap().remove(0).message;
+    assert_eq!(sent.metadata.schema_version(), Some(1));
+    let body = json(r#"{"key":"b","n":1}"#);
+    let message = Outgoing {
+        metadata: Metadata::default().with_schema_version(7),
+        ..Outgoing::new(OutgoingKind::Command, "printer.print", "b", body)
+    };
+    let commit = Commit { outgoing: vec![message], ..Commit::default() };
+    office.store.commit(commit).await.unwrap();
+    let running = office.app().start().await.unwrap();
+    running.settled().await.unwrap();
+    let parked = office.store.parked(FindParked::of("cqrs.relay")).await.unwrap();
+    assert!(parked[0].cause.contains("not at version 7"), "{}", parked[0].cause);
+    assert_eq!((parked.len(), office.printer.of("a")), (1, vec![1]));
+    running.stop(BOUND).await.unwrap();
+}

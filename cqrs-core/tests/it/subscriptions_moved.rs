@@ -54,7 +54,7 @@ fn app(store: impl Store, desk: &Desk) -> AppBuilder {
         .runtime(RuntimeSettings::tests())
 }
 
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let so = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -44,6 +44,19 @@ pub(crate) trait Fault: fmt::Debug + Default + Send + Sync + 'static {
         store.read_log(read)
     }
 
+    async fn head(&self, store: &MemoryStore) -> Result<Head> {
+        store.head().await
+    }
+
+    async fn checkpoint(
+        &self,
+        store: &MemoryStore,
+        subscription: &str,
+        partition: u32,
+    ) -> Result<Option<Position>> {
+        store.checkpoint(subscription, partition).await
+    }
+
     async fn declare(&self, store: &MemoryStore, collection: Collection) -> Result<()> {
         store.declare(collection).await
     }
@@ -192,7 +205,7 @@ impl<F: Fault> Store for Broken<F> {
     }
 
     async fn head(&self) -> Result<Head> {
-        self.store.head().await
+        self.fault.head(&self.store).await
     }
 
     async fn declare(&self, collection: Collection) -> Result<()> {
@@ -216,7 +229,7 @@ impl<F: Fault> Store for Broken<F> {
     }
 
     async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
-        self.store.checkpoint(subscription, partition).await
+        self.fault.checkpoint(&self.store, subscription, partition).await
     }
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {

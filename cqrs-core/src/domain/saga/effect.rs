@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::error::BoxError;
-use crate::message::event::Event;
+use crate::message::event::{Event, EventType};
 use crate::message::payload::{Json, Payload};
 use crate::message::request::Command;
 use crate::port::commit::Tries;
@@ -68,13 +68,16 @@ pub struct SendStep {
 pub struct Message {
     /// Its name.
     pub name: Cow<'static, str>,
+    /// Version of its form.
+    pub version: u16,
     /// Its body, or why there is none.
     pub body: Result<Payload, String>,
 }
 
 impl Message {
     fn command<C: Command>(command: &C) -> Self {
-        Self { name: C::NAME.into(), body: encode(command).map_err(|cause| cause.to_string()) }
+        let body = encode(command).map_err(|cause| cause.to_string());
+        Self { name: C::NAME.into(), version: C::VERSION, body }
     }
 }
 
@@ -159,8 +162,9 @@ impl<T> Effect<T> {
 
     /// Publishes an event of the contract with others: not one of the domain.
     pub fn publish<E: Event>(event: &E) -> Self {
-        let name = event.event_type().name.into();
-        Self::Publish(Message { name, body: event.encode().map_err(|cause| cause.to_string()) })
+        let EventType { name, version, .. } = *event.event_type();
+        let body = event.encode().map_err(|cause| cause.to_string());
+        Self::Publish(Message { name: name.into(), version, body })
     }
 
     /// Sets a timer, or sets it anew.

@@ -18,8 +18,6 @@ use crate::{RawAnswer, RawReply};
 pub(super) enum Way {
     Command(BoxFuture<'static, RawAnswer>),
     Publish(Arc<dyn Bus>),
-    /// There is no bus: nobody listens.
-    Nowhere,
     /// The saga itself takes it in.
     Timer,
 }
@@ -62,7 +60,8 @@ impl Relay {
         match message.kind {
             OutgoingKind::Message => match &self.bus {
                 Some(bus) => Ok(Way::Publish(bus.clone())),
-                None => Ok(Way::Nowhere),
+                // Another process may have one: nothing is lost.
+                None => Err(unknown("bus")),
             },
             OutgoingKind::Timer if told.is_some() => Ok(Way::Timer),
             OutgoingKind::Timer => Err(NoWay::Failed(invalid("a timer is for nobody"))),
@@ -81,11 +80,6 @@ impl Way {
     pub(super) async fn take(self, pending: &PendingMessage) -> Carried {
         match self {
             Self::Timer => Carried::Done,
-            Self::Nowhere => {
-                let (name, position) = (&*pending.message.name, pending.position);
-                tracing::debug!(name, position, "a message is published, and there is no bus");
-                Carried::Done
-            }
             Self::Publish(bus) => match outbound::publish(&*bus, pending).await {
                 Ok(()) => Carried::Done,
                 Err(error) => Carried::Failed(error),

@@ -445,14 +445,11 @@ impl Errand {
             commit.fences.push(self.fence.clone());
             commit.settled.push(Settled::Outgoing(message.metadata.id()));
             commit.settled.extend(entry.map(settled));
-            let error = match self.node.store.commit(commit).await {
-                Ok(_) => {
-                    if sets_timers {
-                        self.node.timers_changed.notify_one();
-                    }
-                    return Ok(Ok(()));
+            let Err(error) = self.node.store.commit(commit).await else {
+                if sets_timers {
+                    self.node.timers_changed.notify_one();
                 }
-                Err(error) => error,
+                return Ok(Ok(()));
             };
             again += 1;
             match error.kind() {

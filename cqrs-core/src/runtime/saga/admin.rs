@@ -18,7 +18,7 @@ use crate::port::outgoing::FindOutgoing;
 use crate::port::parked::{FindParked, ParkedEntry, ParkedState, ParkedWrite};
 use crate::port::store::Store;
 use crate::runtime::relay::NAME as RELAY;
-use crate::runtime::saga::instance::{SagaInstance, SagaStatus, saga_status};
+use crate::runtime::saga::instance::{SagaInstance, SagaStatus, SagaStep, saga_status};
 use crate::runtime::saga::{AnySaga, Place, find, plan, unknown_saga};
 
 /// How often a cancellation is asked for anew when the instance goes on meanwhile.
@@ -223,7 +223,7 @@ impl Sagas {
     pub async fn retry_step(&self, saga: &str, key: &str, step: &str) -> Result<()> {
         let instance = self.find(saga, key).await?.ok_or_else(|| missing(saga, key))?;
         let named = instance.steps.iter().rev().filter(|known| known.name == step);
-        let ids: Vec<MessageId> = named.flat_map(|known| known.ids()).collect();
+        let ids: Vec<MessageId> = named.flat_map(SagaStep::ids).collect();
         let limits = &self.store.capabilities().limits;
         let mut entries = Vec::new();
         for key in [key.to_owned(), plan::lane(key, step)] {

@@ -192,6 +192,7 @@ pub struct SagaHistory {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Compensation {
     pub(crate) name: String,
+    pub(crate) version: u16,
     /// JSON as text: a body of `null` is one, too. Of another codec: hexadecimal.
     body: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,7 +203,7 @@ pub(crate) struct Compensation {
 }
 
 impl Compensation {
-    pub(crate) fn new(name: &str, body: &Payload) -> Self {
+    pub(crate) fn new(name: &str, version: u16, body: &Payload) -> Self {
         let (body, content_type) = match body {
             Payload::Json(json) => (json.as_str().to_owned(), None),
             Payload::Binary { content_type, bytes } => {
@@ -211,7 +212,7 @@ impl Compensation {
             // Nobody encodes a command as this.
             Payload::Erased => ("null".to_owned(), None),
         };
-        Self { name: name.to_owned(), body, content_type, id: None }
+        Self { name: name.to_owned(), version, body, content_type, id: None }
     }
 
     pub(crate) fn body(&self) -> Result<Payload, crate::BoxError> {

@@ -139,7 +139,7 @@ impl<'a> Plan<'a> {
             Effect::Publish(message) => {
                 self.effects.push(format!("publish {}", message.name));
                 let body = body_of(&message)?;
-                self.send(OutgoingKind::Message, &message.name, body, |_| {});
+                self.send(OutgoingKind::Message, &message.name, message.version, body, |_| {});
             }
             Effect::Schedule { timer, after } => {
                 self.effects.push(format!("schedule {} in {after:?}", cut(&timer)));
@@ -205,7 +205,11 @@ impl<'a> Plan<'a> {
             let tell = self.answer_to(&step);
             let body = compensation.body()?;
             self.effects.push(format!("take back {step} ({})", compensation.name));
-            let id = self.send(OutgoingKind::Command, &compensation.name, body, |message| {
+            let (name, version) = (&compensation.name, compensation.version);
+            // It does not wait for a step that is stuck.
+            let own = lane(&self.record.key, &step);
+            let id = self.send(OutgoingKind::Command, name, version, body, |message| {
+                message.key = own;
                 message.answer_to = Some(tell);
                 message.tries = Tries::UntilAnswered;
             });
@@ -256,14 +260,17 @@ impl<'a> Plan<'a> {
         }
         self.effects.push(format!("send {name} ({})", message.name));
         let compensation = match &compensation {
-            Some(message) => Some(Compensation::new(&message.name, &body_of(message)?)),
+            Some(message) => {
+                Some(Compensation::new(&message.name, message.version, &body_of(message)?))
+            }
             None => None,
         };
         let now = self.cause.now;
         let tell = self.answer_to(&name);
         let body = body_of(&message)?;
         let own = at_once.then(|| lane(&self.record.key, &name));
-        let id = self.send(OutgoingKind::Command, &message.name, body, |message| {
+        let version = message.version;
+        let id = self.send(OutgoingKind::Command, &message.name, version, body, |message| {
             message.answer_to = Some(tell);
             message.tries = tries;
             if let Some(own) = own {
@@ -293,12 +300,13 @@ impl<'a> Plan<'a> {
         &mut self,
         kind: OutgoingKind,
         name: &str,
+        version: u16,
         body: Payload,
         set: impl FnOnce(&mut Outgoing),
     ) -> MessageId {
         let id = self.base.derived("outgoing", self.outgoing.len() as u32);
         let mut message = Outgoing::new(kind, name.to_owned(), self.record.key.clone(), body);
-        message.metadata = self.metadata.sibling(id);
+        message.metadata = self.metadata.sibling(id).with_schema_version(version);
         set(&mut message);
         self.outgoing.push(message);
         id

@@ -17,26 +17,26 @@ async fn one_never_passes_what_is_not_handled(probe: Probe) {
     let first = world.notes("a", 0..3).await;
     let held = world.note("b", 0).await;
     let head = world.notes("a", 3..6).await;
-    let node = world.node(hears(1)).await;
+    let node = world.node(tallies(1)).await;
     world.hand.held("b").await;
     // Its lease is renewed, others commit, time passes.
     world.notes("c", 0..3).await;
     until("the checkpoint before what is held", || async {
-        (world.stands("hear", 0).await <= first).then_some(())
+        (world.stands("tally", 0).await <= first).then_some(())
     })
     .await;
-    assert!(world.stands("hear", 0).await < held, "a checkpoint passed what is in hand");
+    assert!(world.stands("tally", 0).await < held, "a checkpoint passed what is in hand");
     node.kill();
-    assert!(world.stands("hear", 0).await < held, "a checkpoint passed what died in hand");
+    assert!(world.stands("tally", 0).await < held, "a checkpoint passed what died in hand");
 
     world.hand.relent();
     let world = world.lease(SHORT);
-    let node = world.node(hears(1)).await;
-    node.settled().await;
-    assert_eq!(world.hand.done("b"), [0], "what was in hand is handled by the next process");
-    assert!(world.hand.done("a").ends_with(&[3, 4, 5]), "what came after it as well");
+    let node = world.node(tallies(1)).await;
+    node.advance(Duration::from_secs(600)).await;
+    assert_eq!(world.tally("b").await, [0], "what was in hand is handled by the next process");
+    assert_eq!(world.tally("a").await, [0, 1, 2, 3, 4, 5], "and what came after it");
     node.stop().await;
-    assert!(world.stands("hear", 0).await >= head, "all of it is handled");
+    assert!(world.stands("tally", 0).await >= head, "all of it is handled");
 }
 
 async fn one_passes_what_the_filter_skips(probe: Probe) {

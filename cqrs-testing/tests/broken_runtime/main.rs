@@ -1,0 +1,121 @@
+//! Proves the runtime suite: over a store that is broken in one way, the case fails that is meant to
+//! catch it, and over the same store without the fault it passes.
+
+mod aside;
+#[path = "../broken/base.rs"]
+mod base;
+mod checkpoints;
+mod leases;
+mod reads;
+
+use std::panic;
+use std::sync::Once;
+use std::thread;
+use std::time::Duration;
+
+use cqrs_testing::{Outcome, runtime_suite};
+
+use crate::base::{Broken, Fault};
+
+/// Longer than any of the cases takes over a store that is right.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// Runs one case with and without a fault.
+fn caught<F: Fault>(case: &str) {
+    quiet();
+    let right = runtime_suite("memory", || async { F::right() }).run(case);
+    assert_eq!(right, Outcome::Passed, "the store without a fault, in {case}");
+    let suite = runtime_suite("broken", || async { Broken::<F>::default() }).bound(BOUND);
+    let name = std::any::type_name::<F>();
+    match suite.run(case) {
+        Outcome::Failed(_) => {}
+        outcome => panic!("{name} is not caught by {case}: {outcome:?}"),
+    }
+}
+
+/// Keeps the panics of the cases, which are what is asked for, out of the output.
+fn quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if thread::current().name() != Some("tokio-rt-worker") {
+                loud(info);
+            }
+        }));
+    });
+}
+
+/// A fault, and the case that must catch it.
+macro_rules! faults {
+    ($($test:ident: $fault:path => $case:literal,)+) => {
+        $(#[test]
+        fn $test() {
+            caught::<$fault>($case);
+        })+
+    };
+}
+
+faults! {
+    a_checkpoint_that_moves_too_early_is_caught: checkpoints::MovesTooEarly
+        => "checkpoints::one_never_passes_what_is_not_handled",
+    a_checkpoint_from_anywhere_is_caught: checkpoints::MovesFromAnywhere
+        => "checkpoints::one_that_lands_late_moves_nothing_back",
+    a_forgotten_checkpoint_is_caught: checkpoints::ForgetsWhereItStands
+        => "checkpoints::what_was_handled_is_not_handled_again",
+    a_checkpoint_that_is_not_written_is_caught: checkpoints::DropsCheckpoints
+        => "checkpoints::one_passes_what_the_filter_skips",
+    mixed_up_partitions_are_caught: checkpoints::MixesUpPartitions
+        => "checkpoints::partitions_have_their_own",
+    half_a_commit_is_caught: checkpoints::KeepsHalfOfACommit
+        => "once::work_is_done_once_whatever_happens_at_any_commit",
+    dropped_documents_are_caught: checkpoints::DropsDocuments
+        => "order::each_subscription_handles_all",
+    a_forgotten_pause_is_caught: checkpoints::ForgetsWhatOperatorsSay
+        => "partitions::a_pause_holds_on_every_node_and_after_a_restart",
+
+    a_forgotten_fence_is_caught: leases::IgnoresFences
+        => "once::a_lease_that_is_lost_in_the_middle_commits_nothing",
+    a_token_that_stands_still_is_caught: leases::KeepsTheToken
+        => "once::a_lease_that_is_lost_in_the_middle_commits_nothing",
+    a_lease_that_two_have_is_caught: leases::GivesOneLeaseToTwo
+        => "nodes::two_nodes_that_live_do_nothing_twice",
+    a_lease_that_never_ends_is_caught: leases::NeverEnds
+        => "nodes::a_node_takes_over_from_the_dead_and_nothing_is_done_twice",
+    a_lease_that_is_not_given_back_is_caught: leases::TakesNothingBack
+        => "nodes::a_stopped_node_leaves_nothing_to_wait_for",
+    a_silent_takeover_is_caught: leases::TellsOfNoTakeover
+        => "nodes::an_event_that_kills_the_process_parks_after_its_attempts",
+
+    lost_entries_are_caught: aside::DropsEntries
+        => "parking::poison_parks_its_key_only",
+    lost_entries_behind_others_are_caught: aside::DropsWhatIsBehind
+        => "parking::events_queue_behind_a_parked_one_and_follow_it_in_order",
+    entries_that_stay_are_caught: aside::SettlesNothing
+        => "parking::events_queue_behind_a_parked_one_and_follow_it_in_order",
+    a_forgotten_request_is_caught: aside::FindsNothingDue
+        => "operators::a_retry_asked_for_elsewhere_is_done_while_new_events_arrive",
+    forgotten_attempts_are_caught: aside::CountsNoAttempts
+        => "retries::a_failing_event_is_tried_as_often_as_the_policy_says_and_parks",
+    a_forgotten_time_is_caught: aside::ForgetsWhen
+        => "retries::one_that_passes_in_time_is_handled_once",
+    a_forgotten_body_is_caught: aside::ForgetsTheBody
+        => "operators::an_edited_body_is_handled",
+    an_entry_under_another_key_is_caught: aside::MixesUpKeys
+        => "parking::what_is_parked_is_parked_after_a_restart",
+
+    a_reordered_page_is_caught: reads::ReordersAPage
+        => "order::events_of_a_key_are_handled_in_order_and_one_at_a_time",
+    a_page_that_runs_ahead_is_caught: reads::RunsAhead
+        => "order::every_event_is_handled_however_small_the_pages",
+    a_dropped_event_is_caught: reads::DropsAnEvent
+        => "order::what_is_committed_while_it_runs_is_handled_in_order",
+    a_head_that_stands_still_is_caught: reads::StandsStill
+        => "waiting::yes_once_it_is_handled",
+    an_ignored_time_is_caught: reads::IgnoresSince
+        => "start::since_a_time_it_handles_what_was_recorded_then_or_later",
+    lost_tags_are_caught: reads::FindsNoTags
+        => "filters::only_with_a_tag",
+    a_page_that_ends_at_the_last_match_is_caught: reads::EndsAtTheLastMatch
+        => "filters::one_that_matches_nothing_keeps_up_on_every_node",
+}
