@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::client::Client;
-use crate::service::{Folder, Service};
+use crate::service::{Folder, Service, until};
 use crate::storm_clients::{Courses, Work};
 use crate::storm_sums::{TOKEN, add_up, settled};
 
@@ -19,6 +19,8 @@ const CLIENTS: usize = 12;
 /// After the last kill, with time to spare on a busy machine.
 const SETTLED_WITHIN: Duration = Duration::from_secs(45);
 
+/// Of all subscriptions.
+const PARTITIONS: u64 = 12;
 /// How long a service lives, in milliseconds.
 const LIVES: std::ops::Range<u64> = 200..1_000;
 /// How long before its death it may get all its work at once, in milliseconds.
@@ -40,6 +42,34 @@ async fn after_kills_at_random_moments_everything_adds_up() {
 async fn of_two_processes_on_one_file_one_may_die_again_and_again() {
     let (enrolments, kills) = (wanted("STORM_ENROLMENTS", 60), wanted("STORM_KILLS", 6));
     storm(enrolments.min(400) as usize, kills.min(40), true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_process_had_in_hand_is_gone_on_with_at_once() {
+    let folder = Folder::new();
+    let (one, mut other) = (folder.service(&ARGUMENTS), folder.service(&ARGUMENTS));
+    let courses = Courses::for_many(&one.client, 24).await;
+    until("both have something to do", async || {
+        let (here, there) = (here(&one).await, here(&other).await);
+        (here > 0 && there > 0 && here + there == PARTITIONS).then_some(())
+    })
+    .await;
+    other.kill();
+    let died = Instant::now();
+    let work = Work::new(courses, 24);
+    work.pace.add_permits(25);
+    work.run(&one.client).await;
+    settled(&one.client).await;
+    let took = died.elapsed();
+    println!("settled {took:?} after the death");
+    add_up(&one.client, &work.asked(), &work.courses.seats).await;
+    one.stop().await;
+}
+
+/// Partitions of subscriptions that this process has.
+async fn here(service: &Service) -> u64 {
+    let all = service.client.get_as(TOKEN, "/admin/subscriptions").await.ok();
+    all["items"].as_array().unwrap().iter().map(|one| one["here"].as_u64().unwrap()).sum()
 }
 
 fn wanted(name: &str, otherwise: u64) -> u64 {

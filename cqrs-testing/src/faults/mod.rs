@@ -26,21 +26,19 @@
 //! counted](Faults::counted) from its output, and begin it anew for each of
 //! [the points that it has](Counted::points).
 
+mod store;
+
 use std::fmt;
 use std::process;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use cqrs_core::layer::{Around, Next, around};
-use cqrs_core::{
-    AnyAnswer, AnyRequest, BoxError, Capabilities, Collection, Commit, Committed, Document,
-    DocumentKey, FindDocuments, FindOutgoing, FindParked, FindTimers, Head, Hint, InboxEntry,
-    Lease, LeaseRequest, MessageId, Origin, Pages, ParkedEntry, PendingMessage, Position, ReadLog,
-    ReadStream, RequestKind, Result, Store, Timer,
-};
+use cqrs_core::{AnyAnswer, AnyRequest, BoxError, Origin, RequestKind, Result, Store};
 use futures_util::future::BoxFuture;
+
+use store::Faulty;
 
 /// A point at which a process ends itself. Its text is `commit:17:before` or `send:3:after`.
 ///
@@ -137,7 +135,7 @@ impl Faults {
 
     /// The store, with the faults of its commits.
     pub fn store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
-        Arc::new(Faulty { store, faults: self.clone() })
+        Arc::new(Faulty::new(store, self.clone()))
     }
 
     /// A layer around all requests, with the faults of what handlers and sagas send. The last layer of
@@ -250,92 +248,6 @@ impl FromStr for Counted {
             Some(Self { commits: commits.parse().ok()?, sends })
         });
         counted.ok_or_else(|| format!("{text:?} is no count: 40 commits, 6 sends").into())
-    }
-}
-
-/// A store with the faults of its commits.
-#[derive(Debug)]
-struct Faulty {
-    store: Arc<dyn Store>,
-    faults: Faults,
-}
-
-#[async_trait]
-impl Store for Faulty {
-    fn capabilities(&self) -> &Capabilities {
-        self.store.capabilities()
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.faults.around(Step::Commit, self.store.commit(commit)).await
-    }
-
-    fn read_stream(&self, read: ReadStream) -> Pages {
-        self.store.read_stream(read)
-    }
-
-    fn read_log(&self, read: ReadLog) -> Pages {
-        self.store.read_log(read)
-    }
-
-    async fn head(&self) -> Result<Head> {
-        self.store.head().await
-    }
-
-    async fn declare(&self, collection: Collection) -> Result<()> {
-        self.store.declare(collection).await
-    }
-
-    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
-        self.store.document(key).await
-    }
-
-    async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {
-        self.store.find_documents(find).await
-    }
-
-    async fn count_documents(&self, find: &FindDocuments) -> Result<u64> {
-        self.store.count_documents(find).await
-    }
-
-    async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {
-        self.store.inbox(consumer, message).await
-    }
-
-    async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
-        self.store.checkpoint(subscription, partition).await
-    }
-
-    async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
-        self.store.lease(request).await
-    }
-
-    async fn release(&self, holder: &str, names: &[String]) -> Result<()> {
-        self.store.release(holder, names).await
-    }
-
-    async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
-        self.store.leases(prefix).await
-    }
-
-    async fn timers(&self, find: FindTimers) -> Result<Vec<Timer>> {
-        self.store.timers(find).await
-    }
-
-    async fn outgoing(&self, find: FindOutgoing) -> Result<Vec<PendingMessage>> {
-        self.store.outgoing(find).await
-    }
-
-    async fn parked(&self, find: FindParked) -> Result<Vec<ParkedEntry>> {
-        self.store.parked(find).await
-    }
-
-    async fn purge_documents(&self, collection: &str, limit: u32) -> Result<u32> {
-        self.store.purge_documents(collection, limit).await
-    }
-
-    fn hint(&self) -> Hint {
-        self.store.hint()
     }
 }
 
