@@ -114,8 +114,8 @@ pub(crate) fn key_of(event: &Recorded<'_>) -> Result<String> {
 
 /// The key of an event's stream.
 pub(crate) fn of_stream(event: &Recorded<'_>) -> String {
-    match event.tenant {
+    key::lane(match event.tenant {
         None => format!("{}/{}", event.category, event.stream),
         Some(tenant) => format!("{tenant}/{}/{}", event.category, event.stream),
-    }
+    })
 }

@@ -254,6 +254,7 @@ impl FromStr for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cqrs_core::Commit;
     use cqrs_core::memory::MemoryStore;
 
     #[test]

@@ -323,7 +323,7 @@ fn what_has_ended_hears_of_nothing() {
     assert!(stage.event(&[send("b")]).is_nothing());
     assert!(stage.answer("a", &done()).is_nothing());
     let timer = Happened::Timer { name: "\"t\"", generation: 1 };
-    assert!(stage.step(timer, &Metadata::default()).is_nothing());
+    assert!(stage.step(&timer, &Metadata::default()).is_nothing());
 }
 
 #[test]
