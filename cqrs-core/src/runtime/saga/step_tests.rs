@@ -159,17 +159,17 @@ impl Stage {
 
     fn try_step(
         &self,
-        happened: Happened<'_, Puppet>,
+        happened: &Happened<'_, Puppet>,
         metadata: &Metadata,
     ) -> Result<Commit, HandlerError> {
         let limits = Limits::default();
         let cause = Cause { now: self.now, metadata, limits: &limits };
         let instance = Instance { tenant: Some("acme"), key: "17" };
-        step(&self.saga, instance, self.found(), &happened, cause)
+        step(&self.saga, instance, self.found(), happened, cause)
     }
 
     fn step(&mut self, happened: Happened<'_, Puppet>, metadata: &Metadata) -> Commit {
-        let commit = self.try_step(happened, metadata).unwrap();
+        let commit = self.try_step(&happened, metadata).unwrap();
         let version = self.document.as_ref().map_or(0, |(version, _)| *version);
         for write in &commit.documents {
             assert!(write.expected.holds(version));
@@ -244,7 +244,7 @@ fn the_same_trigger_makes_the_same_commit_but_for_its_id() {
     let (event, metadata) = (Go(vec![send("a"), send("b")]), Metadata::default());
     let once = || {
         let happened = Happened::Event { event: &event, name: "test.go", position: 4 };
-        stage.try_step(happened, &metadata).unwrap()
+        stage.try_step(&happened, &metadata).unwrap()
     };
     let (first, again) = (once(), once());
     assert_eq!(Commit { id: first.id, ..again }, first);
@@ -359,7 +359,7 @@ fn a_name_that_waits_for_its_answer_is_not_sent_again() {
     stage.event(&[send("a")]);
     let (event, metadata) = (Go(vec![send("a")]), Metadata::default());
     let happened = Happened::Event { event: &event, name: "test.go", position: 5 };
-    let error = stage.try_step(happened, &metadata).unwrap_err();
+    let error = stage.try_step(&happened, &metadata).unwrap_err();
     assert!(error.is_fatal() && error.to_string().contains("`a`"), "{error}");
     stage.answer("a", &failed());
     assert_eq!(stage.state_of("a"), Is::Failed);
@@ -404,13 +404,13 @@ fn an_older_state_is_lifted_and_a_newer_one_is_refused() {
     stage.document = Some((2, crate::Json::encode(&record).unwrap()));
     let (event, metadata) = (Go(vec![]), Metadata::default());
     let happened = || Happened::Event { event: &event, name: "test.go", position: 5 };
-    let error = stage.try_step(happened(), &metadata).unwrap_err();
+    let error = stage.try_step(&happened(), &metadata).unwrap_err();
     assert!(error.to_string().contains("newer") && !error.is_fatal(), "{error}");
 
     record.schema_version = 2;
     record.state = RawValue::from_string("[]".into()).unwrap();
     stage.document = Some((3, crate::Json::encode(&record).unwrap()));
-    let error = stage.try_step(happened(), &metadata).unwrap_err();
+    let error = stage.try_step(&happened(), &metadata).unwrap_err();
     assert!(error.to_string().contains("`test.puppet`/17 at version 2"), "{error}");
 }
 
@@ -421,7 +421,7 @@ fn a_panic_and_an_error_are_errors() {
     for (what, says) in [(Do::Panic, "boom"), (Do::Error, "it cannot")] {
         let event = Go(vec![what]);
         let happened = Happened::Event { event: &event, name: "test.go", position: 5 };
-        let error = stage.try_step(happened, &metadata).unwrap_err();
+        let error = stage.try_step(&happened, &metadata).unwrap_err();
         assert!(error.to_string().contains(says) && !error.is_fatal(), "{error}");
     }
 }
