@@ -67,7 +67,7 @@ pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 
 fn is_a_move(commit: &Commit) -> bool {
     commit.documents.iter().any(|write| {
-        let body = write.body.as_ref().map(|body| body.as_str());
+        let body = write.body.as_ref().map(cqrs_core::Json::as_str);
         write.key.collection == "cqrs.subscriptions"
             && body.is_some_and(|body| body.contains("\"moving\""))
     })
