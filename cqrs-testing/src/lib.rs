@@ -68,6 +68,7 @@
 //! suite, or its case, over a store that is configured so.
 
 mod bus;
+pub mod faults;
 mod harness;
 mod runtime;
 pub mod scenario;

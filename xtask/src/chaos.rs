@@ -7,7 +7,7 @@ use crate::command::{self, cargo};
 use crate::steps::{Failed, Steps};
 
 /// What makes the tests long. A value that is set already stays.
-const LONG: [(&str, &str); 4] = [
+const LONG: [(&str, &str); 7] = [
     // How often a process is killed while it commits.
     ("CRASH_ROUNDS", "200"),
     // How often nodes are killed while they handle events.
@@ -16,6 +16,11 @@ const LONG: [(&str, &str); 4] = [
     ("RACE_SECONDS", "30"),
     // How often the learning platform is killed under load.
     ("KILL_ROUNDS", "50"),
+    // How many students enrol, and how often it is killed at a random moment meanwhile.
+    ("STORM_ENROLMENTS", "2000"),
+    ("STORM_KILLS", "200"),
+    // At how many points of each way of an enrolment the platform ends itself.
+    ("FAULT_STEPS", "all"),
 ];
 
 /// Runs the tests of the SQLite store, optimised, for a faster writer leaves a reader less time; then
@@ -29,6 +34,14 @@ pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
     steps.step("fault tests of SQLite", || test(&["-p", "store-sqlite"]))?;
     steps.step("kill -9 of the service", || {
         let only = ["--test", "platform", "--", "kill::", "--nocapture"];
+        test(&[&["-p", "learning-platform"], &only[..]].concat())
+    })?;
+    steps.step("a death at every step", || {
+        let only = ["--test", "platform", "--", "steps::", "--nocapture"];
+        test(&[&["-p", "learning-platform"], &only[..]].concat())
+    })?;
+    steps.step("storm of kills", || {
+        let only = ["--test", "platform", "--", "storm::", "--nocapture", "--test-threads", "1"];
         test(&[&["-p", "learning-platform"], &only[..]].concat())
     })
 }
@@ -49,6 +62,10 @@ mod tests {
         let settings: Vec<_> = settings(current).collect();
         let (race, kill) = (("RACE_SECONDS", "30".into()), ("KILL_ROUNDS", "50".into()));
         let nodes = ("NODE_KILLS", "200".into());
-        assert_eq!(settings, [("CRASH_ROUNDS", "9".into()), nodes, race, kill]);
+        let storm = [("STORM_ENROLMENTS", "2000".into()), ("STORM_KILLS", "200".into())];
+        let steps = [("FAULT_STEPS", "all".into())];
+        let expected =
+            [[("CRASH_ROUNDS", "9".into()), nodes, race, kill].as_slice(), &storm, &steps].concat();
+        assert_eq!(settings, expected);
     }
 }

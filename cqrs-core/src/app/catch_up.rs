@@ -14,7 +14,6 @@ use crate::port::page::Recorded;
 use crate::port::read::ReadLog;
 use crate::port::store::Store;
 use crate::runtime::control;
-use crate::runtime::control;
 
 impl App {
     /// Hands a handler of events what it has not seen yet, in the order of the log, one at a time,
@@ -30,8 +29,8 @@ impl App {
     /// The checkpoint of a handler without a `Work` is written once a page (at most 1,024 events) and
     /// when the handler stops; that of one with a `Work`, with each event.
     ///
-    /// Call it from a loop of your own, one for each handler, and not beside [`App::start`], which has
-    /// a checkpoint for each partition: when two do at once, one of them gets a conflict. A conflict of the `Work` is returned as well: the next call handles the event
+    /// Call it from a loop of your own, one for each handler: when two do at once, one of them gets
+    /// a conflict. A conflict of the `Work` is returned as well: the next call handles the event
     /// again. Cancel safety: what was handled since the checkpoint is handled again.
     ///
     /// ```
@@ -64,7 +63,6 @@ impl App {
     ///
     /// # Errors
     /// [`UnknownName`](ErrorKind::UnknownName) when there is no such handler,
-    /// [`Invalid`](ErrorKind::Invalid) when a started app has run it, here or elsewhere,
     /// [`Invalid`](ErrorKind::Invalid) when the runtime has run it ([`start`](Self::start)),
     /// [`Undecodable`](ErrorKind::Undecodable), [`EventNotHandled`](ErrorKind::EventNotHandled),
     /// [`Conflict`](ErrorKind::Conflict); when the store cannot be read or written.
@@ -77,10 +75,6 @@ impl App {
         if control::read(&**store, name).await?.is_some() {
             // Its partitions have checkpoints of their own: events would be handled twice.
             let context = format!("`{name}` is run by the runtime: `App::start`");
-            return Err(Error::new(ErrorKind::Invalid { field: None }, context));
-        }
-        if control::read(&**store, name).await?.is_some() {
-            let context = format!("`{name}` is run by `App::start` with this store: start the app");
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
         }
         let at = store.checkpoint(name, 0).await?.unwrap_or(0);

@@ -41,6 +41,22 @@ pub(crate) struct Claim<'a> {
     state: watch::Receiver<Option<Lease>>,
 }
 
+/// What this node has of the leases of one kind.
+#[derive(Default)]
+struct Share {
+    wanted: usize,
+    held: usize,
+    surplus: usize,
+}
+
+/// Partitions of subscriptions are shared apart from those of the relay.
+fn kind(name: &str) -> &str {
+    match name.split_once('/') {
+        Some((kind, _)) if kind.starts_with("cqrs.") => kind,
+        _ => "",
+    }
+}
+
 impl Leases {
     pub(crate) fn new(holder: String, within: Duration) -> Self {
         // A little less than what is promised: it is asked for from time to time only.
@@ -142,18 +158,20 @@ impl Leases {
     /// node has less than its share.
     fn to_ask(&self, nodes: usize, round: u32) -> Vec<String> {
         let mut wanted = self.wanted();
-        let shared = wanted.values().filter(|wanted| wanted.is_shared).count();
-        let share = shared.div_ceil(nodes);
-        let held = wanted.values().filter(|w| w.is_shared && w.renewed.is_some()).count();
-        let mut too_many = held.saturating_sub(share);
-        // From time to time more than its share: the others may be dead.
-        let asks_all = held < share || round.is_multiple_of(4);
+        let mut kinds: BTreeMap<String, Share> = BTreeMap::new();
+        for (name, wanted) in wanted.iter().filter(|(_, wanted)| wanted.is_shared) {
+            let kind = kinds.entry(kind(name).to_owned()).or_default();
+            kind.wanted += 1;
+            kind.held += usize::from(wanted.renewed.is_some());
+        }
         let mut names = Vec::new();
         for (name, wanted) in wanted.iter_mut() {
+            let kind = kinds.entry(kind(name).to_owned()).or_default();
+            let share = kind.wanted.div_ceil(nodes);
             match wanted.renewed {
                 Some(renewed) => {
-                    if wanted.is_shared && too_many > 0 {
-                        too_many -= 1;
+                    if wanted.is_shared && kind.held - kind.surplus > share {
+                        kind.surplus += 1;
                         wanted.surplus = true;
                         wanted.state.send_modify(|_| {});
                     }
@@ -161,7 +179,10 @@ impl Leases {
                         names.push(name.clone());
                     }
                 }
-                None if asks_all || !wanted.is_shared => names.push(name.clone()),
+                // From time to time more than its share: the others may be dead.
+                None if !wanted.is_shared || kind.held < share || round.is_multiple_of(4) => {
+                    names.push(name.clone());
+                }
                 None => {}
             }
         }

@@ -270,10 +270,10 @@ impl Partition<'_, '_> {
     /// Handles what a page has for this partition, as far as it gets.
     async fn take_in(&mut self, page: &Arc<Page>) -> Result<()> {
         let to = self.stop_at.map_or(page.through(), |stop| stop.min(page.through()));
-        let wanted = |event: &Recorded<'_>| {
-            event.position > self.state.at && event.position <= to && self.feed.wants(event)
-        };
-        let events: Vec<Recorded<'_>> = page.iter().filter(wanted).collect();
+        let dealt = self.feed.deal(page, self.slice.of, |event| self.consumer.keys(event));
+        let mine = dealt.of(self.slice.index).iter().filter_map(|n| page.get(*n as usize));
+        let is_new = |e: &Recorded<'_>| e.position > self.state.at && e.position <= to;
+        let events: Vec<Recorded<'_>> = mine.filter(is_new).collect();
         let together = self.consumer.batches() && self.state.careful == 0;
         let batch = if together { self.settings.batch as usize } else { usize::MAX };
         for stretch in events.chunks(batch.max(1)) {

@@ -30,7 +30,7 @@ pub(crate) struct SlotProgress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SlotState {
     Running,
-    /// It tries again then, and does nothing else before.
+    /// Something waits for this time.
     Waiting(Timestamp),
     /// More events wait behind one key than may.
     Full(String),

@@ -296,7 +296,11 @@ impl Running {
         let waits = |state: &SlotState| matches!(state, SlotState::Waiting(due) if *due > now);
         let is_sent = |index| {
             let slot = node.progress.of(&(relay::NAME.to_owned(), index));
-            slot.is_some_and(|slot| slot.position >= head)
+            slot.is_some_and(|slot| match slot.state {
+                // What is due now is not sent yet.
+                SlotState::Waiting(due) if due <= now => false,
+                _ => slot.position >= head,
+            })
         };
         others.all(|(_, slot)| slot.position >= head || waits(&slot.state))
             && (0..*relay).all(is_sent)

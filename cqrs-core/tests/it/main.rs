@@ -6,6 +6,7 @@ mod bank;
 mod building;
 mod cache;
 mod deletions;
+mod dying;
 mod events;
 mod fold;
 mod hooked;

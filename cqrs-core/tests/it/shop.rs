@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    Answered, App, AppBuilder, Append, Clock, Command, Commit, Context, Effect, Event, EventType,
-    Expected, Failure, Json, ManualClock, Metadata, NewEvent, Payload, Reaction, ReadLog,
-    Rejection, Request, RequestKind, Res, RetryPolicy, Route, Running, RuntimeSettings, Saga,
-    SagaInstance, Store, StreamId, Timestamp, Trigger, Wire, Work,
+    Answered, App, Append, Clock, Command, Commit, Context, Effect, Event, EventType, Expected,
+    Failure, Json, ManualClock, Metadata, NewEvent, Payload, Reaction, ReadLog, Rejection, Request,
+    RequestKind, Res, RetryPolicy, Route, Running, RuntimeSettings, Saga, SagaInstance, Store,
+    StreamId, Timestamp, Trigger, Wire, Work,
 };
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -240,32 +240,30 @@ pub(crate) struct World {
     pub(crate) app: App,
 }
 
-pub(crate) fn builder(world: (&ManualClock, &MemoryStore, &Desk)) -> AppBuilder {
-    let (clock, store, desk) = world;
-    let relay_retry = RetryPolicy { attempts: 3, ..RetryPolicy::default() };
-    App::builder()
-        .store(store.clone())
-        .clock(clock.clone())
-        .resource(desk.clone())
-        .runtime(RuntimeSettings { relay_retry, relay_partitions: 2, ..RuntimeSettings::tests() })
-}
-
 impl World {
     pub(crate) fn new() -> Self {
         let clock = ManualClock::at(Timestamp::from_micros(1_000_000));
         let store = MemoryStore::with_clock(clock.clone());
         let desk = Desk::default();
-        let app = Self::build(&clock, &store, &desk);
+        let app = Self::build(&clock, store.clone(), &desk);
         Self { clock, store, desk, app }
     }
 
     /// The app, as another process with the same store builds it.
     pub(crate) fn again(&self) -> App {
-        Self::build(&self.clock, &self.store, &self.desk)
+        self.over(self.store.clone())
     }
 
-    fn build(clock: &ManualClock, store: &MemoryStore, desk: &Desk) -> App {
-        let app = builder((clock, store, desk)).saga(Checkout);
+    /// The same over another handle on its store.
+    pub(crate) fn over(&self, store: impl Store) -> App {
+        Self::build(&self.clock, store, &self.desk)
+    }
+
+    fn build(clock: &ManualClock, store: impl Store, desk: &Desk) -> App {
+        let relay_retry = RetryPolicy { attempts: 3, ..RetryPolicy::default() };
+        let settings = RuntimeSettings { relay_retry, ..RuntimeSettings::tests() };
+        let app = App::builder().store(store).clock(clock.clone()).resource(desk.clone());
+        let app = app.runtime(RuntimeSettings { relay_partitions: 2, ..settings }).saga(Checkout);
         let app = app.handler(reserve).handler(release).handler(charge).handler(refund);
         app.handler(ship).build().unwrap()
     }

@@ -19,6 +19,8 @@ pub(crate) enum Act {
     /// Fails, and says that it always will.
     Fatal,
     Panic,
+    /// Says no, where there is somebody to say it to. See [`Hand::rejects`].
+    Reject,
     /// Waits until it is let go.
     Hold,
     /// Lets others run first.
@@ -105,7 +107,7 @@ impl Hand {
     async fn act(&self, note: &Noted) -> Result<(), HandlerError> {
         let act = self.state().next(note);
         match act {
-            None => Ok(()),
+            None | Some(Act::Reject) => Ok(()),
             Some(Act::Fail | Act::FailTimes(_)) => Err("told to fail".into()),
             Some(Act::Fatal) => Err(HandlerError::fatal("told to fail for good")),
             Some(Act::Panic) => panic!("told to panic"),
@@ -124,6 +126,12 @@ impl Hand {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a command with this key is to be rejected.
+    pub(crate) fn rejects(&self, key: &str) -> bool {
+        let note = Noted { key: key.to_owned(), n: 0 };
+        self.state().what(&note) == Some(Act::Reject)
     }
 
     /// How often a handler was handed this note.

@@ -6,6 +6,8 @@ mod hand;
 mod node;
 mod notes;
 mod tap;
+mod trips;
+mod views;
 mod world;
 
 use crate::store::fixture::StoreFixture;

@@ -45,6 +45,17 @@ impl Node {
         })
     }
 
+    /// Lets time pass while the app gets over a trouble of the store, until nothing is left to do.
+    pub(crate) async fn recovers(&self) {
+        loop {
+            let settled = self.running.settled();
+            match tokio::time::timeout(Duration::from_millis(100), settled).await {
+                Ok(settled) => return settled.unwrap_or_else(|e| panic!("not settled: {e:?}")),
+                Err(_) => self.clock.advance(Duration::from_secs(1)),
+            }
+        }
+    }
+
     /// Lets time pass, in virtual time, until the process is dead. Whether it lives.
     #[track_caller]
     pub(crate) fn lives_for(&self, time: Duration) -> BoxFuture<'_, bool> {

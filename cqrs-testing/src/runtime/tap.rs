@@ -193,7 +193,9 @@ impl Fate {
 
 /// Whether a commit is one of the runtime's: not of what operators or the start write.
 fn is_of_the_runtime(commit: &Commit) -> bool {
-    commit.checkpoint.is_some() || !commit.settled.is_empty() || !commit.parked.is_empty()
+    let Commit { checkpoint, settled, parked, inbox, timers, outgoing, .. } = commit;
+    let waits = !settled.is_empty() || !parked.is_empty() || !timers.is_empty();
+    checkpoint.is_some() || waits || !inbox.is_empty() || !outgoing.is_empty()
 }
 
 /// Whether a commit was refused because another node has the partition.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cqrs_core::{
     App, AppBuilder, Commit, Documents, Error, FindParked, ManualClock, NewEvent, ParkedEntry,
-    ParkedState, Position, RuntimeSettings, Store, Timestamp,
+    ParkedState, Position, RetryPolicy, RuntimeSettings, Store, Timestamp,
 };
 use futures_util::future::BoxFuture;
 
@@ -39,6 +39,7 @@ impl World {
             lease: Duration::from_secs(4),
             poll: Duration::from_millis(20),
             checkpoint: Duration::from_millis(50),
+            relay_retry: RetryPolicy { attempts: 3, ..RetryPolicy::default() },
             ..RuntimeSettings::tests()
         };
         let tallies = Documents::<Tally>::new(probe.another().await.shared());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use cqrs_core::layer::{ConcurrencyLimit, Idempotency, Timeout, Trace};
-use cqrs_core::{App, Result, Store};
+use cqrs_core::{App, AppBuilder, Result, Store};
 
 use crate::http::{self, Gateway};
 use crate::settings::Role;
@@ -44,6 +44,14 @@ impl Default for Bounds {
 /// # Errors
 /// When the app lacks something, or the store cannot be written.
 pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<App> {
+    builder(store, role, bounds).await?.build()
+}
+
+/// The same, for those who have something to add.
+///
+/// # Errors
+/// When the store cannot be written.
+pub async fn builder(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<AppBuilder> {
     let mut app = App::builder()
         .shared_store(Arc::clone(&store))
         .max_body(http::BODY_LIMIT)
@@ -61,7 +69,7 @@ pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<Ap
         payments::declare(store).await?;
         app = payments::register(app, bounds.payment_delay);
     }
-    app.build()
+    Ok(app)
 }
 
 /// The routes of its gateway; the page among them, where there are courses to show.

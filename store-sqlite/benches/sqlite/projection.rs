@@ -22,9 +22,6 @@ const BATCH: usize = 1_024;
 /// Each log is caught up with so often.
 const ROUNDS: usize = 5;
 
-/// Events of the small log, for the cost of an event.
-const FEW: usize = 10_000;
-
 const DOCUMENTS: usize = 1_000;
 
 /// One for each round: each has a checkpoint and views of its own.
@@ -96,26 +93,12 @@ fn fold<const N: usize>(view: &mut Balance<N>, event: &AccountEvent) {
 }
 
 pub(crate) async fn measure(events: usize) -> Outcome<()> {
-    let few = catch_up(FEW.min(events), false).await?;
-    let many = catch_up(events, true).await?;
-    let each = |nanos: f64| format!("{nanos:.0} ns");
-    println!(
-        "{:<46} {} with {FEW}, {} with {events}  ratio {:.2}",
-        "an event, caught up with",
-        each(few),
-        each(many),
-        many / few
-    );
-    Ok(())
-}
-
-/// The median cost of an event, in nanoseconds.
-async fn catch_up(events: usize, report: bool) -> Outcome<f64> {
     let folder = tempfile::tempdir()?;
     let path: Arc<Path> = folder.path().join("projection.db").into();
     let store = SqliteStore::open(&path).await?;
     fill(&store, events).await?;
     let (mut rates, mut grown) = (Rates::default(), 0);
+    let (mut early, mut late) = (Vec::new(), Vec::new());
     // In all rounds together: on a machine that others use, it says more than the time.
     let (mut by_hands, mut by_us) = (Duration::ZERO, Duration::ZERO);
     for round in 0..ROUNDS {
@@ -124,37 +107,55 @@ async fn catch_up(events: usize, report: bool) -> Outcome<f64> {
         let floor = tokio::task::spawn_blocking(move || by_loop(&by_hand, round));
         rates.floor.push(floor.await??);
         let between = processor_time();
-        let (rate, grew) = match round {
+        let run = match round {
             0 => by_runtime::<0>(&store, events).await?,
             1 => by_runtime::<1>(&store, events).await?,
             2 => by_runtime::<2>(&store, events).await?,
             3 => by_runtime::<3>(&store, events).await?,
             _ => by_runtime::<4>(&store, events).await?,
         };
-        rates.ours.push(rate);
+        rates.ours.push(run.rate);
         by_hands += between.saturating_sub(used);
         by_us += processor_time().saturating_sub(between);
-        grown = grown.max(grew);
+        grown = grown.max(run.grown);
+        early.push(run.early);
+        late.push(run.late);
         compare(&path, round)?;
     }
     store.close().await?;
-    let mut ours = rates.ours.clone();
-    ours.sort_by(f64::total_cmp);
-    if report {
-        rates.report("events through a durable projection", Some(0.6));
-        let each = |time: Duration| time.as_nanos() as f64 / (ROUNDS * events) as f64;
-        println!(
-            "{:<46} by hand {:.0} ns  ours {:.0} ns",
-            "processor time of an event, all threads",
-            each(by_hands),
-            each(by_us)
-        );
-        println!("{:<46} {grown} KiB at most in a round  bar 65536", "resident memory grew");
-    }
-    Ok(1e9 / ours[ours.len() / 2])
+    rates.report("events through a durable projection", Some(0.6));
+    let each = |time: Duration| time.as_nanos() as f64 / (ROUNDS * events) as f64;
+    println!(
+        "{:<46} by hand {:.0} ns  ours {:.0} ns",
+        "processor time of an event, all threads",
+        each(by_hands),
+        each(by_us)
+    );
+    let (early, late) = (median(early), median(late));
+    println!(
+        "{:<46} {early:.0} ns, then {late:.0} ns  ratio {:.2}",
+        "an event at the beginning, at the end of it",
+        late / early
+    );
+    println!("{:<46} {grown} KiB at most in a round  bar 65536", "resident memory grew");
+    Ok(())
 }
 
-async fn by_runtime<const N: usize>(store: &SqliteStore, events: usize) -> Outcome<(f64, u64)> {
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// One catching up.
+struct Run {
+    rate: f64,
+    /// Nanoseconds of an event, near the beginning of the log and near its end.
+    early: f64,
+    late: f64,
+    grown: u64,
+}
+
+async fn by_runtime<const N: usize>(store: &SqliteStore, events: usize) -> Outcome<Run> {
     let app = App::builder()
         .store(store.clone())
         .projection::<Balances<N>>()
@@ -162,15 +163,22 @@ async fn by_runtime<const N: usize>(store: &SqliteStore, events: usize) -> Outco
         .runtime(RuntimeSettings::production())
         .build()?;
     let head = store.head().await?.position;
+    let reach = async |position| -> Outcome<Instant> {
+        let reached = app.wait_for(NAMES[N], position, Duration::from_secs(600)).await?;
+        assert!(reached.is_yes(), "{reached:?}");
+        Ok(Instant::now())
+    };
+    let window = (events / 20) as u64;
+    let each = |from: Instant, to: Instant| (to - from).as_nanos() as f64 / window as f64;
     let peak = Peak::watch();
     let started = Instant::now();
     let running = app.start().await?;
-    let reached = app.wait_for(NAMES[N], head, Duration::from_secs(600)).await?;
-    assert!(reached.is_yes(), "{reached:?}");
+    let early = each(reach(window / 5).await?, reach(window / 5 + window).await?);
+    let late = each(reach(head - window).await?, reach(head).await?);
     let rate = events as f64 / started.elapsed().as_secs_f64();
     let grown = peak.end();
     running.stop(Duration::from_secs(10)).await?;
-    Ok((rate, grown))
+    Ok(Run { rate, early, late, grown })
 }
 
 /// Of this process so far, where the system tells, to a hundredth of a second.

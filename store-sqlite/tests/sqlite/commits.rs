@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use rusqlite::Connection;
 use store_sqlite::SqliteStore;
 
-use crate::common::{append, deposit, event_with_id, id, log_of, positions};
+use crate::common::{append, deposit, event, event_with_id, id, log_of, positions};
 
 fn tutor(id: &str, email: &str) -> DocumentWrite {
     let body = Json::parse(format!(r#"{{"email":"{email}"}}"#)).unwrap();
@@ -210,4 +210,45 @@ async fn plain_sql_shows_what_was_written() {
     let sql = "SELECT committed_at FROM commits";
     let time = conn.query_row(sql, (), |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(time, "2024-02-29T12:30:00.000042Z");
+}
+
+/// The writer knows where documents stand. What it knows is what the file says.
+#[tokio::test]
+async fn what_another_store_does_to_a_document_is_known_at_the_next_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, other] = [folder.path(), folder.path()].map(|folder| folder.join("shared.db"));
+    let (one, other) =
+        (SqliteStore::open(&one).await.unwrap(), SqliteStore::open(&other).await.unwrap());
+    one.declare(Collection::new("tutor")).await.unwrap();
+    let puts = |expected| writes(vec![DocumentWrite { expected, ..tutor("17", "ada") }]);
+    let at = |error: cqrs_core::Error| match error.kind() {
+        ErrorKind::Conflict(Conflict::Document { actual, .. }) => *actual,
+        kind => panic!("{kind:?}"),
+    };
+    one.commit(puts(Expected::NoStream)).await.unwrap();
+    for version in 1..4 {
+        one.commit(puts(Expected::Exactly(version))).await.unwrap();
+    }
+    other.commit(puts(Expected::Exactly(4))).await.unwrap();
+    assert_eq!(at(one.commit(puts(Expected::Exactly(4))).await.unwrap_err()), 5);
+    one.commit(puts(Expected::Exactly(5))).await.unwrap();
+    let gone = DocumentWrite::delete(DocumentKey::new("tutor", "17"), Expected::Exactly(6));
+    other.commit(writes(vec![gone])).await.unwrap();
+    assert_eq!(at(one.commit(puts(Expected::Exactly(6))).await.unwrap_err()), 0);
+    // Its versions go on after the deletion, and from the beginning after a purge.
+    one.commit(puts(Expected::NoStream)).await.unwrap();
+    one.commit(puts(Expected::Exactly(8))).await.unwrap();
+    one.purge_documents("tutor", 10).await.unwrap();
+    one.commit(puts(Expected::NoStream)).await.unwrap();
+    one.commit(puts(Expected::Exactly(1))).await.unwrap();
+    // A refused commit changes nothing of what is known.
+    let refused = Commit {
+        documents: vec![DocumentWrite { expected: Expected::Exactly(2), ..tutor("17", "ada") }],
+        appends: vec![append("17", Expected::Exactly(9), vec![event("tutor.seen")])],
+        ..Commit::default()
+    };
+    assert!(one.commit(refused).await.unwrap_err().is_conflict());
+    one.commit(puts(Expected::Exactly(2))).await.unwrap();
+    one.close().await.unwrap();
+    other.close().await.unwrap();
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod aggregates;
+#[cfg(target_os = "linux")]
+mod backlog;
 mod commits;
 mod common;
 mod crash;

@@ -312,13 +312,17 @@ impl Log {
         self.writer.await.unwrap();
         let written = self.written.lock().unwrap().clone();
         let free = |key: &&String| !waiting.contains(&key.as_str());
-        let wanted: u64 =
-            written.iter().filter(|(key, _)| free(key)).map(|(_, n)| u64::from(*n)).sum();
+        let tallies = Documents::<Tally>::new(Arc::new(self.store.clone()));
         within(Duration::from_secs(60), "everything is handled", async || {
-            handled(&self.store).await >= wanted
+            for (key, count) in written.iter().filter(|(key, _)| free(key)) {
+                let tally = tallies.get(key).await.unwrap();
+                if tally.is_none_or(|tally| tally.count < *count) {
+                    return false;
+                }
+            }
+            true
         })
         .await;
-        let tallies = Documents::<Tally>::new(Arc::new(self.store.clone()));
         let mut handlers = BTreeMap::new();
         for (key, count) in written.iter().filter(|(key, _)| free(key)) {
             let stream = StreamId::new("journal", key.clone());

@@ -78,7 +78,7 @@ async fn what_a_woken_handler_did_is_refused_when_another_node_has_done_it() {
     let log = Log::begin().await;
     let one = Node::start(&log.path, 8);
     takes_all(&one, LONG).await;
-    log.write("slow", Does::Takes { millis: 200 }).await;
+    log.write("slow", Does::Takes { millis: 5_000 }).await;
     within(LONG, "the handler runs", async || one.said("begins slow 0")).await;
     one.pause(&log).await;
     assert!(!one.said("ends slow 0"), "this machine was too slow");

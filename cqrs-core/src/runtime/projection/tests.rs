@@ -363,6 +363,14 @@ async fn views_are_read_from_what_is_live_while_they_are_built_anew() {
     let fresh = View::<Balances>::new(Arc::new(store.clone()));
     assert_eq!(fresh.get("a").await.unwrap().unwrap().amount, 120);
     assert_eq!(fresh.find("rich", true).await.unwrap().len(), 2);
+    // What nobody reads any more is removed, and nothing else.
+    let removed = async {
+        while !store.find_documents(FindDocuments::all("balance")).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), removed).await.unwrap();
+    assert_eq!(view.get("a").await.unwrap().unwrap().amount, 120);
     running.stop(Duration::from_secs(5)).await.unwrap();
 }
 

@@ -273,7 +273,8 @@ impl<'a> Attending<'a> {
     fn report(&self) {
         let open = self.lanes.open_from().map(|position| position.saturating_sub(1));
         let position = open.map_or(self.seen, |open| open.min(self.seen));
-        let (state, blocked) = (SlotState::Running, self.lanes.blocked());
+        let state = self.lanes.next_due().map_or(SlotState::Running, SlotState::Waiting);
+        let blocked = self.lanes.blocked();
         let slot = (NAME.to_owned(), self.slice.index);
         self.node.progress.report(&slot, SlotProgress { position, state, blocked });
     }

@@ -159,16 +159,16 @@ impl Stage {
 
     fn try_step(
         &self,
-        happened: Happened<'_, Puppet>,
+        happened: &Happened<'_, Puppet>,
         metadata: &Metadata,
     ) -> Result<Commit, HandlerError> {
         let limits = Limits::default();
         let cause = Cause { now: self.now, metadata, limits: &limits };
         let instance = Instance { tenant: Some("acme"), key: "17" };
-        step(&self.saga, instance, self.found(), &happened, cause)
+        step(&self.saga, instance, self.found(), happened, cause)
     }
 
-    fn step(&mut self, happened: Happened<'_, Puppet>, metadata: &Metadata) -> Commit {
+    fn step(&mut self, happened: &Happened<'_, Puppet>, metadata: &Metadata) -> Commit {
         let commit = self.try_step(happened, metadata).unwrap();
         let version = self.document.as_ref().map_or(0, |(version, _)| *version);
         for write in &commit.documents {
@@ -182,14 +182,14 @@ impl Stage {
     fn event(&mut self, dos: &[Do]) -> Commit {
         let metadata = Metadata::default().with_tenant("acme");
         let event = Go(dos.to_vec());
-        self.step(Happened::Event { event: &event, name: "test.go", position: 4 }, &metadata)
+        self.step(&Happened::Event { event: &event, name: "test.go", position: 4 }, &metadata)
     }
 
     /// The command that was sent last under this step is answered.
     fn answer(&mut self, step: &str, outcome: &Outcome) -> Commit {
         let of = |sent: &&Outgoing| sent.answer_to.as_ref().is_some_and(|to| to.step == step);
         let metadata = self.sent.iter().rev().find(of).unwrap().metadata.clone();
-        self.step(Happened::Outcome(outcome), &metadata)
+        self.step(&Happened::Outcome(outcome), &metadata)
     }
 
     fn names(&self) -> Vec<String> {
@@ -244,7 +244,7 @@ fn the_same_trigger_makes_the_same_commit_but_for_its_id() {
     let (event, metadata) = (Go(vec![send("a"), send("b")]), Metadata::default());
     let once = || {
         let happened = Happened::Event { event: &event, name: "test.go", position: 4 };
-        stage.try_step(happened, &metadata).unwrap()
+        stage.try_step(&happened, &metadata).unwrap()
     };
     let (first, again) = (once(), once());
     assert_eq!(Commit { id: first.id, ..again }, first);
@@ -344,7 +344,7 @@ fn a_timer_is_heard_of_in_its_last_setting_only() {
     assert!(second.generation > first.generation);
     let mut fire = |generation| {
         let name = first.name.as_str();
-        stage.step(Happened::Timer { name, generation }, &Metadata::default()).is_nothing()
+        stage.step(&Happened::Timer { name, generation }, &Metadata::default()).is_nothing()
     };
     assert!(fire(first.generation));
     assert!(!fire(second.generation));
@@ -359,7 +359,7 @@ fn a_name_that_waits_for_its_answer_is_not_sent_again() {
     stage.event(&[send("a")]);
     let (event, metadata) = (Go(vec![send("a")]), Metadata::default());
     let happened = Happened::Event { event: &event, name: "test.go", position: 5 };
-    let error = stage.try_step(happened, &metadata).unwrap_err();
+    let error = stage.try_step(&happened, &metadata).unwrap_err();
     assert!(error.is_fatal() && error.to_string().contains("`a`"), "{error}");
     stage.answer("a", &failed());
     assert_eq!(stage.state_of("a"), Is::Failed);
@@ -367,7 +367,7 @@ fn a_name_that_waits_for_its_answer_is_not_sent_again() {
     assert_eq!(stage.record().steps.len(), 2);
     // The repeat of an answer finds nobody who waits for it.
     let first = stage.sent[0].metadata.clone();
-    assert!(stage.step(Happened::Outcome(&done()), &first).is_nothing());
+    assert!(stage.step(&Happened::Outcome(&done()), &first).is_nothing());
 }
 
 #[test]
@@ -375,7 +375,7 @@ fn a_cancelled_one_is_compensated_unless_it_says_otherwise() {
     let mut stage = Stage::new(Puppet::default());
     stage.event(&[send_for("a")]);
     stage.answer("a", &done());
-    stage.step(Happened::Cancel { reason: "enough" }, &Metadata::default());
+    stage.step(&Happened::Cancel { reason: "enough" }, &Metadata::default());
     assert_eq!(stage.record().status, SagaStatus::Compensating);
     stage.answer("a", &done());
     assert_eq!(stage.record().status, SagaStatus::Cancelled);
@@ -383,7 +383,7 @@ fn a_cancelled_one_is_compensated_unless_it_says_otherwise() {
 
     let mut stage = Stage::new(Puppet { on_cancel: vec![Do::Complete], ..Puppet::default() });
     stage.event(&[send_for("a")]);
-    stage.step(Happened::Cancel { reason: "enough" }, &Metadata::default());
+    stage.step(&Happened::Cancel { reason: "enough" }, &Metadata::default());
     assert_eq!(stage.record().status, SagaStatus::Completed);
 }
 
@@ -404,13 +404,13 @@ fn an_older_state_is_lifted_and_a_newer_one_is_refused() {
     stage.document = Some((2, crate::Json::encode(&record).unwrap()));
     let (event, metadata) = (Go(vec![]), Metadata::default());
     let happened = || Happened::Event { event: &event, name: "test.go", position: 5 };
-    let error = stage.try_step(happened(), &metadata).unwrap_err();
+    let error = stage.try_step(&happened(), &metadata).unwrap_err();
     assert!(error.to_string().contains("newer") && !error.is_fatal(), "{error}");
 
     record.schema_version = 2;
     record.state = RawValue::from_string("[]".into()).unwrap();
     stage.document = Some((3, crate::Json::encode(&record).unwrap()));
-    let error = stage.try_step(happened(), &metadata).unwrap_err();
+    let error = stage.try_step(&happened(), &metadata).unwrap_err();
     assert!(error.to_string().contains("`test.puppet`/17 at version 2"), "{error}");
 }
 
@@ -421,7 +421,7 @@ fn a_panic_and_an_error_are_errors() {
     for (what, says) in [(Do::Panic, "boom"), (Do::Error, "it cannot")] {
         let event = Go(vec![what]);
         let happened = Happened::Event { event: &event, name: "test.go", position: 5 };
-        let error = stage.try_step(happened, &metadata).unwrap_err();
+        let error = stage.try_step(&happened, &metadata).unwrap_err();
         assert!(error.to_string().contains(says) && !error.is_fatal(), "{error}");
     }
 }

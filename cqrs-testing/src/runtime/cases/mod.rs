@@ -10,8 +10,11 @@ mod operators;
 mod order;
 mod parking;
 mod partitions;
+mod projections;
 mod reading;
+mod relay;
 mod retries;
+mod sagas;
 mod start;
 mod stopping;
 mod waiting;
@@ -76,6 +79,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         live::CASES,
         batches::CASES,
         reading::CASES,
+        projections::CASES,
+        relay::CASES,
+        sagas::CASES,
     ]
     .into_iter()
     .flatten()

@@ -54,8 +54,12 @@ impl Folder {
         std::fs::read_to_string(self.0.path().join("log")).unwrap()
     }
 
+    /// Where a service logs to.
+    pub(crate) fn log_file(&self) -> File {
+        File::options().create(true).append(true).open(self.0.path().join("log")).unwrap()
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let log = File::options().create(true).append(true).open(self.0.path().join("log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_learning-platform"));
         for name in TWINS {
             command.env_remove(name);
@@ -65,7 +69,7 @@ impl Folder {
             .env("LISTEN", "127.0.0.1:0")
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(log.unwrap());
+            .stderr(self.log_file());
         command
     }
 

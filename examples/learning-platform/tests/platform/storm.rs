@@ -1,0 +1,167 @@
+//! A storm: the service is killed with -9 at random moments while students enrol, and then everything
+//! has to add up.
+//!
+//! `STORM_ENROLMENTS` and `STORM_KILLS` make it longer, `STORM_SEED` repeats its moments.
+
+use std::env;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::client::Client;
+use crate::service::{Folder, Service, until};
+use crate::storm_clients::{Courses, Work};
+use crate::storm_sums::{TOKEN, add_up, settled};
+
+const CLIENTS: usize = 12;
+/// After the last kill, with time to spare on a busy machine.
+const SETTLED_WITHIN: Duration = Duration::from_secs(45);
+
+/// Of all subscriptions.
+const PARTITIONS: u64 = 12;
+/// How long a service lives, in milliseconds.
+const LIVES: std::ops::Range<u64> = 200..1_000;
+/// How long before its death it may get all its work at once, in milliseconds.
+const BURST: std::ops::Range<u64> = 2..150;
+/// Of so many services one is killed while it starts.
+const NEVER_STARTS: u32 = 8;
+
+/// Slow students pay in time unless they are disturbed.
+const ARGUMENTS: [&str; 6] =
+    ["--payment-timeout", "700ms", "--payment-delay", "500ms", "--admin-token", TOKEN];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_kills_at_random_moments_everything_adds_up() {
+    let (enrolments, kills) = (wanted("STORM_ENROLMENTS", 60), wanted("STORM_KILLS", 6));
+    storm(enrolments as usize, kills, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_on_one_file_one_may_die_again_and_again() {
+    let (enrolments, kills) = (wanted("STORM_ENROLMENTS", 60), wanted("STORM_KILLS", 6));
+    storm(enrolments.min(400) as usize, kills.min(40), true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_process_had_in_hand_is_gone_on_with_at_once() {
+    let folder = Folder::new();
+    let (one, mut other) = (folder.service(&ARGUMENTS), folder.service(&ARGUMENTS));
+    let courses = Courses::for_many(&one.client, 24).await;
+    until("both have something to do", async || {
+        let (here, there) = (here(&one).await, here(&other).await);
+        (here > 0 && there > 0 && here + there == PARTITIONS).then_some(())
+    })
+    .await;
+    other.kill();
+    let died = Instant::now();
+    let work = Work::new(courses, 24);
+    work.pace.add_permits(25);
+    work.run(&one.client).await;
+    settled(&one.client).await;
+    let took = died.elapsed();
+    println!("settled {took:?} after the death");
+    add_up(&one.client, &work.asked(), &work.courses.seats).await;
+    one.stop().await;
+}
+
+/// Partitions of subscriptions that this process has.
+async fn here(service: &Service) -> u64 {
+    let all = service.client.get_as(TOKEN, "/admin/subscriptions").await.ok();
+    all["items"].as_array().unwrap().iter().map(|one| one["here"].as_u64().unwrap()).sum()
+}
+
+fn wanted(name: &str, otherwise: u64) -> u64 {
+    env::var(name).map_or(otherwise, |wanted| wanted.parse().unwrap())
+}
+
+/// So many enrolments, and so many kills meanwhile. `beside`: another process goes on.
+async fn storm(enrolments: usize, kills: u64, beside: bool) {
+    let seed = wanted("STORM_SEED", fastrand::u64(..));
+    println!("STORM_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = Folder::new();
+    let mut service = folder.service(&ARGUMENTS);
+    let address = service.address.to_string();
+    let arguments = [&ARGUMENTS[..], &["--listen", &address]].concat();
+    let other = beside.then(|| folder.service(&ARGUMENTS));
+    let services: Vec<Client> =
+        [Some(&service), other.as_ref()].into_iter().flatten().map(|s| s.client.clone()).collect();
+
+    let courses = Courses::for_many(&service.client, enrolments).await;
+    let work = Arc::new(Work::new(courses, enrolments));
+    let mut clients = JoinSet::new();
+    for client in services.iter().cycle().take(CLIENTS) {
+        let (work, client) = (Arc::clone(&work), client.clone());
+        clients.spawn(async move { work.run(&client).await });
+    }
+    let a_life = (enrolments as u64).div_ceil(kills + 1);
+    let mut starts = Vec::new();
+    for _ in 0..kills {
+        let life = Duration::from_millis(random.u64(LIVES));
+        match random.bool() {
+            true => live(&work, life, a_life).await,
+            false => burst(&work, life, a_life, random.u64(BURST)).await,
+        }
+        if let Some(Err(failed)) = clients.try_join_next() {
+            panic!("a client has ended: {failed}\n{}", folder.log());
+        }
+        service.kill();
+        if random.u32(..NEVER_STARTS) == 0 {
+            let mut dying = folder.command(&arguments).spawn().unwrap();
+            tokio::time::sleep(Duration::from_millis(random.u64(..60))).await;
+            dying.kill().unwrap();
+            dying.wait().unwrap();
+        }
+        let started = Instant::now();
+        service = folder.service(&arguments);
+        starts.push(started.elapsed());
+    }
+    let calm = Instant::now();
+    work.pace.add_permits(enrolments);
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    let waited = settled(&service.client).await;
+    let took = calm.elapsed();
+    assert!(took < SETTLED_WITHIN, "settled {took:?} after the last kill");
+
+    let asked = work.asked();
+    assert_eq!(asked.len(), enrolments);
+    let ends = add_up(&service.client, &asked, &work.courses.seats).await;
+    starts.sort();
+    let (median, slowest) = (starts[starts.len() / 2], starts[starts.len() - 1]);
+    let repeated = work.repeated.load(Ordering::Relaxed);
+    println!(
+        "{kills} kills, {enrolments} enrolments, {repeated} repeats: {ends:?}; settled {took:?} \
+         after the last kill, {waited:?} after the last request; started within {median:?}, \
+         {slowest:?} at most"
+    );
+    stop(service, other).await;
+}
+
+/// Lets so many enrolments be asked for, one after the other, within this time.
+async fn live(work: &Work, life: Duration, enrolments: u64) {
+    let ends = Instant::now() + life;
+    for left in (1..=enrolments).rev() {
+        work.pace.add_permits(1);
+        let pause = ends.saturating_duration_since(Instant::now()) / left as u32;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Lets so many enrolments be asked for at once, so many milliseconds before this time is over.
+async fn burst(work: &Work, life: Duration, enrolments: u64, before: u64) {
+    let before = Duration::from_millis(before);
+    tokio::time::sleep(life.saturating_sub(before)).await;
+    work.pace.add_permits(enrolments as usize);
+    tokio::time::sleep(before).await;
+}
+
+async fn stop(service: Service, other: Option<Service>) {
+    service.stop().await;
+    if let Some(other) = other {
+        other.stop().await;
+    }
+}
