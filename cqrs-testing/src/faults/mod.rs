@@ -140,7 +140,6 @@ impl Faults {
 
     /// A layer around all requests, with the faults of what handlers and sagas send. The last layer of
     /// an app is the nearest to its handlers.
-    #[expect(clippy::type_complexity, reason = "a layer is a type, and this one is of a closure")]
     pub fn layer(
         &self,
     ) -> Around<
@@ -255,6 +254,7 @@ impl FromStr for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cqrs_core::Commit;
     use cqrs_core::memory::MemoryStore;
 
     #[test]

@@ -31,7 +31,7 @@ async fn die_at_each_step(name: &str, times: Times, expected: Ends, way: impl As
     let Run { ends, counted, .. } = run(None).await;
     assert_eq!(ends, expected, "{name}, without a fault");
     let counted = counted.unwrap();
-    let points = chosen(counted.points().collect());
+    let points = chosen(&counted.points().collect::<Vec<_>>());
     let mut died = 0;
     for point in &points {
         println!("{name}: {point}");
@@ -45,7 +45,7 @@ async fn die_at_each_step(name: &str, times: Times, expected: Ends, way: impl As
     println!("{name}: {counted}; died at {died} of {} points chosen, {took:?}", points.len());
 }
 
-fn chosen(points: Vec<Fault>) -> Vec<Fault> {
+fn chosen(points: &[Fault]) -> Vec<Fault> {
     let wanted = match env::var("FAULT_STEPS") {
         Ok(all) if all == "all" => points.len(),
         Ok(number) => number.parse().unwrap(),
