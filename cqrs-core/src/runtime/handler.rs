@@ -92,7 +92,8 @@ impl Consumer for Function {
             }
         }
         let mut handled = Handled { behind, ..Handled::default() };
-        // The work of a call is that of one tenant.
+        // The work of a call is that of one tenant. Two of one would not see what the other gathers.
+        events.sort_by_key(|event| event.tenant);
         for events in events.chunk_by(|one, next| one.tenant == next.tenant) {
             let work = self.0.handle_batch(events, stretch.replay)?.await?;
             handled.and(Self::gathered(work, stretch.replay)?);
@@ -114,8 +115,8 @@ pub(crate) fn key_of(event: &Recorded<'_>) -> Result<String> {
 
 /// The key of an event's stream.
 pub(crate) fn of_stream(event: &Recorded<'_>) -> String {
-    match event.tenant {
+    key::lane(match event.tenant {
         None => format!("{}/{}", event.category, event.stream),
         Some(tenant) => format!("{tenant}/{}/{}", event.category, event.stream),
-    }
+    })
 }

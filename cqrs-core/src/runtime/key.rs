@@ -24,12 +24,30 @@ pub(crate) fn partition_of(key: &str, partitions: u32) -> u32 {
     (first % u64::from(partitions.max(1))) as u32
 }
 
+/// Bytes of a lane at most: stores keep it beside what is set aside.
+const LONGEST: usize = 512;
+
 /// The key of something of a tenant. Tenants with names like keys share a lane at worst.
 pub(crate) fn of_tenant(tenant: Option<&str>, key: &str) -> String {
-    match tenant {
+    lane(match tenant {
         None => key.to_owned(),
         Some(tenant) => format!("{tenant}/{key}"),
+    })
+}
+
+/// A lane that stores take: one that is too long is cut, and told apart by a digest.
+pub(crate) fn lane(text: String) -> String {
+    if text.len() <= LONGEST {
+        return text;
     }
+    let digest = Sha256::digest(text.as_bytes());
+    let mut cut = LONGEST - 33;
+    while !text.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let mut lane = format!("{}~", &text[..cut]);
+    lane.extend(digest.iter().take(16).map(|byte| format!("{byte:02x}")));
+    lane
 }
 
 #[cfg(test)]
@@ -42,6 +60,15 @@ mod tests {
         let partitions: Vec<u32> =
             ["", "a", "account-17", "é"].map(|key| partition_of(key, 8)).into();
         assert_eq!(partitions, [4, 2, 7, 3]);
+    }
+
+    #[test]
+    fn a_lane_is_bounded_and_lanes_that_differ_late_stay_apart() {
+        let long = "é".repeat(1_000);
+        let (one, other) = (lane(format!("{long}1")), lane(format!("{long}2")));
+        assert!(one.len() <= LONGEST && other.len() <= LONGEST);
+        assert_ne!(one, other);
+        assert_eq!(lane("short".to_owned()), "short");
     }
 
     #[test]

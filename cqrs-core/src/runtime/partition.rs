@@ -665,7 +665,9 @@ impl Partition<'_, '_> {
             attempts,
             ..entry.to_write()
         };
-        self.put(started).await?;
+        if !self.put(started).await? {
+            return Ok(false);
+        }
         let entry = ParkedEntry { version: entry.version + 1, attempts, ..entry };
         let Some(page) = self.fetch(&entry).await? else {
             let cause = "the event is not in the log any more".to_owned();
@@ -713,8 +715,9 @@ impl Partition<'_, '_> {
             Some(wait) => {
                 let due = Some(self.node.clock.now().saturating_add(wait));
                 let state = ParkedState::Retrying;
-                self.put(ParkedWrite { state, due, cause, ..entry.to_write() }).await?;
-                self.state.aside.set_due(&entry.key, due);
+                if self.put(ParkedWrite { state, due, cause, ..entry.to_write() }).await? {
+                    self.state.aside.set_due(&entry.key, due);
+                }
             }
             None => self.park(&entry, cause).await?,
         }
@@ -724,15 +727,24 @@ impl Partition<'_, '_> {
     async fn park(&mut self, entry: &ParkedEntry, cause: String) -> Result<()> {
         tracing::warn!(id = %entry.id(), key = entry.key, cause, "an event is parked");
         let (state, due) = (ParkedState::Parked, None);
-        self.put(ParkedWrite { state, due, cause, ..entry.to_write() }).await?;
-        self.state.aside.set_due(&entry.key, None);
+        if self.put(ParkedWrite { state, due, cause, ..entry.to_write() }).await? {
+            self.state.aside.set_due(&entry.key, None);
+        }
         Ok(())
     }
 
-    async fn put(&self, write: ParkedWrite) -> Result<()> {
-        let fences = vec![self.fence.clone()];
+    /// Changes an entry. False: an operator was faster, and it is looked at anew at once.
+    async fn put(&mut self, write: ParkedWrite) -> Result<bool> {
+        let (fences, key) = (vec![self.fence.clone()], write.key.clone());
         let commit = Commit { parked: vec![write], fences, ..Commit::default() };
-        self.node.store.commit(commit).await.map(drop)
+        match self.node.store.commit(commit).await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict(Conflict::Parked { .. })) => {
+                self.state.aside.set_due(&key, Some(self.node.clock.now()));
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes what came of an entry, which is done.

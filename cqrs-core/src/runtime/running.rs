@@ -279,11 +279,23 @@ impl Running {
             return Ok(None);
         }
         let now = node.clock.now();
-        let due = FindParked::default().due_by(now).limit(1);
-        let timers = self.next_timer().await?;
-        let open =
-            timers.is_some_and(|due| due <= now) || !node.store.parked(due).await?.is_empty();
+        let mut open = self.next_timer().await?.is_some_and(|due| due <= now);
+        for name in self.at_work() {
+            let due = FindParked::of(name).due_by(now).limit(1);
+            open = open || !node.store.parked(due).await?.is_empty();
+        }
         Ok((!open && node.activity.idle() == Some(begun)).then_some(begun))
+    }
+
+    /// The names under which things are set aside that are tried again: not those of what is paused.
+    fn at_work(&self) -> Vec<String> {
+        let Started { controls, definitions, .. } = &*self.started;
+        let controls = definitions.iter().filter_map(|known| controls.get(known.name));
+        let mut names = vec![relay::NAME.to_owned()];
+        for control in controls.filter(|control| !control.paused) {
+            names.extend(control.running().map(|generation| generation.parked.clone()));
+        }
+        names
     }
 
     /// Whether all partitions run here and have come so far, or wait for an operator.
@@ -345,13 +357,15 @@ impl Running {
             Some(due)
         });
         let mut next = self.next_timer().await?.into_iter().chain(waits).min();
-        let mut find = FindParked::default().due_by(Timestamp::MAX);
-        loop {
-            let page = store.parked(find.clone()).await?;
-            next = page.iter().filter_map(|entry| entry.due).chain(next).min();
-            match page.last().filter(|_| page.len() == find.limit as usize) {
-                Some(last) => find = find.after(last.place()),
-                None => break,
+        for name in self.at_work() {
+            let mut find = FindParked::of(name).due_by(Timestamp::MAX);
+            loop {
+                let page = store.parked(find.clone()).await?;
+                next = page.iter().filter_map(|entry| entry.due).chain(next).min();
+                match page.last().filter(|_| page.len() == find.limit as usize) {
+                    Some(last) => find = find.after(last.place()),
+                    None => break,
+                }
             }
         }
         let mut find = FindOutgoing::after(0);

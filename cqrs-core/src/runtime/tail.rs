@@ -16,6 +16,9 @@ use crate::port::store::Store;
 /// Bytes of pages that are kept for those who are a little behind.
 const KEPT: usize = 4 << 20;
 
+/// Pages that are kept, of however few bytes: where only messages were sent, they hold no event.
+const PAGES: usize = 4_096;
+
 /// The last pages of the log, and where it ends.
 pub(crate) struct Tail {
     pages: Mutex<Pages>,
@@ -58,13 +61,11 @@ impl Tail {
         if position >= self.end() {
             return Ahead::End;
         }
-        let first = pages
-            .kept
-            .iter()
-            .position(|(from, page)| *from <= position && position < page.through());
-        match first.and_then(|first| pages.kept.get(first)) {
-            Some((_, page)) => Ahead::Page(page.clone()),
-            None => Ahead::TooFar,
+        // Each begins where the one before it ends.
+        let first = pages.kept.partition_point(|(_, page)| page.through() <= position);
+        match pages.kept.get(first) {
+            Some((from, page)) if *from <= position => Ahead::Page(page.clone()),
+            _ => Ahead::TooFar,
         }
     }
 
@@ -85,7 +86,7 @@ impl Tail {
             let mut kept = self.pages();
             kept.bytes += page.size();
             kept.kept.push_back((at, page.clone()));
-            while kept.bytes > KEPT && kept.kept.len() > 1 {
+            while (kept.bytes > KEPT && kept.kept.len() > 1) || kept.kept.len() > PAGES {
                 if let Some((_, page)) = kept.kept.pop_front() {
                     kept.bytes -= page.size();
                 }
@@ -115,5 +116,29 @@ impl Tail {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryStore;
+    use crate::port::commit::{Commit, Outgoing, OutgoingKind};
+    use crate::{Json, Payload};
+
+    #[tokio::test]
+    async fn what_is_kept_is_bounded_also_where_no_event_comes() {
+        let (store, tail) = (MemoryStore::default(), Tail::at(0));
+        for _ in 0..PAGES + 100 {
+            let body = Payload::Json(Json::parse("{}").unwrap());
+            let sent = Outgoing::new(OutgoingKind::Message, "told", "all", body);
+            store.commit(Commit { outgoing: vec![sent], ..Commit::default() }).await.unwrap();
+            assert!(tail.read_on(&store).await.unwrap());
+        }
+        assert_eq!(tail.pages().kept.len(), PAGES);
+        assert!(matches!(tail.after(0), Ahead::TooFar));
+        let Ahead::Page(page) = tail.after(tail.end() - 7) else { panic!("it is kept") };
+        assert_eq!(page.through(), tail.end() - 6);
+        assert!(matches!(tail.after(tail.end()), Ahead::End));
     }
 }

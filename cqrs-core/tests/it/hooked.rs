@@ -20,6 +20,7 @@ pub(crate) struct Hooked {
     store: MemoryStore,
     commit: Hook<Commit>,
     document: Hook<DocumentKey>,
+    lease: Hook<LeaseRequest>,
 }
 
 fn nothing<T>() -> Hook<T> {
@@ -28,7 +29,7 @@ fn nothing<T>() -> Hook<T> {
 
 impl Hooked {
     pub(crate) fn of(store: &MemoryStore) -> Self {
-        Self { store: store.clone(), commit: nothing(), document: nothing() }
+        Self { store: store.clone(), commit: nothing(), document: nothing(), lease: nothing() }
     }
 
     /// This is waited for before a commit is written.
@@ -45,6 +46,14 @@ impl Hooked {
         hook: impl Fn(&DocumentKey) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Self {
         Self { document: Arc::new(hook), ..self }
+    }
+
+    /// This is waited for before leases are asked for.
+    pub(crate) fn before_lease(
+        self,
+        hook: impl Fn(&LeaseRequest) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        Self { lease: Arc::new(hook), ..self }
     }
 }
 
@@ -99,6 +108,7 @@ impl Store for Hooked {
     }
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
+        (self.lease)(&request).await;
         self.store.lease(request).await
     }
 

@@ -142,3 +142,25 @@ async fn a_node_that_stops_keeps_no_lease() {
     running.stop(Duration::from_secs(5)).await.unwrap();
     assert_eq!(store.leases("").await.unwrap(), []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_runtime_has_run_is_not_caught_up_with_by_hand() {
+    let clock = ManualClock::at(Timestamp::from_micros(1_000_000));
+    let store = MemoryStore::with_clock(clock.clone());
+    let seen = Seen::default();
+    let app = built(&store, &clock, &seen);
+    for key in 0..10 {
+        note(&store, &format!("key-{key}"), 1).await;
+    }
+    // By hand first, as one partition; then it is run, as three.
+    assert_eq!(app.catch_up("notes.listen").await.unwrap(), 10);
+    let running = app.start().await.unwrap();
+    for key in 0..10 {
+        note(&store, &format!("key-{key}"), 2).await;
+    }
+    running.settled().await.unwrap();
+    running.stop(Duration::from_secs(5)).await.unwrap();
+    let error = built(&store, &clock, &seen).catch_up("notes.listen").await.unwrap_err();
+    assert!(matches!(error.kind(), cqrs_core::ErrorKind::Invalid { .. }), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 20);
+}

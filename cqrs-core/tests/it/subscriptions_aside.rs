@@ -9,10 +9,12 @@ use cqrs_core::{
     App, AppBuilder, Batch, Entity, Fact, FindParked, HandlerError, Limits, ParkedState,
     Projection, Res, RetryPolicy, RuntimeSettings, Store, View,
 };
+use cqrs_core::{Append, Commit, Event, Expected, Metadata, NewEvent, StreamId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::hooked::Hooked;
+use crate::logged::Log;
 use crate::subscriptions::{Noted, note};
 use crate::subscriptions_moved::until;
 
@@ -260,5 +262,77 @@ async fn what_is_given_up_in_the_middle_of_an_event_is_done_at_the_next_start() 
     let waiting = store.parked(FindParked::of("notes.totals")).await.unwrap();
     let states: Vec<ParkedState> = waiting.iter().map(|entry| entry.state).collect();
     assert_eq!(states, [ParkedState::Parked, ParkedState::Behind]);
+    running.stop(BOUND).await.unwrap();
+}
+
+/// Fails, once it may.
+async fn hesitate(_: Noted, Res(gate): Res<Gate>) -> Result<(), HandlerError> {
+    if gate.seen.fetch_add(1, Ordering::SeqCst) == gate.stops_at {
+        gate.open.subscribe().wait_for(|open| *open).await?;
+    }
+    Err("it is bad".into())
+}
+
+#[tokio::test]
+async fn an_operator_who_asks_in_the_middle_of_an_attempt_is_heard_and_disturbs_nobody() {
+    let gate = Gate { seen: Arc::default(), stops_at: 1, open: watch::Sender::new(false) };
+    let (store, log) = (MemoryStore::default(), Log::default());
+    let _guard = log.listen();
+    note(&store, "bad", 1).await;
+    let (first, max) = (Duration::ZERO, Duration::ZERO);
+    let policy = RetryPolicy { attempts: 2, first, max, ..RetryPolicy::default() };
+    let app = App::builder()
+        .store(store.clone())
+        .resource(gate.clone())
+        .event_handler("notes.hesitate", hesitate)
+        .subscription("notes.hesitate", move |s| s.partitions(1).retry(policy))
+        .runtime(RuntimeSettings::tests())
+        .build()
+        .unwrap();
+    let running = app.start().await.unwrap();
+    until("the second attempt is made", async || gate.seen.load(Ordering::SeqCst) == 2).await;
+    let parked = app.parked().unwrap();
+    let entry = parked.list(FindParked::of("notes.hesitate")).await.unwrap().remove(0);
+    parked.retry(&entry.id()).await.unwrap();
+    gate.open.send_replace(true);
+    running.settled().await.unwrap();
+    let entry = parked.list(FindParked::of("notes.hesitate")).await.unwrap().remove(0);
+    assert_eq!((entry.state, entry.attempts), (ParkedState::Parked, 2));
+    // Two that were spent before, and two that were asked for.
+    assert_eq!(gate.seen.load(Ordering::SeqCst), 4);
+    running.stop(BOUND).await.unwrap();
+    let log = log.text();
+    assert!(!log.contains("a partition failed"), "{log}");
+}
+
+type Batches = Arc<Mutex<Vec<Vec<u32>>>>;
+
+async fn gather(events: Batch<Noted>, Res(seen): Res<Batches>) -> Result<(), HandlerError> {
+    seen.lock().unwrap().push(events.iter().map(|event| event.message.n).collect());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_has_all_events_of_a_tenant_in_one_call() {
+    let (store, seen) = (MemoryStore::default(), Batches::default());
+    for n in 0..6 {
+        let event = Noted { key: "17".into(), n };
+        let tenant = ["a", "b"][n as usize % 2];
+        let body = event.encode().unwrap();
+        let mut new = NewEvent::new(event.event_type().name, body);
+        new.metadata = Metadata::default().with_tenant(tenant);
+        let stream = StreamId::new("note", "17").with_tenant(tenant);
+        let append = Append { stream, expected: Expected::Any, events: vec![new] };
+        store.commit(Commit { appends: vec![append], ..Commit::default() }).await.unwrap();
+    }
+    let app = App::builder()
+        .store(store)
+        .resource(seen.clone())
+        .event_handler("notes.gather", gather)
+        .subscription("notes.gather", |s| s.partitions(1))
+        .runtime(RuntimeSettings::tests());
+    let running = app.build().unwrap().start().await.unwrap();
+    running.settled().await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [vec![0, 2, 4], vec![1, 3, 5]]);
     running.stop(BOUND).await.unwrap();
 }

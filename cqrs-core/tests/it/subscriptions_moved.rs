@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    App, AppBuilder, Commit, HandlerError, Res, RuntimeSettings, Store, SubscriptionState, Work,
+    App, AppBuilder, Commit, Entity, Fact, FindDocuments, HandlerError, Projection, Res,
+    RuntimeSettings, Store, SubscriptionState, View, Work,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::hooked::Hooked;
@@ -65,7 +67,7 @@ pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 
 fn is_a_move(commit: &Commit) -> bool {
     commit.documents.iter().any(|write| {
-        let body = write.body.as_ref().map(|body| body.as_str());
+        let body = write.body.as_ref().map(cqrs_core::Json::as_str);
         write.key.collection == "cqrs.subscriptions"
             && body.is_some_and(|body| body.contains("\"moving\""))
     })
@@ -203,4 +205,81 @@ async fn what_is_in_hand_when_a_replay_begins_is_sent_once() {
     running.stop(Duration::from_secs(5)).await.unwrap();
     let sent = sent.lock().unwrap();
     assert_eq!(sent.len(), 2, "{sent:?}");
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Shown {
+    id: String,
+    by: u16,
+}
+
+impl Entity for Shown {
+    const COLLECTION: &'static str = "shown";
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+}
+
+/// One program's version of a projection.
+struct Shows<const VERSION: u16>;
+
+impl<const VERSION: u16> Projection for Shows<VERSION> {
+    const NAME: &'static str = "notes.shows";
+    const VERSION: u16 = VERSION;
+    type Input = Noted;
+    type View = Shown;
+
+    fn keys(event: &Fact<'_, Noted>) -> Vec<String> {
+        vec![event.data.key.clone()]
+    }
+
+    fn project(key: &str, _: Option<Shown>, _: &Fact<'_, Noted>) -> Option<Shown> {
+        Some(Shown { id: key.to_owned(), by: VERSION })
+    }
+}
+
+fn showing<const VERSION: u16>(store: impl Store) -> App {
+    App::builder()
+        .store(store)
+        .projection::<Shows<VERSION>>()
+        .subscription("notes.shows", |s| s.partitions(6))
+        .runtime(RuntimeSettings::tests())
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_program_makes_nothing_of_a_newer_version() {
+    let store = MemoryStore::default();
+    for key in 0..30 {
+        note(&store, &format!("key-{key}"), 1).await;
+    }
+    // The new program gets no lease before the old one knows of it.
+    let goes_on = watch::Sender::new(false);
+    let asks = goes_on.clone();
+    let late = Hooked::of(&store).before_lease(move |_| {
+        let mut goes_on = asks.subscribe();
+        Box::pin(async move { drop(goes_on.wait_for(|goes_on| *goes_on).await) })
+    });
+    let (old, new) = (showing::<1>(store.clone()), showing::<2>(late));
+    let before = old.start().await.unwrap();
+    before.ready().await;
+    let after = new.start().await.unwrap();
+    until("the old one knows", async || {
+        let status = old.subscriptions().unwrap().get("notes.shows").await.unwrap();
+        status.building.is_some()
+    })
+    .await;
+    goes_on.send_replace(true);
+    new.subscriptions().unwrap().built("notes.shows", PATIENCE).await.unwrap();
+    let head = store.head().await.unwrap().position;
+    let reached = new.wait_for("notes.shows", head, PATIENCE).await.unwrap();
+    assert!(reached.is_yes(), "{reached:?}");
+    let views = View::<Shows<2>>::new(Arc::new(store.clone()));
+    let all = views.query(FindDocuments::all("shown")).await.unwrap();
+    assert_eq!(all.len(), 30);
+    assert!(all.iter().all(|shown| shown.by == 2), "{all:?}");
+    before.stop(Duration::from_secs(5)).await.unwrap();
+    after.stop(Duration::from_secs(5)).await.unwrap();
 }

@@ -7,6 +7,8 @@ mod base;
 mod checkpoints;
 mod leases;
 mod reads;
+mod sent;
+mod views;
 
 use std::panic;
 use std::sync::Once;
@@ -118,4 +120,32 @@ faults! {
         => "filters::only_with_a_tag",
     a_page_that_ends_at_the_last_match_is_caught: reads::EndsAtTheLastMatch
         => "filters::one_that_matches_nothing_keeps_up_on_every_node",
+
+    a_lost_message_is_caught: sent::LosesMessages
+        => "relay::messages_of_a_key_are_sent_in_order",
+    messages_in_another_order_are_caught: sent::TakesKeysApart
+        => "relay::messages_of_a_key_are_sent_in_order",
+    messages_that_stay_are_caught: sent::SettlesNoMessages
+        => "relay::messages_of_a_key_are_sent_in_order",
+    a_message_sent_too_early_is_caught: sent::ForgetsNotBefore
+        => "relay::one_is_not_sent_before_its_time",
+    a_forgotten_inbox_is_caught: sent::ForgetsTheInbox
+        => "relay::a_repeat_of_a_message_has_no_second_effect",
+    a_lost_timer_is_caught: sent::LosesTimers
+        => "sagas::a_timer_fires_when_it_is_due",
+    a_timer_that_is_not_cancelled_is_caught: sent::CancelsNoTimers
+        => "sagas::a_cancelled_timer_does_not_fire",
+    a_timer_that_fires_again_is_caught: sent::SettlesNoTimers
+        => "sagas::a_timer_fires_when_it_is_due",
+    a_lost_state_of_a_saga_is_caught: sent::ForgetsSagas
+        => "sagas::one_goes_its_way_and_completes",
+
+    lost_views_are_caught: views::DropsViews
+        => "projections::each_view_of_an_event_is_made_in_every_partition",
+    views_without_their_checkpoint_are_caught: views::KeepsViewsOfALostCommit
+        => "projections::views_are_made_once_whatever_happens_at_any_commit",
+    a_purge_of_too_much_is_caught: views::PurgesTooMuch
+        => "projections::they_are_built_anew_beside_those_that_are_read",
+    a_purge_of_nothing_is_caught: views::PurgesNothing
+        => "projections::they_are_built_anew_beside_those_that_are_read",
 }

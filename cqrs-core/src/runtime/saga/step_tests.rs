@@ -168,8 +168,8 @@ impl Stage {
         step(&self.saga, instance, self.found(), happened, cause)
     }
 
-    fn step(&mut self, happened: Happened<'_, Puppet>, metadata: &Metadata) -> Commit {
-        let commit = self.try_step(&happened, metadata).unwrap();
+    fn step(&mut self, happened: &Happened<'_, Puppet>, metadata: &Metadata) -> Commit {
+        let commit = self.try_step(happened, metadata).unwrap();
         let version = self.document.as_ref().map_or(0, |(version, _)| *version);
         for write in &commit.documents {
             assert!(write.expected.holds(version));
@@ -182,14 +182,14 @@ impl Stage {
     fn event(&mut self, dos: &[Do]) -> Commit {
         let metadata = Metadata::default().with_tenant("acme");
         let event = Go(dos.to_vec());
-        self.step(Happened::Event { event: &event, name: "test.go", position: 4 }, &metadata)
+        self.step(&Happened::Event { event: &event, name: "test.go", position: 4 }, &metadata)
     }
 
     /// The command that was sent last under this step is answered.
     fn answer(&mut self, step: &str, outcome: &Outcome) -> Commit {
         let of = |sent: &&Outgoing| sent.answer_to.as_ref().is_some_and(|to| to.step == step);
         let metadata = self.sent.iter().rev().find(of).unwrap().metadata.clone();
-        self.step(Happened::Outcome(outcome), &metadata)
+        self.step(&Happened::Outcome(outcome), &metadata)
     }
 
     fn names(&self) -> Vec<String> {
@@ -323,7 +323,7 @@ fn what_has_ended_hears_of_nothing() {
     assert!(stage.event(&[send("b")]).is_nothing());
     assert!(stage.answer("a", &done()).is_nothing());
     let timer = Happened::Timer { name: "\"t\"", generation: 1 };
-    assert!(stage.step(timer, &Metadata::default()).is_nothing());
+    assert!(stage.step(&timer, &Metadata::default()).is_nothing());
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_timer_is_heard_of_in_its_last_setting_only() {
     assert!(second.generation > first.generation);
     let mut fire = |generation| {
         let name = first.name.as_str();
-        stage.step(Happened::Timer { name, generation }, &Metadata::default()).is_nothing()
+        stage.step(&Happened::Timer { name, generation }, &Metadata::default()).is_nothing()
     };
     assert!(fire(first.generation));
     assert!(!fire(second.generation));
@@ -367,7 +367,7 @@ fn a_name_that_waits_for_its_answer_is_not_sent_again() {
     assert_eq!(stage.record().steps.len(), 2);
     // The repeat of an answer finds nobody who waits for it.
     let first = stage.sent[0].metadata.clone();
-    assert!(stage.step(Happened::Outcome(&done()), &first).is_nothing());
+    assert!(stage.step(&Happened::Outcome(&done()), &first).is_nothing());
 }
 
 #[test]
@@ -375,7 +375,7 @@ fn a_cancelled_one_is_compensated_unless_it_says_otherwise() {
     let mut stage = Stage::new(Puppet::default());
     stage.event(&[send_for("a")]);
     stage.answer("a", &done());
-    stage.step(Happened::Cancel { reason: "enough" }, &Metadata::default());
+    stage.step(&Happened::Cancel { reason: "enough" }, &Metadata::default());
     assert_eq!(stage.record().status, SagaStatus::Compensating);
     stage.answer("a", &done());
     assert_eq!(stage.record().status, SagaStatus::Cancelled);
@@ -383,7 +383,7 @@ fn a_cancelled_one_is_compensated_unless_it_says_otherwise() {
 
     let mut stage = Stage::new(Puppet { on_cancel: vec![Do::Complete], ..Puppet::default() });
     stage.event(&[send_for("a")]);
-    stage.step(Happened::Cancel { reason: "enough" }, &Metadata::default());
+    stage.step(&Happened::Cancel { reason: "enough" }, &Metadata::default());
     assert_eq!(stage.record().status, SagaStatus::Completed);
 }
 

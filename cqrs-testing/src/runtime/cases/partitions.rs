@@ -7,6 +7,7 @@ use super::prelude::*;
 cases! {
     "partitions":
     a_paused_subscription_handles_nothing_until_it_is_resumed,
+    what_a_paused_one_has_set_aside_waits_and_all_else_settles,
     a_pause_holds_on_every_node_and_after_a_restart,
     another_number_loses_and_repeats_nothing,
     another_number_keeps_what_is_set_aside_in_order,
@@ -32,6 +33,23 @@ async fn a_paused_subscription_handles_nothing_until_it_is_resumed(probe: Probe)
     done.unwrap_or_else(|e| panic!("{e:?}"));
     assert!(node.wait_for("hear", last, PATIENCE).await.is_yes());
     assert_eq!(world.hand.done("a"), [0, 0, 1, 1]);
+    node.stop().await;
+}
+
+async fn what_a_paused_one_has_set_aside_waits_and_all_else_settles(probe: Probe) {
+    let world = World::new(probe).await;
+    let node = world.node(hears(1)).await;
+    world.hand.on("a", Act::Fail);
+    world.note("a", 0).await;
+    node.settled().await;
+    node.subscriptions().pause("hear").await.unwrap_or_else(|e| panic!("{e:?}"));
+    until("nothing at work", || async { (node.here("hear").await == 0).then_some(()) }).await;
+    node.advance(Duration::from_secs(600)).await;
+    assert_eq!(world.hand.attempts("a", 0), 1, "the paused one does nothing");
+    world.hand.relent();
+    node.subscriptions().resume("hear").await.unwrap_or_else(|e| panic!("{e:?}"));
+    node.advance(Duration::from_secs(600)).await;
+    assert_eq!(world.hand.done("a"), [0], "what was due meanwhile is done");
     node.stop().await;
 }
 

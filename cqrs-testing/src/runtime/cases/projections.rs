@@ -1,6 +1,6 @@
 //! Projections: exactly once, built anew beside the live views, the same however they live.
 
-use cqrs_core::{HandlerError, Life, Projection, Res, View, Work};
+use cqrs_core::{FindDocuments, HandlerError, Life, Projection, Res, Subscription, View, Work};
 
 use super::prelude::*;
 use crate::runtime::hand::Hand;
@@ -103,6 +103,14 @@ async fn they_are_built_anew_beside_those_that_are_read(probe: Probe) {
     node.subscriptions().built(NAME, PATIENCE).await.unwrap_or_else(|e| panic!("{e:?}"));
     node.settled().await;
     assert_eq!(view::<Pages>(&node, "a").await, (0..40).collect::<Vec<_>>());
+    // What was read before is removed, and nothing else is.
+    let before = || FindDocuments::all("notes.page");
+    until("the old views to be gone", || async {
+        let left = world.probe.find_documents(before()).await;
+        left.unwrap_or_else(|e| panic!("{e:?}")).is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(view::<Pages>(&node, "a").await, (0..40).collect::<Vec<_>>());
     assert_eq!(view::<Pages>(&node, ALL).await, (0..40).collect::<Vec<_>>());
     node.stop().await;
 }
@@ -201,7 +209,7 @@ async fn a_replay_has_no_effects(probe: Probe) {
     }
     let world = World::new(probe).await;
     let add = |app: AppBuilder| {
-        office(app).event_handler("tell", tell).subscription("tell", |s| s.replayable())
+        office(app).event_handler("tell", tell).subscription("tell", Subscription::replayable)
     };
     let node = world.node(add).await;
     world.notes("a", 0..3).await;
