@@ -34,6 +34,13 @@ struct Wanted {
     surplus: bool,
 }
 
+/// What one look at the nodes has shown.
+enum Found {
+    Nothing,
+    /// A node that is dead: its presence was to be had.
+    Dead,
+}
+
 /// A lease that somebody in this process wants. When it is dropped, it is not wanted any more.
 pub(crate) struct Claim<'a> {
     leases: &'a Leases,
@@ -86,7 +93,9 @@ impl Leases {
         loop {
             rounds = rounds.wrapping_add(1);
             match self.round(store, rounds).await {
-                Ok(()) => {
+                // What the dead had is there to be asked for.
+                Ok(Found::Dead) => failures = 0,
+                Ok(Found::Nothing) => {
                     failures = 0;
                     tokio::select! {
                         () = tokio::time::sleep(tick) => {}
@@ -106,27 +115,38 @@ impl Leases {
         }
     }
 
-    async fn round(&self, store: &dyn Store, round: u32) -> Result<()> {
+    async fn round(&self, store: &dyn Store, round: u32) -> Result<Found> {
         // Nodes of another role share nothing with this one.
         let group = self.group();
         let presence = format!("{group}{}", self.holder);
         let nodes = store.leases(&group).await?;
-        let others = nodes.iter().filter(|node| node.name != presence).count();
-        let names = self.to_ask(others + 1, round);
+        let others = nodes.into_iter().map(|node| node.name).filter(|name| *name != presence);
+        let others: Vec<String> = others.collect();
+        let names = self.to_ask(others.len() + 1, round);
         let asked = Instant::now();
-        let names = [vec![presence.clone()], names].concat();
+        // The presence of the others as well: a store that can tell who is dead tells it then, and
+        // not when the terms of all that the dead had are over.
+        let names = [vec![presence.clone()], others.clone(), names].concat();
         // Noted before: whoever ends this process's leases does not know how far this came.
         self.held().extend(names.iter().cloned());
         let request = LeaseRequest { holder: self.holder.clone(), names, term: self.term };
         let answers = store.lease(request).await?;
         self.take_in(&answers, asked);
+        let theirs = |lease: &Lease| others.contains(&lease.name) && !lease.is_of(&self.holder);
+        let living: BTreeSet<&str> =
+            answers.iter().filter(|lease| theirs(lease)).map(|lease| &*lease.name).collect();
+        self.held().retain(|name| !living.contains(&**name));
+        let found = if living.len() < others.len() { Found::Dead } else { Found::Nothing };
         // What was given up while it was asked for; and the presence among other nodes than now.
         let surplus: Vec<String> = {
             let wanted = self.wanted();
             let held = self.held();
             held.iter().filter(|n| **n != presence && !wanted.contains_key(*n)).cloned().collect()
         };
-        if surplus.is_empty() { Ok(()) } else { self.give_back(store, &surplus).await }
+        if !surplus.is_empty() {
+            self.give_back(store, &surplus).await?;
+        }
+        Ok(found)
     }
 
     fn take_in(&self, answers: &[Lease], asked: Instant) {
