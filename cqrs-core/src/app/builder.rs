@@ -403,11 +403,28 @@ impl AppBuilder {
 /// Partitions of handlers and sagas, unless they are told otherwise.
 const HANDLER_PARTITIONS: u32 = 4;
 
+/// Bytes of a subscription's name: its checkpoints and leases have more behind it.
+const NAME: usize = 200;
+
+/// Why no subscription can have this name.
+fn no_name(name: &str) -> Option<&'static str> {
+    match name {
+        "" => Some("it is empty"),
+        _ if name.len() > NAME => Some("it is longer than 200 bytes"),
+        _ if name.starts_with("cqrs.") => Some("`cqrs.` is what the runtime's own names begin with"),
+        _ if name.contains('~') => Some("what is behind `~` counts how often it was begun anew"),
+        _ if name.contains(char::is_control) => Some("it has a control character"),
+        _ => None,
+    }
+}
+
 /// What is wrong with the names of subscriptions: each has a checkpoint under its name.
 fn naming(mut names: Vec<&'static str>, tunings: &[(&'static str, Tune)]) -> Vec<Problem> {
     let unknown = tunings.iter().filter(|(name, _)| !names.contains(name));
     let mut problems: Vec<Problem> =
         unknown.map(|(name, _)| Problem::UnknownSubscription { name }).collect();
+    let refused = names.iter().filter_map(|name| Some((*name, no_name(name)?)));
+    problems.extend(refused.map(|(name, why)| Problem::SubscriptionName { name, why }));
     names.sort_unstable();
     let twice = names.windows(2).filter(|pair| pair[0] == pair[1]);
     problems.extend(twice.map(|pair| Problem::DuplicateEventHandler { name: pair[0] }));

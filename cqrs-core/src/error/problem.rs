@@ -50,6 +50,14 @@ pub enum Problem {
         /// The name.
         name: &'static str,
     },
+    /// A name that no subscription can have.
+    #[error("no subscription can be called `{name}`: {why}")]
+    SubscriptionName {
+        /// The name.
+        name: &'static str,
+        /// What stands against it.
+        why: &'static str,
+    },
     /// The settings of a subscription were changed that there is none of.
     #[error("no subscription is called `{name}`, so its settings cannot be changed")]
     UnknownSubscription {

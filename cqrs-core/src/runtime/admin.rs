@@ -239,11 +239,6 @@ impl Subscriptions {
         match definition.subscriber.kind() {
             SubscriptionKind::Projection => {
                 let version = definition.subscriber.version();
-                let control = self.control(subscription)?;
-                let next = control.rebuilding(version, control.live.partitions);
-                if let Some(building) = &next.building {
-                    definition.subscriber.prepare(node, building).await?;
-                }
                 self.change(subscription, |control| {
                     Ok(Some(control.rebuilding(version, control.live.partitions)))
                 })
@@ -297,8 +292,8 @@ impl Subscriptions {
         subscription: &str,
         change: impl Fn(&Control) -> Result<Option<Control>>,
     ) -> Result<()> {
-        self.definition(subscription)?;
-        self.0.controls.change(&*self.0.node.store, subscription, change).await
+        let definition = self.definition(subscription)?;
+        self.0.controls.change(&self.0.node, definition, change).await
     }
 
     async fn until(

@@ -1,13 +1,16 @@
 //! What one partition has set aside: the keys that wait, and since when.
 
 use std::collections::HashMap;
+use std::iter::successors;
 
 use crate::error::Result;
+use crate::handler::HandlerError;
 use crate::message::timestamp::Timestamp;
 use crate::port::Position;
 use crate::port::commit::Expected;
 use crate::port::parked::{FindParked, ParkedEntry, ParkedState, ParkedWrite};
 use crate::port::store::Store;
+use crate::runtime::consumer::Behind;
 use crate::runtime::key::Slice;
 
 /// Keys that may wait in one partition; with one more, it waits for one of them.
@@ -65,6 +68,17 @@ impl Aside {
             Some(blocked) => blocked.entries <= limit,
             None => self.blocked.len() < KEYS,
         }
+    }
+
+    /// Whether all of these may wait behind what their keys wait for.
+    pub(crate) fn has_room_for(&self, behind: &[Behind], limit: u32) -> bool {
+        let mut more: HashMap<&str, u32> = HashMap::new();
+        behind.iter().all(|Behind { key, .. }| {
+            let before = more.entry(key).or_default();
+            let entries = self.blocked.get(key).map(|blocked| blocked.entries + *before);
+            *before += 1;
+            entries.map_or(self.blocked.len() < KEYS, |entries| entries <= limit)
+        })
     }
 
     /// An event of this key was set aside, or queued up behind another.
@@ -162,6 +176,19 @@ pub(crate) fn behind(
         attempts: 0,
         edited: None,
     }
+}
+
+/// Why something failed, with the causes behind it, cut to what a store takes.
+pub(crate) fn cause(error: &HandlerError) -> String {
+    let mut text = error.to_string();
+    for cause in successors(error.cause().source(), |cause| cause.source()).take(16) {
+        let cause = cause.to_string();
+        // Many say what their cause says.
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    cut(&text)
 }
 
 /// A cause, cut to what a store takes.

@@ -63,19 +63,20 @@ impl Controls {
     /// Changes what is known of a subscription, in the store and here.
     pub(crate) async fn change(
         &self,
-        store: &dyn Store,
-        subscription: &str,
+        node: &Arc<Node>,
+        definition: &Definition,
         change: impl Fn(&Control) -> Result<Option<Control>>,
     ) -> Result<()> {
         loop {
-            let Some(before) = control::read(store, subscription).await? else {
-                return Err(unknown(subscription));
+            let Some(before) = control::read(&*node.store, definition.name).await? else {
+                return Err(unknown(definition.name));
             };
             let Some(after) = change(&before)? else {
                 self.set(before);
                 return Ok(());
             };
-            match write(store, Some(&before), after).await {
+            prepare(node, definition, &after).await?;
+            match write(&*node.store, Some(&before), after).await {
                 Ok(after) => {
                     self.set(after);
                     return Ok(());
@@ -165,6 +166,14 @@ impl Controls {
     }
 }
 
+/// Makes everything ready that is to run: no generation is known before that.
+async fn prepare(node: &Arc<Node>, definition: &Definition, control: &Control) -> Result<()> {
+    for generation in control.running() {
+        definition.subscriber.prepare(node, generation).await?;
+    }
+    Ok(())
+}
+
 /// Writes it, and tells how it stands then.
 async fn write(
     store: &dyn Store,
@@ -207,15 +216,14 @@ async fn load(node: &Arc<Node>, definition: &Arc<Definition>) -> Result<Versione
                             "the number of partitions is changed by `repartition` only"
                         );
                     }
+                    prepare(node, definition, known).await?;
                     return Ok(known.clone());
                 }
                 tracing::info!(subscription = name, version, "a newer version: building it anew");
                 known.rebuilding(version, partitions)
             }
         };
-        for generation in control.running() {
-            definition.subscriber.prepare(node, generation).await?;
-        }
+        prepare(node, definition, &control).await?;
         match write(store, before.as_ref(), control).await {
             Ok(control) => return Ok(control),
             // Another node was faster.

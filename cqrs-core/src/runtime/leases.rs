@@ -32,6 +32,8 @@ struct Wanted {
     renewed: Option<Instant>,
     /// Another node should have it: it is given back once its work has ended.
     surplus: bool,
+    /// It was asked for, and no answer came: whether another node's term was over then is not known.
+    unsure: bool,
 }
 
 /// What one look at the nodes has shown.
@@ -80,7 +82,7 @@ impl Leases {
     /// Wants a lease from now on.
     pub(crate) fn claim(&self, name: &str, is_shared: bool) -> Claim<'_> {
         let (sender, state) = watch::channel(None);
-        let wanted = Wanted { is_shared, state: sender, renewed: None, surplus: false };
+        let wanted = Wanted { is_shared, state: sender, renewed: None, surplus: false, unsure: false };
         self.wanted().insert(name.to_owned(), wanted);
         self.asked.notify_one();
         Claim { leases: self, name: name.to_owned(), state }
@@ -122,7 +124,9 @@ impl Leases {
         let nodes = store.leases(&group).await?;
         let others = nodes.into_iter().map(|node| node.name).filter(|name| *name != presence);
         let others: Vec<String> = others.collect();
-        let names = self.to_ask(others.len() + 1, round);
+        // All of them are in the same order on every node: what cannot be shared evenly is dealt by it.
+        let place = others.iter().filter(|name| **name < presence).count();
+        let names = self.to_ask(others.len() + 1, place, round);
         let asked = Instant::now();
         // The presence of the others as well: a store that can tell who is dead tells it then, and
         // not when the terms of all that the dead had are over.
@@ -130,7 +134,13 @@ impl Leases {
         // Noted before: whoever ends this process's leases does not know how far this came.
         self.held().extend(names.iter().cloned());
         let request = LeaseRequest { holder: self.holder.clone(), names, term: self.term };
-        let answers = store.lease(request).await?;
+        let answers = match store.lease(request).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.is_unsure();
+                return Err(error);
+            }
+        };
         self.take_in(&answers, asked);
         let theirs = |lease: &Lease| others.contains(&lease.name) && !lease.is_of(&self.holder);
         let living: BTreeSet<&str> =
@@ -155,14 +165,23 @@ impl Leases {
             let Some(known) = wanted.get_mut(&lease.name) else { continue };
             let mine = lease.is_of(&self.holder);
             known.renewed = mine.then_some(asked);
+            let unsure = std::mem::take(&mut known.unsure);
             known.state.send_if_modified(|state| {
                 let token = state.as_ref().map(|lease| lease.token);
                 let changed = token != mine.then_some(lease.token);
                 if changed {
-                    *state = mine.then(|| lease.clone());
+                    let taken_over = lease.taken_over || unsure;
+                    *state = mine.then(|| Lease { taken_over, ..lease.clone() });
                 }
                 changed
             });
+        }
+    }
+
+    /// An answer was lost: what is had from now on may have been had since then.
+    fn is_unsure(&self) {
+        for wanted in self.wanted().values_mut().filter(|wanted| wanted.renewed.is_none()) {
+            wanted.unsure = true;
         }
     }
 
@@ -175,8 +194,8 @@ impl Leases {
     }
 
     /// The leases to ask for: those that are to be renewed soon, and what others have, as long as this
-    /// node has less than its share.
-    fn to_ask(&self, nodes: usize, round: u32) -> Vec<String> {
+    /// node has less than its share. `place`: that of this node among them, from 0.
+    fn to_ask(&self, nodes: usize, place: usize, round: u32) -> Vec<String> {
         let mut wanted = self.wanted();
         let mut kinds: BTreeMap<String, Share> = BTreeMap::new();
         for (name, wanted) in wanted.iter().filter(|(_, wanted)| wanted.is_shared) {
@@ -187,7 +206,7 @@ impl Leases {
         let mut names = Vec::new();
         for (name, wanted) in wanted.iter_mut() {
             let kind = kinds.entry(kind(name).to_owned()).or_default();
-            let share = kind.wanted.div_ceil(nodes);
+            let share = kind.wanted / nodes + usize::from(place < kind.wanted % nodes);
             match wanted.renewed {
                 Some(renewed) => {
                     if wanted.is_shared && kind.held - kind.surplus > share {

@@ -15,7 +15,7 @@ use crate::runtime::feed::Feed;
 use crate::runtime::key::Slice;
 use crate::runtime::leases::Claim;
 use crate::runtime::node::{Node, Quit};
-use crate::runtime::partition::{Ended, Partition, State};
+use crate::runtime::partition::{Ended, Partition, State, in_hand};
 use crate::runtime::progress::{SlotId, SlotProgress, SlotState};
 use crate::runtime::settings::Subscription;
 
@@ -83,17 +83,20 @@ impl Slot {
             }
             return Ok(Ended::Stopped);
         }
-        let state = State::load(node, generation, self.slice, lease.taken_over).await?;
+        let consumer = self.definition.subscriber.clone().consumer(node, generation);
+        let settings = &self.definition.settings;
+        let careful = if lease.taken_over { in_hand(&*consumer, settings) } else { 0 };
+        let state = State::load(node, generation, self.slice, careful).await?;
         let partition = Partition {
             node,
             quit,
-            settings: &self.definition.settings,
+            settings,
             generation,
             feed: &self.feed,
             slice: self.slice,
             claim,
             fence: lease.fence(),
-            consumer: self.definition.subscriber.clone().consumer(node, generation),
+            consumer,
             stop_at: self.stop_at,
             state,
         };

@@ -1,21 +1,37 @@
 //! Runs the partitions of one subscription, as the store says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::runtime::control::Place;
+use crate::runtime::control::{Generation, Place};
 use crate::runtime::controls::{self, Known};
 use crate::runtime::feed::Feed;
 use crate::runtime::key::Slice;
 use crate::runtime::node::{Node, Quit};
 use crate::runtime::slot::{Definition, Slot};
 
+/// A partition that runs. When it is dropped, it ends at once.
 struct Running {
     cancel: watch::Sender<bool>,
     task: JoinHandle<()>,
+}
+
+/// A partition, whatever it runs to: two of it never run at once.
+type Which = (u32, u32);
+
+/// The partitions of a subscription in this process.
+struct Subscription {
+    node: Arc<Node>,
+    definition: Arc<Definition>,
+    running: HashMap<Place, Running>,
+    /// They end by themselves: none waits for another one that has something in hand for long.
+    ending: HashSet<Which>,
+    feeds: HashMap<u32, Arc<Feed>>,
 }
 
 /// Runs a subscription until the process stops. When the task is dropped, its partitions end at once.
@@ -24,57 +40,82 @@ pub(crate) async fn run(
     definition: Arc<Definition>,
     mut control: watch::Receiver<Known>,
 ) {
-    let mut running: HashMap<Place, Running> = HashMap::new();
-    let mut feeds: HashMap<u32, Arc<Feed>> = HashMap::new();
-    let nothing = watch::channel(false);
-    let quit = Quit::new(node.clone(), nothing.1);
+    let quit = Quit::new(node.clone(), watch::channel(false).1);
+    let mut subscription = Subscription {
+        node,
+        definition,
+        running: HashMap::new(),
+        ending: HashSet::new(),
+        feeds: HashMap::new(),
+    };
+    let mut ending = FuturesUnordered::new();
     loop {
-        let wanted = control.borrow_and_update().clone();
-        let mut wanted = if quit.is_set() { Vec::new() } else { wanted.places() };
-        // What another version of this program makes is for the nodes that have it.
-        wanted.retain(|(_, generation)| generation.version == definition.subscriber.version());
-        let gone: Vec<Place> = running
-            .keys()
-            .filter(|place| !wanted.iter().any(|(w, _)| w == *place))
-            .copied()
-            .collect();
-        // First those that are to end: two of one partition never run at once.
-        let ended = gone.into_iter().filter_map(|place| running.remove(&place));
-        let ended: Vec<Running> =
-            ended.inspect(|r| r.cancel.send_modify(|cancelled| *cancelled = true)).collect();
-        for mut running in ended {
-            // A panic in it was told of where it was.
-            let _ = (&mut running.task).await;
+        let known = control.borrow_and_update().clone();
+        let wanted = if quit.is_set() { Vec::new() } else { subscription.wanted(&known) };
+        for (place, mut running) in subscription.cancel(&wanted) {
+            ending.push(async move {
+                // A panic in it was told of where it was.
+                let _ = (&mut running.task).await;
+                place
+            });
         }
-        if quit.is_set() {
+        subscription.begin(wanted);
+        if quit.is_set() && ending.is_empty() {
             return;
         }
-        feeds.retain(|number, _| wanted.iter().any(|((n, ..), _)| n == number));
+        tokio::select! {
+            changed = control.changed() => if changed.is_err() { return },
+            Some((number, index, _)) = ending.next() => {
+                subscription.ending.remove(&(number, index));
+            }
+            () = quit.set(), if !quit.is_set() => {}
+        }
+    }
+}
+
+impl Subscription {
+    /// What is to run here. What another version of this program makes is for the nodes that have it.
+    fn wanted(&self, known: &Known) -> Vec<(Place, Generation)> {
+        let version = self.definition.subscriber.version();
+        let mut wanted = known.places();
+        wanted.retain(|(_, generation)| generation.version == version);
+        wanted
+    }
+
+    /// Tells those to end that are not wanted.
+    fn cancel(&mut self, wanted: &[(Place, Generation)]) -> Vec<(Place, Running)> {
+        let is_wanted = |place: &Place| wanted.iter().any(|(wanted, _)| wanted == place);
+        let gone: Vec<_> = self.running.extract_if(|place, _| !is_wanted(place)).collect();
+        for ((number, index, _), running) in &gone {
+            running.cancel.send_replace(true);
+            self.ending.insert((*number, *index));
+        }
+        gone
+    }
+
+    /// Begins what is wanted and does not run, unless it has not ended yet.
+    fn begin(&mut self, wanted: Vec<(Place, Generation)>) {
+        self.feeds.retain(|number, _| wanted.iter().any(|((n, ..), _)| n == number));
         for (place, generation) in wanted {
-            if running.contains_key(&place) {
+            let (number, index, stop_at) = place;
+            if self.running.contains_key(&place) || self.ending.contains(&(number, index)) {
                 continue;
             }
-            let (number, index, stop_at) = place;
-            let feed = feeds.entry(number).or_insert_with(|| {
-                let batch = definition.settings.batch;
-                Arc::new(Feed::new(controls::filter(&definition), batch))
+            let feed = self.feeds.entry(number).or_insert_with(|| {
+                let batch = self.definition.settings.batch;
+                Arc::new(Feed::new(controls::filter(&self.definition), batch))
             });
-            let slice = Slice { index, of: generation.partitions };
             let slot = Slot {
-                node: node.clone(),
-                definition: definition.clone(),
+                node: self.node.clone(),
+                definition: self.definition.clone(),
+                slice: Slice { index, of: generation.partitions },
                 generation,
-                slice,
                 feed: feed.clone(),
                 stop_at,
             };
             let (cancel, cancelled) = watch::channel(false);
-            let task = tokio::spawn(slot.run(Quit::new(node.clone(), cancelled)));
-            running.insert(place, Running { cancel, task });
-        }
-        tokio::select! {
-            changed = control.changed() => if changed.is_err() { return },
-            () = quit.set() => {}
+            let task = tokio::spawn(slot.run(Quit::new(self.node.clone(), cancelled)));
+            self.running.insert(place, Running { cancel, task });
         }
     }
 }

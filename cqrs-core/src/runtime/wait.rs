@@ -1,24 +1,35 @@
 //! Waiting until what was written can be read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+
 use crate::app::{App, Inner};
 use crate::error::Result;
+use crate::message::id::MessageId;
 use crate::port::Position;
 use crate::port::parked::{FindParked, ParkedEntry, ParkedId, ParkedState};
+use crate::port::read::ReadLog;
+use crate::port::store::Store;
+use crate::runtime::consumer::Consumer;
 use crate::runtime::handler::key_of;
 use crate::runtime::partition::DIED;
 use crate::runtime::running::Started;
 use crate::runtime::slot::Definition;
 use crate::runtime::{controls, reached};
 
+/// Positions of one commit, as far back as is looked for its events.
+const COMMIT: u64 = 1_024;
+
 /// Whether a subscription has come as far as was waited for. See [`App::wait_for`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reached {
     /// It has handled everything up to there.
     Yes,
-    /// It has come so far, and has set aside this one of the same key: it shows what was before it.
+    /// It has come so far, and has set aside this one, of a key that is in the commit at that position:
+    /// it shows what was before it.
     Parked(ParkedId),
     /// It has not come so far in time.
     NotYet,
@@ -120,8 +131,8 @@ async fn wait(
     }
 }
 
-/// Whether the event at a position, or an earlier one of its key, is set aside; `None`: it is being
-/// handled, or about to be.
+/// Whether an event of the commit that ends at a position, or an earlier one of its key, is set
+/// aside; `None`: it is being handled, or about to be.
 async fn parked(
     started: &Arc<Started>,
     definition: &Arc<Definition>,
@@ -134,17 +145,12 @@ async fn parked(
     if store.parked(FindParked::of(parked).limit(1)).await?.is_empty() {
         return Ok(Some(Reached::Yes));
     }
-    let Some(page) = crate::runtime::read_at(store, position).await? else {
-        return Ok(Some(Reached::Yes));
+    let Some(control) = started.controls.get(definition.name) else {
+        return Err(controls::unknown(definition.name));
     };
-    let Some(event) = page.iter().next() else { return Ok(Some(Reached::Yes)) };
-    let control = started.controls.get(definition.name);
-    let consumer =
-        control.map(|control| definition.subscriber.clone().consumer(node, &control.live));
-    let keys = consumer.map_or_else(|| Ok(Vec::new()), |consumer| consumer.keys(&event));
-    let keys = keys.or_else(|_| key_of(&event).map(|key| vec![key]))?;
-    for key in keys {
-        let first = store.parked(FindParked::of(parked).key(key).limit(1)).await?;
+    let consumer = definition.subscriber.clone().consumer(node, &control.live);
+    for key in keys_of_commit(store, &*consumer, position).await? {
+        let first = store.parked(FindParked::of(parked).key(&*key).limit(1)).await?;
         let before = |entry: &&ParkedEntry| {
             entry.position <= position && entry.state != ParkedState::Discarding
         };
@@ -155,4 +161,28 @@ async fn parked(
         }
     }
     Ok(Some(Reached::Yes))
+}
+
+/// The keys of the events of the commit that ends at a position. Its last position may be that of a
+/// message that it sent: what was written before it for the same cause belongs to it. What has no
+/// cause stands alone.
+async fn keys_of_commit(
+    store: &dyn Store,
+    consumer: &dyn Consumer,
+    position: Position,
+) -> Result<BTreeSet<String>> {
+    let mut written: Vec<(Option<MessageId>, Vec<String>)> = Vec::new();
+    let mut pages = store.read_log(ReadLog::after(position.saturating_sub(COMMIT)));
+    while let Some(page) = pages.next().await.transpose()? {
+        for event in page.iter().take_while(|event| event.position <= position) {
+            let keys = consumer.keys(&event).or_else(|_| key_of(&event).map(|key| vec![key]))?;
+            written.push((event.metadata()?.causation(), keys));
+        }
+        if page.through() >= position {
+            break;
+        }
+    }
+    let Some((cause, last)) = written.pop() else { return Ok(BTreeSet::new()) };
+    let together = written.into_iter().rev().take_while(|(c, _)| c.is_some() && *c == cause);
+    Ok(together.flat_map(|(_, keys)| keys).chain(last).collect())
 }

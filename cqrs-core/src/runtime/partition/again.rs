@@ -10,6 +10,7 @@ use crate::port::parked::{FindParked, ParkedEntry, ParkedState, ParkedWrite};
 use crate::runtime::aside;
 use crate::runtime::consumer::{Handled, Handling};
 use crate::runtime::node::Stopping;
+
 impl Partition<'_, '_> {
     /// Lets the first one of a key go on that waits for an operator: it is tried at once.
     pub(super) async fn wake(&self, key: &str) -> Result<Option<ParkedWrite>> {
@@ -149,7 +150,7 @@ impl Partition<'_, '_> {
             }
         };
         self.consumer.forget();
-        let cause = aside::cut(&error.to_string());
+        let cause = aside::cause(&error);
         match policy.next(attempts, &error) {
             Some(wait) => {
                 let due = Some(self.node.clock.now().saturating_add(wait));

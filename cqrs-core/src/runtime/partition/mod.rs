@@ -27,8 +27,6 @@ use crate::runtime::settings::Subscription;
 /// Events that are handled without a checkpoint, at most.
 const UNSAVED: u32 = 64;
 
-/// Events that are handled one by one, each noted before, after a node died in the middle of work.
-const CAREFUL: u32 = 64;
 
 /// The cause of an event while it is handled: it stays when the process dies in the middle of it.
 pub(crate) const DIED: &str = "the node that handled it died";
@@ -88,12 +86,13 @@ pub(crate) enum Ended {
 }
 
 impl State {
-    /// Reads where a partition stands. `careful`: its last owner died.
+    /// Reads where a partition stands. `careful`: so many events are handled one by one, each noted
+    /// before, because a node died that may have had them in its hands.
     pub(crate) async fn load(
         node: &Node,
         generation: &Generation,
         slice: Slice,
-        careful: bool,
+        careful: u32,
     ) -> Result<Self> {
         let checkpoint = node.store.checkpoint(&generation.checkpoint, slice.index).await?;
         let (looked_at, asked) = (tokio::time::Instant::now(), node.parked_changed.subscribe());
@@ -105,7 +104,7 @@ impl State {
             behind: Vec::new(),
             unsaved: 0,
             saved_at: Instant::now(),
-            careful: if careful { CAREFUL } else { 0 },
+            careful,
             looked_at,
             asked,
             full: None,
@@ -113,6 +112,11 @@ impl State {
             is_told: false,
         })
     }
+}
+
+/// How many events a node may have had in its hands when it died.
+pub(crate) fn in_hand(consumer: &dyn Consumer, settings: &Subscription) -> u32 {
+    if consumer.batches() { settings.batch.max(UNSAVED) } else { UNSAVED }
 }
 
 impl Partition<'_, '_> {

@@ -11,9 +11,10 @@ use crate::port::commit::Expected;
 use crate::port::page::{Page, Recorded};
 use crate::port::parked::{ParkedState, ParkedWrite};
 use crate::runtime::aside;
-use crate::runtime::consumer::{Behind, Handled, Handling, Stretch};
+use crate::runtime::consumer::{Handled, Handling, Stretch};
 use crate::runtime::handler::of_stream;
 use crate::runtime::node::Stopping;
+
 impl Partition<'_, '_> {
     /// Handles what a page has for this partition, as far as it gets.
     pub(super) async fn take_in(&mut self, page: &Arc<Page>) -> Result<()> {
@@ -69,8 +70,7 @@ impl Partition<'_, '_> {
                 return Ok(false);
             }
         };
-        let room = |behind: &Behind| self.state.aside.has_room(&behind.key, self.settings.behind);
-        if !handled.behind.iter().all(room) {
+        if !self.state.aside.has_room_for(&handled.behind, self.settings.behind) {
             self.consumer.forget();
             return Ok(false);
         }
@@ -293,7 +293,7 @@ impl Partition<'_, '_> {
             slot = ?self.state.slot, position = event.position, event = event.event_type, key,
             %error, %state, "an event failed and is set aside"
         );
-        let write = self.entry(event, key, state, due, aside::cut(&error.to_string()), 1);
+        let write = self.entry(event, key, state, due, aside::cause(error), 1);
         self.state.behind.push(write);
         self.state.aside.add(key, due);
     }

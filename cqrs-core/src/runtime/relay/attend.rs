@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::error::{Result, panic_text};
 use crate::port::Position;
@@ -19,7 +19,7 @@ use crate::runtime::node::{Node, Quit};
 use crate::runtime::partition::Ended;
 use crate::runtime::progress::{SlotProgress, SlotState};
 use crate::runtime::relay::errand::{Came, Errand};
-use crate::runtime::relay::lanes::{Lanes, Notes, Wait};
+use crate::runtime::relay::lanes::{Lanes, Notes, Until, Wait};
 use crate::runtime::relay::{NAME, Relay, lane_of};
 
 /// Messages that are read at once.
@@ -65,7 +65,7 @@ impl<'a> Attending<'a> {
                 return Ok(self.finish(claim).await);
             }
             busy = busy.or_else(|| Some(node.activity.begin()));
-            self.lanes.wake(node.clock.now());
+            self.lanes.wake(node.clock.now(), Instant::now());
             if self.read(std::mem::take(&mut is_stale)).await? {
                 // What was read goes before more is read.
                 self.begin();
@@ -88,10 +88,16 @@ impl<'a> Attending<'a> {
                     false => std::future::pending().await,
                 }
             };
-            let next_due = self.lanes.next_due();
+            let (next_due, next_soon) = (self.lanes.next_due(), self.lanes.next_soon());
             let due = async {
                 match next_due {
                     Some(due) => node.clock.sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let soon = async {
+                match next_soon {
+                    Some(when) => sleep_until(when).await,
                     None => std::future::pending().await,
                 }
             };
@@ -103,6 +109,7 @@ impl<'a> Attending<'a> {
                 }
                 () = grown => {}
                 () = due => {}
+                () = soon => {}
                 _ = looks.tick() => {
                     is_stale = true;
                     self.look().await?;
@@ -220,7 +227,6 @@ impl<'a> Attending<'a> {
             let (lane, notes) = (turn.lane.clone(), turn.notes);
             let (relay, node) = (self.relay.clone(), self.node.clone());
             let (fence, partition) = (self.fence.clone(), self.slice.index);
-            let now = node.clock.now();
             let errand = Errand { relay, node, fence, partition, turn };
             self.errands.spawn(async move {
                 // Handlers and sagas are guarded each; this is for what is between them.
@@ -229,9 +235,8 @@ impl<'a> Attending<'a> {
                     let text = panic_text(&*panic);
                     tracing::error!(lane, text, "the relay panicked; trying again");
                     let passing = notes.passing + 1;
-                    let due = Some(now.saturating_add(crate::runtime::backoff(passing)));
-                    let notes = Notes { passing, ..notes };
-                    Came::Waits(Wait { due, notes, holds_up: true })
+                    let until = Until::Soon(Instant::now() + crate::runtime::backoff(passing));
+                    Came::Waits(Wait { until, notes: Notes { passing, ..notes } })
                 });
                 (lane, came)
             });

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::domain::saga::outcome::Outcome;
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::handler::HandlerError;
@@ -10,12 +12,12 @@ use crate::message::timestamp::Timestamp;
 use crate::port::commit::{Commit, DocumentWrite, Expected, Fence, Outgoing, Settled, Tries};
 use crate::port::outgoing::{FindOutgoing, PendingMessage};
 use crate::port::parked::{FindParked, ParkedEntry, ParkedState, ParkedWrite};
-use crate::runtime::aside::cut;
+use crate::runtime::aside::{cause, cut};
 use crate::runtime::backoff;
 use crate::runtime::node::{Node, Stopping};
 use crate::runtime::partition::is_lost;
 use crate::runtime::relay::carry::{Carried, NoWay, Told, Way};
-use crate::runtime::relay::lanes::{Notes, Turn, Wait};
+use crate::runtime::relay::lanes::{Notes, Turn, Until, Wait};
 use crate::runtime::relay::verdict::{Verdict, is_passing, judged, may_begin, verdict};
 use crate::runtime::relay::{NAME, Relay};
 use crate::runtime::saga::{self, Place};
@@ -61,12 +63,12 @@ impl Errand {
             // An operator changed what is set aside: looked at anew.
             Err(error) if is_conflict_of_parked(&error) => {
                 let notes = Notes { is_aside: true, ..self.turn.notes };
-                Came::Waits(Wait { due: Some(self.now()), notes, holds_up: true })
+                Came::Waits(Wait { until: Until::Soon(Instant::now()), notes })
             }
             Err(error) => {
                 let lane = &self.turn.lane;
                 tracing::warn!(lane, %error, "a message waits for the store; trying again");
-                self.passing(self.turn.notes.is_aside)
+                self.soon(self.turn.notes.is_aside)
             }
         }
     }
@@ -76,16 +78,27 @@ impl Errand {
     }
 
     /// It is tried again soon, and that counts as no attempt.
-    fn passing(&self, is_aside: bool) -> Came {
+    fn soon(&self, is_aside: bool) -> Came {
+        let (notes, wait) = self.passing(is_aside);
+        Came::Waits(Wait { until: Until::Soon(Instant::now() + wait), notes })
+    }
+
+    /// It is tried again by the clock, and that counts as no attempt: nobody waits for it.
+    fn later(&self, is_aside: bool) -> (Timestamp, Came) {
+        let (notes, wait) = self.passing(is_aside);
+        let due = self.now().saturating_add(wait);
+        (due, Came::Waits(Wait { until: Until::Due(due), notes }))
+    }
+
+    fn passing(&self, is_aside: bool) -> (Notes, Duration) {
         let passing = self.turn.notes.passing.saturating_add(1);
         let wait = self.node.settings.relay_retry.delay(passing, fastrand::f64());
-        let due = Some(self.now().saturating_add(wait));
-        Came::Waits(Wait { due, notes: Notes { is_aside, passing }, holds_up: true })
+        (Notes { is_aside, passing }, wait)
     }
 
     fn waits(&self, due: Option<Timestamp>, is_aside: bool) -> Came {
         let notes = Notes { is_aside, passing: 0 };
-        Came::Waits(Wait { due, notes, holds_up: false })
+        Came::Waits(Wait { until: due.into(), notes })
     }
 
     async fn try_run(&self) -> Result<Came> {
@@ -124,16 +137,12 @@ impl Errand {
             Ok(way) => way,
             Err(NoWay::Failed(error)) => {
                 tracing::warn!(name = &*message.name, %error, "a message has no way");
-                return Ok(self.passing(entry.is_some()));
+                return Ok(self.soon(entry.is_some()));
             }
             Err(NoWay::Unknown(what, name)) => {
                 self.relay.tell_unknown(what, &name);
-                let wait = self.passing(entry.is_some());
-                return Ok(match wait {
-                    // Another process may have it: nobody waits for this one.
-                    Came::Waits(wait) => Came::Waits(Wait { holds_up: false, ..wait }),
-                    other => other,
-                });
+                // Another process may have it.
+                return Ok(self.later(entry.is_some()).1);
             }
         };
         let entry = match entry {
@@ -243,10 +252,11 @@ impl Errand {
     ) -> Result<Came> {
         let (name, passing) = (&*message.name, self.turn.notes.passing);
         tracing::debug!(name, %error, passing, "a message did not get through; trying again");
-        let came = self.passing(entry.is_some());
-        if let Came::Waits(Wait { due: Some(due), .. }) = came {
-            self.give_back(entry, due, Some(cut(&error.to_string()))).await?;
+        if entry.is_none() {
+            return Ok(self.soon(false));
         }
+        let (due, came) = self.later(true);
+        self.give_back(entry, due, Some(cut(&error.to_string()))).await?;
         Ok(came)
     }
 
@@ -261,7 +271,7 @@ impl Errand {
         error: HandlerError,
     ) -> Result<Came> {
         let policy = &self.node.settings.relay_retry;
-        let cause = cut(&error.to_string());
+        let cause = cause(&error);
         let (name, position) = (&*message.name, self.turn.position);
         match verdict(tries, policy, attempts, &error, told.is_some()) {
             Verdict::Tell => {
@@ -277,7 +287,7 @@ impl Errand {
                 match self.conclude(message, entry, &Telling::Outcome(to, &outcome)).await? {
                     Ok(()) => Ok(Came::Done),
                     Err(error) => {
-                        let cause = cut(&error.to_string());
+                        let cause = cause(&error);
                         self.park(message, entry, told, attempts, &cause).await
                     }
                 }
@@ -377,7 +387,7 @@ impl Errand {
             Err(NoWay::Failed(error)) => return Err(error),
             Err(NoWay::Unknown(what, name)) => {
                 self.relay.tell_unknown(what, &name);
-                return Ok(self.passing(true));
+                return Ok(self.later(true).1);
             }
         };
         let is_command = message.kind == crate::OutgoingKind::Command;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use tokio::time::Instant;
+
 use crate::message::timestamp::Timestamp;
 use crate::port::Position;
 use crate::port::outgoing::PendingMessage;
@@ -28,6 +30,8 @@ pub(crate) struct Lanes {
     running: BTreeSet<Position>,
     /// Lanes that wait for a time.
     due: BTreeSet<(Timestamp, String)>,
+    /// Lanes that are tried again soon.
+    soon: BTreeSet<(Instant, String)>,
     /// Lanes whose queue is empty and which have more in the store.
     hungry: BTreeSet<(Position, String)>,
     /// Heads that wait, and hold up what waits for this partition.
@@ -53,9 +57,7 @@ enum State {
     #[default]
     Free,
     Running,
-    Blocked {
-        due: Option<Timestamp>,
-    },
+    Blocked(Until),
 }
 
 /// What is known of the head of a lane beside the message.
@@ -80,11 +82,26 @@ pub(crate) struct Turn {
 /// Why the head of a lane waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// Until when; `None`: for an operator.
-    pub(crate) due: Option<Timestamp>,
+    pub(crate) until: Until,
     pub(crate) notes: Notes,
-    /// It may pass at any time: whoever waits for the partition waits for it.
-    pub(crate) holds_up: bool,
+}
+
+/// Until when the head of a lane waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// An operator says so.
+    Asked,
+    /// By the clock of the app.
+    Due(Timestamp),
+    /// What keeps it may pass at any time: whoever waits for the partition waits for it. In real time,
+    /// whatever clock the app has.
+    Soon(Instant),
+}
+
+impl From<Option<Timestamp>> for Until {
+    fn from(due: Option<Timestamp>) -> Self {
+        due.map_or(Self::Asked, Self::Due)
+    }
 }
 
 impl Lanes {
@@ -94,7 +111,7 @@ impl Lanes {
         // They come in the order of their positions: the first one of a lane is its head.
         if !self.lanes.contains_key(lane) {
             self.lanes.insert(lane.to_owned(), Lane { head: Some(position), ..Lane::default() });
-            self.block(lane, Wait { due, notes, holds_up: false });
+            self.block(lane, Wait { until: due.into(), notes });
         }
     }
 
@@ -107,7 +124,7 @@ impl Lanes {
         if last.is_some_and(|last| position <= last) {
             return;
         }
-        let is_blocked = matches!(known.state, State::Blocked { .. });
+        let is_blocked = matches!(known.state, State::Blocked(_));
         if let Some((_, last)) = &mut known.missed {
             *last = position.max(*last);
             self.ahead += usize::from(!is_blocked);
@@ -129,7 +146,7 @@ impl Lanes {
     /// before it, unless their numbers of partitions differ.
     fn put_before(&mut self, lane: &str, position: Position) {
         let Some(known) = self.lanes.get(lane) else { return };
-        let is_blocked = matches!(known.state, State::Blocked { .. });
+        let is_blocked = matches!(known.state, State::Blocked(_));
         let Some(head) = known.head.filter(|head| is_blocked && position < *head) else { return };
         self.take_out(lane);
         if let Some(known) = self.lanes.get_mut(lane) {
@@ -204,22 +221,24 @@ impl Lanes {
             self.ahead = 0;
         }
         known.notes = wait.notes;
-        known.state = State::Blocked { due: wait.due };
+        known.state = State::Blocked(wait.until);
         self.blocked += 1;
-        if let Some(due) = wait.due {
-            self.due.insert((due, lane.to_owned()));
-        }
-        if wait.holds_up {
-            self.held_up.insert(head);
+        match wait.until {
+            Until::Asked => {}
+            Until::Due(due) => drop(self.due.insert((due, lane.to_owned()))),
+            Until::Soon(when) => {
+                self.soon.insert((when, lane.to_owned()));
+                self.held_up.insert(head);
+            }
         }
     }
 
     /// Lets those go on whose time has come.
-    pub(crate) fn wake(&mut self, now: Timestamp) {
-        while let Some((due, lane)) = self.due.first().cloned() {
-            if due > now {
-                return;
-            }
+    pub(crate) fn wake(&mut self, now: Timestamp, instant: Instant) {
+        while let Some((_, lane)) = self.due.first().filter(|(due, _)| *due <= now).cloned() {
+            self.free(&lane);
+        }
+        while let Some((_, lane)) = self.soon.first().filter(|(w, _)| *w <= instant).cloned() {
             self.free(&lane);
         }
     }
@@ -227,7 +246,7 @@ impl Lanes {
     /// An entry of this lane is to be looked at, as an operator wants.
     pub(crate) fn look_at(&mut self, lane: &str, position: Position) {
         let is_it = |known: &Lane| {
-            known.head == Some(position) && matches!(known.state, State::Blocked { .. })
+            known.head == Some(position) && matches!(known.state, State::Blocked(_))
         };
         match self.lanes.get(lane) {
             Some(known) if is_it(known) => self.free(lane),
@@ -251,10 +270,12 @@ impl Lanes {
     /// Out of all lists but that of lanes.
     fn take_out(&mut self, lane: &str) {
         let Some(known) = self.lanes.get(lane) else { return };
-        if let State::Blocked { due } = known.state {
+        if let State::Blocked(until) = known.state {
             self.blocked -= 1;
-            if let Some(due) = due {
-                self.due.remove(&(due, lane.to_owned()));
+            match until {
+                Until::Asked => {}
+                Until::Due(due) => drop(self.due.remove(&(due, lane.to_owned()))),
+                Until::Soon(when) => drop(self.soon.remove(&(when, lane.to_owned()))),
             }
         }
         if let Some((first, _)) = known.missed {
@@ -270,7 +291,7 @@ impl Lanes {
     /// Notes a lane that has nothing left to go but what is in the store.
     fn feed(&mut self, lane: &str) {
         let Some(known) = self.lanes.get(lane) else { return };
-        let is_blocked = matches!(known.state, State::Blocked { .. });
+        let is_blocked = matches!(known.state, State::Blocked(_));
         if let Some((first, _)) = known.missed
             && known.queue.is_empty()
             && !is_blocked
@@ -289,7 +310,7 @@ impl Lanes {
         let takes = |lane: &Lane| {
             lane.missed.is_some_and(|(first, _)| first >= from)
                 && lane.queue.len() < LANE
-                && !matches!(lane.state, State::Blocked { .. })
+                && !matches!(lane.state, State::Blocked(_))
         };
         let mut taking = Vec::new();
         for (name, lane) in self.lanes.iter_mut().filter(|(_, lane)| takes(lane)) {
@@ -330,6 +351,10 @@ impl Lanes {
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.due.first().map(|(due, _)| *due)
+    }
+
+    pub(crate) fn next_soon(&self) -> Option<Instant> {
+        self.soon.first().map(|(when, _)| *when)
     }
 
     /// Lanes that wait for their time or for an operator.

@@ -21,8 +21,12 @@ fn positions(lanes: &mut Lanes) -> Vec<Position> {
 }
 
 fn wait(due: i64) -> Wait {
-    let due = Some(Timestamp::from_micros(due));
-    Wait { due, notes: Notes { is_aside: true, passing: 0 }, holds_up: false }
+    let until = Until::Due(Timestamp::from_micros(due));
+    Wait { until, notes: Notes { is_aside: true, passing: 0 } }
+}
+
+fn wake(lanes: &mut Lanes, now: i64) {
+    lanes.wake(Timestamp::from_micros(now), Instant::now());
 }
 
 #[test]
@@ -47,9 +51,9 @@ fn a_lane_that_waits_keeps_nothing_and_goes_on_where_it_was() {
     lanes.block("a", wait(10));
     offer(&mut lanes, "a", [6]);
     assert_eq!((lanes.kept, lanes.blocked(), lanes.open_from()), (0, 1, None));
-    lanes.wake(Timestamp::from_micros(9));
+    wake(&mut lanes, 9);
     assert!(!lanes.has_ready());
-    lanes.wake(Timestamp::from_micros(10));
+    wake(&mut lanes, 10);
     let turn = lanes.next().unwrap();
     assert_eq!((turn.position, turn.message, turn.notes.is_aside), (1, None, true));
     assert_eq!(lanes.hungry_from(), Some(2));
@@ -95,10 +99,24 @@ fn lanes_that_wait_do_not_keep_the_reading_from_going_ahead() {
     offer(&mut lanes, "a", 1..=2_000);
     assert!(!lanes.may_go_ahead());
     assert_eq!(positions(&mut lanes), [1]);
-    lanes.block("a", Wait { due: None, notes: Notes::default(), holds_up: false });
+    lanes.block("a", Wait { until: Until::Asked, notes: Notes::default() });
     assert!(lanes.may_go_ahead());
     offer(&mut lanes, "a", 2_001..=9_000);
     assert!(lanes.may_go_ahead() && lanes.has_room(256));
+}
+
+#[test]
+fn what_may_pass_at_any_time_holds_up_and_wakes_whatever_the_clock_says() {
+    let mut lanes = Lanes::default();
+    offer(&mut lanes, "a", [1]);
+    assert_eq!(positions(&mut lanes), [1]);
+    let soon = Instant::now();
+    lanes.block("a", Wait { until: Until::Soon(soon), notes: Notes::default() });
+    assert_eq!((lanes.open_from(), lanes.blocked()), (Some(1), 1));
+    assert_eq!((lanes.next_soon(), lanes.next_due()), (Some(soon), None));
+    lanes.wake(Timestamp::MIN, soon);
+    assert_eq!((lanes.blocked(), lanes.next_soon()), (0, None));
+    assert_eq!(positions(&mut lanes), [1]);
 }
 
 #[test]
@@ -138,7 +156,7 @@ proptest! {
         for round in 0.. {
             prop_assert!(round < 20_000, "{lanes:?}");
             clock += 1;
-            lanes.wake(Timestamp::from_micros(clock));
+            wake(&mut lanes, clock);
             if let Some(from) = lanes.hungry_from() {
                 let taking = lanes.begin_again(from);
                 let found: Vec<_> =
@@ -170,7 +188,7 @@ proptest! {
             prop_assert!(before.is_none_or(|before| before < turn.position));
             lanes.done(&turn.lane);
         }
-        lanes.wake(Timestamp::MAX);
+        lanes.wake(Timestamp::MAX, Instant::now());
         prop_assert!(lanes.open_from().is_none());
         prop_assert_eq!((lanes.kept, lanes.blocked()), (0, 0));
     }
