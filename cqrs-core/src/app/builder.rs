@@ -411,7 +411,9 @@ fn no_name(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("it is empty"),
         _ if name.len() > NAME => Some("it is longer than 200 bytes"),
-        _ if name.starts_with("cqrs.") => Some("`cqrs.` is what the runtime's own names begin with"),
+        _ if name.starts_with("cqrs.") => {
+            Some("`cqrs.` is what the runtime's own names begin with")
+        }
         _ if name.contains('~') => Some("what is behind `~` counts how often it was begun anew"),
         _ if name.contains(char::is_control) => Some("it has a control character"),
         _ => None,

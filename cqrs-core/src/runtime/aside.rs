@@ -179,7 +179,7 @@ pub(crate) fn behind(
 }
 
 /// Why something failed, with the causes behind it, cut to what a store takes.
-pub(crate) fn cause(error: &HandlerError) -> String {
+pub(crate) fn why(error: &HandlerError) -> String {
     let mut text = error.to_string();
     for cause in successors(error.cause().source(), |cause| cause.source()).take(16) {
         let cause = cause.to_string();

@@ -82,7 +82,8 @@ impl Leases {
     /// Wants a lease from now on.
     pub(crate) fn claim(&self, name: &str, is_shared: bool) -> Claim<'_> {
         let (sender, state) = watch::channel(None);
-        let wanted = Wanted { is_shared, state: sender, renewed: None, surplus: false, unsure: false };
+        let wanted =
+            Wanted { is_shared, state: sender, renewed: None, surplus: false, unsure: false };
         self.wanted().insert(name.to_owned(), wanted);
         self.asked.notify_one();
         Claim { leases: self, name: name.to_owned(), state }

@@ -150,7 +150,7 @@ impl Partition<'_, '_> {
             }
         };
         self.consumer.forget();
-        let cause = aside::cause(&error);
+        let cause = aside::why(&error);
         match policy.next(attempts, &error) {
             Some(wait) => {
                 let due = Some(self.node.clock.now().saturating_add(wait));

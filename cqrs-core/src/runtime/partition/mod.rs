@@ -27,7 +27,6 @@ use crate::runtime::settings::Subscription;
 /// Events that are handled without a checkpoint, at most.
 const UNSAVED: u32 = 64;
 
-
 /// The cause of an event while it is handled: it stays when the process dies in the middle of it.
 pub(crate) const DIED: &str = "the node that handled it died";
 

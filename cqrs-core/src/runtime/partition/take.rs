@@ -293,7 +293,7 @@ impl Partition<'_, '_> {
             slot = ?self.state.slot, position = event.position, event = event.event_type, key,
             %error, %state, "an event failed and is set aside"
         );
-        let write = self.entry(event, key, state, due, aside::cause(error), 1);
+        let write = self.entry(event, key, state, due, aside::why(error), 1);
         self.state.behind.push(write);
         self.state.aside.add(key, due);
     }

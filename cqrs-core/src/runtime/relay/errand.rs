@@ -12,7 +12,7 @@ use crate::message::timestamp::Timestamp;
 use crate::port::commit::{Commit, DocumentWrite, Expected, Fence, Outgoing, Settled, Tries};
 use crate::port::outgoing::{FindOutgoing, PendingMessage};
 use crate::port::parked::{FindParked, ParkedEntry, ParkedState, ParkedWrite};
-use crate::runtime::aside::{cause, cut};
+use crate::runtime::aside::{cut, why};
 use crate::runtime::backoff;
 use crate::runtime::node::{Node, Stopping};
 use crate::runtime::partition::is_lost;
@@ -271,7 +271,7 @@ impl Errand {
         error: HandlerError,
     ) -> Result<Came> {
         let policy = &self.node.settings.relay_retry;
-        let cause = cause(&error);
+        let cause = why(&error);
         let (name, position) = (&*message.name, self.turn.position);
         match verdict(tries, policy, attempts, &error, told.is_some()) {
             Verdict::Tell => {
@@ -287,7 +287,7 @@ impl Errand {
                 match self.conclude(message, entry, &Telling::Outcome(to, &outcome)).await? {
                     Ok(()) => Ok(Came::Done),
                     Err(error) => {
-                        let cause = cause(&error);
+                        let cause = why(&error);
                         self.park(message, entry, told, attempts, &cause).await
                     }
                 }

@@ -245,9 +245,8 @@ impl Lanes {
 
     /// An entry of this lane is to be looked at, as an operator wants.
     pub(crate) fn look_at(&mut self, lane: &str, position: Position) {
-        let is_it = |known: &Lane| {
-            known.head == Some(position) && matches!(known.state, State::Blocked(_))
-        };
+        let is_it =
+            |known: &Lane| known.head == Some(position) && matches!(known.state, State::Blocked(_));
         match self.lanes.get(lane) {
             Some(known) if is_it(known) => self.free(lane),
             Some(_) => {}
