@@ -200,3 +200,40 @@ pub(crate) fn cut(cause: &str) -> String {
         None => cause,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Error, ErrorKind};
+
+    #[test]
+    fn a_batch_has_room_as_its_events_would_one_by_one() {
+        let mut aside = Aside::default();
+        aside.add("a", None);
+        let behind = |positions: &[Position]| -> Vec<Behind> {
+            let behind = |position: &Position| Behind {
+                position: *position,
+                key: "a".to_owned(),
+                message: "noted".to_owned(),
+            };
+            positions.iter().map(behind).collect()
+        };
+        // The one that is set aside, and two behind it.
+        assert!(aside.has_room_for(&behind(&[2, 3]), 2));
+        assert!(!aside.has_room_for(&behind(&[2, 3, 4]), 2));
+        for _ in 0..2 {
+            assert!(aside.has_room("a", 2));
+            aside.add("a", None);
+        }
+        assert!(!aside.has_room("a", 2));
+    }
+
+    #[test]
+    fn why_something_failed_is_told_with_the_causes_behind_it() {
+        let refused = std::io::Error::other("connection refused");
+        let of_store = Error::new(ErrorKind::Unavailable, "the store is out of reach");
+        let error = HandlerError::from(of_store.with_source(refused));
+        assert_eq!(why(&error), "the store is out of reach: connection refused");
+        assert_eq!(why(&"no such account".into()), "no such account");
+    }
+}

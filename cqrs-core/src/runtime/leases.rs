@@ -329,3 +329,51 @@ impl Drop for Claim<'_> {
         self.leases.wanted().remove(&self.name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::timestamp::Timestamp;
+
+    fn leases(names: &[&str]) -> Leases {
+        let leases = Leases::new("me".to_owned(), Duration::from_secs(2));
+        // As if somebody waited for them.
+        names.iter().for_each(|name| std::mem::forget(leases.claim(name, true)));
+        leases
+    }
+
+    fn given(name: &str, taken_over: bool) -> Lease {
+        let (name, holder) = (name.to_owned(), "me".to_owned());
+        Lease { name, holder, token: 1, until: Timestamp::MAX, taken_over }
+    }
+
+    #[test]
+    fn what_cannot_be_shared_evenly_is_dealt_out_all_the_same() {
+        let names = ["a", "b", "c", "d"];
+        for nodes in 1..6 {
+            let share = |place| {
+                let leases = leases(&names);
+                leases.take_in(&names.map(|name| given(name, false)), Instant::now());
+                leases.to_ask(nodes, place, 1);
+                leases.wanted().values().filter(|wanted| !wanted.surplus).count()
+            };
+            let shares: Vec<usize> = (0..nodes).map(share).collect();
+            assert_eq!(shares.iter().sum::<usize>(), names.len(), "{shares:?}");
+            assert!(shares[0] - shares[nodes - 1] <= 1, "{shares:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_got_no_answer_takes_it_that_another_node_died() {
+        for (is_lost, taken_over) in [(false, false), (true, false), (false, true)] {
+            let leases = leases(&["a"]);
+            if is_lost {
+                leases.is_unsure();
+            }
+            leases.take_in(&[given("a", taken_over)], Instant::now());
+            let wanted = leases.wanted();
+            let lease = wanted["a"].state.borrow().clone().unwrap();
+            assert_eq!(lease.taken_over, is_lost || taken_over);
+        }
+    }
+}

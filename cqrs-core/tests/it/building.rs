@@ -1,9 +1,13 @@
 //! What a build reports: names, exposure, discovery.
 
+use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    App, Command, ErrorKind, Never, Problem, Query, Request, RequestKind, Visibility, Wire,
+    App, Command, ErrorKind, HandlerError, Never, Problem, Query, Request, RequestKind, Visibility,
+    Wire,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::subscriptions::Noted;
 
 macro_rules! request {
     ($kind:ident $name:ident, $text:literal, $visibility:ident, $wire:expr) => {
@@ -73,6 +77,21 @@ cqrs_core::discovered!(|app| app.handler(open));
 
 mod inside {
     cqrs_core::discovered!(|app| app.handler(super::local));
+}
+
+#[test]
+fn names_that_no_subscription_can_have_are_a_problem() {
+    async fn hear(_: Noted) -> Result<(), HandlerError> {
+        Ok(())
+    }
+    let long: &'static str = "x".repeat(201).leak();
+    for name in ["", long, "cqrs.relay", "balances~2", "bal\nances"] {
+        let app = App::builder().store(MemoryStore::default()).event_handler(name, hear);
+        let [Problem::SubscriptionName { name: found, .. }] = problems(app.build())[..] else {
+            panic!("{name:?} is no name")
+        };
+        assert_eq!(found, name);
+    }
 }
 
 #[test]

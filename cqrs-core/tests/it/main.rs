@@ -36,4 +36,5 @@ mod translating;
 mod troubled;
 mod turns;
 mod tutor;
+mod waiting;
 mod watched;

@@ -1,13 +1,14 @@
 //! What commits send: in order of their keys, in vain and again, and through a stop.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    AnyRequest, App, Clock, Command, Commit, Failure, FindOutgoing, FindParked, ManualClock,
-    Metadata, Origin, Outgoing, OutgoingKind, ParkedState, Rejection, Request, RequestKind, Res,
-    RetryPolicy, RuntimeSettings, Settled, Store, Timestamp, Wire, Work,
+    AnyRequest, App, Clock, Command, Commit, Error, ErrorKind, Failure, FindOutgoing, FindParked,
+    ManualClock, Metadata, Origin, Outgoing, OutgoingKind, ParkedState, Rejection, Request,
+    RequestKind, Res, RetryPolicy, RuntimeSettings, Settled, Store, Timestamp, Wire, Work,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -55,6 +56,8 @@ struct Printer {
     /// Each of these fails once more.
     jams: Arc<Mutex<Vec<(String, u32)>>>,
     gate: Option<watch::Receiver<bool>>,
+    /// So often it cannot be reached.
+    offline: Arc<AtomicU32>,
 }
 
 impl Printer {
@@ -86,6 +89,10 @@ async fn print(p: Print, Res(printer): Res<Printer>, _: Work) -> Result<(), Fail
     }
     if let Some(gate) = &printer.gate {
         let _ = gate.clone().wait_for(|open| *open).await;
+    }
+    let less = |times: u32| times.checked_sub(1);
+    if printer.offline.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+        return Err(Error::new(ErrorKind::Unavailable, "nobody answers").into());
     }
     assert!(!printer.is_jammed(&page), "the paper is jammed");
     printer.printed.lock().unwrap().push(page);
@@ -159,6 +166,18 @@ async fn messages_of_a_key_go_in_order_also_when_some_fail_in_the_middle() {
         assert_eq!(office.printer.of(&format!("key-{key}")), all, "key {key}");
     }
     assert_eq!(office.printer.of("long"), (0..500).collect::<Vec<_>>());
+    assert_eq!(office.pending().await, 0);
+    running.stop(BOUND).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_out_of_reach_is_tried_again_in_real_time_whatever_the_clock_says() {
+    let office = Office::new(Printer::default());
+    office.printer.offline.store(5, Ordering::SeqCst);
+    office.send("a", 0..3).await;
+    let running = office.app().start().await.unwrap();
+    running.settled().await.unwrap();
+    assert_eq!((office.printer.of("a"), office.printer.tried()), (vec![0, 1, 2], 8));
     assert_eq!(office.pending().await, 0);
     running.stop(BOUND).await.unwrap();
 }

@@ -104,6 +104,64 @@ async fn what_is_in_hand_when_partitions_are_moved_is_handled_once() {
     running.stop(Duration::from_secs(5)).await.unwrap();
 }
 
+/// Holds what is for one key, as long as the desk is not open.
+async fn hold_one(event: Noted, Res(desk): Res<Desk>) -> Result<(), HandlerError> {
+    if event.key == "held" {
+        desk.begun.send_modify(|begun| *begun += 1);
+        desk.open.subscribe().wait_for(|open| *open).await?;
+    }
+    *desk.handled.lock().unwrap().entry((event.key, event.n)).or_default() += 1;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_pause_no_partition_waits_for_one_that_has_something_in_hand() {
+    let (store, desk) = (MemoryStore::default(), Desk::new());
+    desk.open.send_replace(false);
+    let app = App::builder()
+        .store(store.clone())
+        .resource(desk.clone())
+        .event_handler("notes.hold", hold_one)
+        .subscription("notes.hold", |s| s.partitions(4))
+        .runtime(RuntimeSettings::tests())
+        .build()
+        .unwrap();
+    let running = app.start().await.unwrap();
+    note(&store, "held", 1).await;
+    desk.begun.subscribe().wait_for(|begun| *begun == 1).await.unwrap();
+    let subscriptions = app.subscriptions().unwrap();
+    subscriptions.pause("notes.hold").await.unwrap();
+    let here = async || subscriptions.get("notes.hold").await.unwrap().here;
+    until("the others have ended", async || here().await == 1).await;
+    subscriptions.resume("notes.hold").await.unwrap();
+    until("the others go on", async || here().await == 4).await;
+    for key in 0..20 {
+        note(&store, &format!("key-{key}"), 1).await;
+    }
+    until("what is for them is handled", async || desk.all().len() > 5).await;
+    assert!(!desk.all().contains_key(&("held".to_owned(), 1)));
+    desk.open.send_replace(true);
+    running.settled().await.unwrap();
+    assert_eq!((desk.all().len(), *desk.begun.borrow()), (21, 1));
+    running.stop(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rebuilds_that_begin_at_once_are_one_after_the_other() {
+    let store = MemoryStore::default();
+    note(&store, "a", 1).await;
+    let app = showing::<1>(store.clone());
+    let running = app.start().await.unwrap();
+    let subscriptions = app.subscriptions().unwrap();
+    let rebuild = || subscriptions.rebuild("notes.shows");
+    let (one, two, three) = tokio::join!(rebuild(), rebuild(), rebuild());
+    one.and(two).and(three).unwrap();
+    subscriptions.built("notes.shows", PATIENCE).await.unwrap();
+    note(&store, "a", 2).await;
+    running.settled().await.unwrap();
+    running.stop(Duration::from_secs(5)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_know_of_a_move_handles_nothing_twice_and_stops_nobody() {
     let (store, here, there) = (MemoryStore::default(), Desk::new(), Desk::new());
