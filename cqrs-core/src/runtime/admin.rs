@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
 use crate::port::Position;
+use crate::port::outgoing::FindOutgoing;
 use crate::port::parked::FindParked;
 use crate::runtime::consumer::SubscriptionKind;
 use crate::runtime::control::{Control, Generation, Moving};
@@ -16,7 +17,7 @@ use crate::runtime::controls::Known;
 use crate::runtime::progress::SlotState;
 use crate::runtime::running::Started;
 use crate::runtime::slot::Definition;
-use crate::runtime::{controls, reached};
+use crate::runtime::{controls, reached, relay};
 
 /// Entries that are counted; there may be more.
 const COUNTED: usize = 1_000;
@@ -37,7 +38,8 @@ pub struct SubscriptionStatus {
     pub kind: SubscriptionKind,
     /// Its partitions.
     pub partitions: u32,
-    /// Up to here all of them have handled everything, or set it aside.
+    /// Up to here all of them have handled everything, or set it aside. The relay's: up to here
+    /// everything is sent.
     pub position: Position,
     /// The end of the log.
     pub head: Position,
@@ -100,7 +102,8 @@ impl App {
 }
 
 impl Subscriptions {
-    /// How all of them stand, in the order of their names.
+    /// How all of them stand, in the order of their names, and the relay, which sends what commits
+    /// send. Handlers that run [live](crate::Subscription::live) have no place that could be told.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -109,16 +112,51 @@ impl Subscriptions {
         for definition in &self.0.definitions {
             all.push(self.status(definition).await?);
         }
+        all.push(self.relay().await?);
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
 
-    /// How one of them stands.
+    /// How one of them stands. The relay is called `cqrs.relay`.
     ///
     /// # Errors
     /// [`UnknownName`](ErrorKind::UnknownName); when the store cannot be read.
     pub async fn get(&self, subscription: &str) -> Result<SubscriptionStatus> {
-        self.status(self.definition(subscription)?).await
+        match subscription {
+            relay::NAME => self.relay().await,
+            _ => self.status(self.definition(subscription)?).await,
+        }
+    }
+
+    /// The relay stands before the first message that waits: for its turn, its time or an operator.
+    async fn relay(&self) -> Result<SubscriptionStatus> {
+        let node = &self.0.node;
+        let mut first = FindOutgoing::after(0);
+        first.page.events = 1;
+        // Before the message is looked for: what comes meanwhile is behind it.
+        let head = node.store.head().await?.position;
+        let first = node.store.outgoing(first).await?.pop();
+        let position = first.map_or(head, |first| head.min(first.position - 1));
+        let find = FindParked::of(relay::NAME).limit(COUNTED as u32);
+        let here = (0..self.0.relay)
+            .filter_map(|index| node.progress.of(&(relay::NAME.to_owned(), index)));
+        let here: Vec<SlotState> = here.map(|slot| slot.state).collect();
+        let failing = here.iter().find_map(|state| match state {
+            SlotState::Failing(why) => Some(SubscriptionState::Failing(why.clone())),
+            _ => None,
+        });
+        Ok(SubscriptionStatus {
+            name: relay::NAME.to_owned(),
+            kind: SubscriptionKind::Relay,
+            partitions: self.0.relay,
+            position,
+            head,
+            lag: head - position,
+            state: failing.unwrap_or(SubscriptionState::Running),
+            parked: node.store.parked(find).await?.len() as u64,
+            here: here.len() as u32,
+            building: None,
+        })
     }
 
     async fn status(&self, definition: &Arc<Definition>) -> Result<SubscriptionStatus> {
@@ -271,7 +309,7 @@ impl Subscriptions {
             SubscriptionKind::Handler => {
                 Err(refused(subscription, "is not replayable: see `Subscription::replayable`"))
             }
-            SubscriptionKind::Sink | SubscriptionKind::Saga => {
+            SubscriptionKind::Sink | SubscriptionKind::Saga | SubscriptionKind::Relay => {
                 Err(refused(subscription, "cannot be built anew"))
             }
         }

@@ -29,6 +29,8 @@ pub enum SubscriptionKind {
     Sink,
     /// It runs a saga.
     Saga,
+    /// It sends what commits send: there is one, called `cqrs.relay`.
+    Relay,
 }
 
 /// What is registered under the name of a subscription.

@@ -37,7 +37,7 @@ pub(crate) struct Started {
     pub(crate) definitions: Vec<Arc<Definition>>,
     pub(crate) sagas: Vec<&'static str>,
     /// How many partitions the relay has.
-    relay: u32,
+    pub(crate) relay: u32,
     /// Projections in memory.
     pub(crate) lives: Vec<Arc<dyn LiveProjection>>,
     ready: watch::Sender<bool>,

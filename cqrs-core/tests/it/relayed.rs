@@ -230,9 +230,14 @@ async fn what_nobody_here_handles_waits_for_a_process_that_does_and_costs_no_att
     }
     assert_eq!(office.pending().await, 2);
     assert!(office.store.parked(FindParked::default()).await.unwrap().is_empty());
+    let relay = elsewhere.subscriptions().unwrap().get("cqrs.relay").await.unwrap();
+    assert_eq!((relay.position, relay.lag, relay.partitions, relay.here), (0, 2, 3, 3));
     running.stop(BOUND).await.unwrap();
-    let running = office.app().start().await.unwrap();
+    let app = office.app();
+    let running = app.start().await.unwrap();
     running.settled().await.unwrap();
+    let all = app.subscriptions().unwrap().list().await.unwrap();
+    assert!(matches!(&all[..], [relay] if relay.lag == 0 && relay.position == 2), "{all:?}");
     assert_eq!(office.printer.of("a"), [0, 1]);
     running.stop(BOUND).await.unwrap();
 }
