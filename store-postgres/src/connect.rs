@@ -1,0 +1,129 @@
+//! Connections: made with or without TLS, to the pool or for one purpose, and made again.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cqrs_core::{Error, ErrorKind, Result};
+use deadpool_postgres::{
+    ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::NoTls;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::config::{PostgresBuilder, place};
+use crate::error::Trouble;
+
+/// Where connections come from.
+pub(crate) struct Connector {
+    pool: Pool,
+    /// Those of one purpose each: whoever takes one keeps it.
+    own: Pool,
+    pub(crate) place: Arc<str>,
+}
+
+impl Connector {
+    pub(crate) fn new(settings: &PostgresBuilder) -> Result<Self> {
+        let config = settings.parsed()?;
+        let place: Arc<str> = place(&config).into();
+        let tls = if wants_tls(&config) { Some(tls(settings)?) } else { None };
+        let pool = |size: usize| {
+            let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+            let manager = match tls.clone() {
+                Some(tls) => {
+                    Manager::from_config(config.clone(), MakeRustlsConnect::new(tls), recycling)
+                }
+                None => Manager::from_config(config.clone(), NoTls, recycling),
+            };
+            let wait = Some(settings.connect_timeout);
+            let timeouts = Timeouts { wait, create: wait, recycle: wait };
+            let pool = Pool::builder(manager).max_size(size).timeouts(timeouts);
+            pool.runtime(Runtime::Tokio1).build().map_err(|error| {
+                let context = "the pool of connections cannot be built";
+                Error::new(ErrorKind::Internal, context).with_source(error)
+            })
+        };
+        Ok(Self { pool: pool(settings.connections)?, own: pool(16)?, place })
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// A connection of the pool.
+    pub(crate) async fn get(&self) -> Result<Object, Trouble> {
+        self.pool.get().await.map_err(|error| self.translate(error))
+    }
+
+    /// A new connection, for one purpose.
+    pub(crate) async fn own(&self) -> Result<ClientWrapper, Trouble> {
+        self.own.get().await.map(Object::take).map_err(|error| self.translate(error))
+    }
+
+    fn translate(&self, error: deadpool_postgres::PoolError) -> Trouble {
+        use deadpool_postgres::PoolError;
+        match error {
+            PoolError::Backend(error) => Trouble::Postgres(error),
+            PoolError::Closed => crate::error::closed(&self.place).into(),
+            PoolError::Timeout(_) => {
+                let context = format!(
+                    "{} gave no connection in time: it is out of reach, or all of the pool are in \
+                     use; try again",
+                    self.place
+                );
+                Error::new(ErrorKind::Unavailable, context).into()
+            }
+            error => {
+                let context = format!("no connection to {}: {error}", self.place);
+                Error::new(ErrorKind::Internal, context).with_source(error).into()
+            }
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.pool.close();
+        self.own.close();
+    }
+}
+
+/// Whether the connection is to be protected: where the URL says so, and by itself to other machines.
+fn wants_tls(config: &tokio_postgres::Config) -> bool {
+    let is_here = |host: &Host| match host {
+        Host::Tcp(host) => {
+            host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    };
+    match config.get_ssl_mode() {
+        SslMode::Disable => false,
+        SslMode::Prefer => !config.get_hosts().iter().all(is_here),
+        _ => true,
+    }
+}
+
+fn tls(settings: &PostgresBuilder) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for der in &settings.roots {
+        roots.add(CertificateDer::from(der.clone())).map_err(|error| {
+            let context = "a root certificate is none: it must be X.509 in DER";
+            Error::invalid_field("root_certificate", context).with_source(error)
+        })?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| {
+        Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(error)
+    })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// How long is waited before the n-th attempt to connect again, with full jitter.
+pub(crate) fn backoff(attempt: u32) -> Duration {
+    let most = 20u64.saturating_mul(1 << attempt.min(6)).min(1_000);
+    Duration::from_millis(5 + fastrand::u64(0..most))
+}

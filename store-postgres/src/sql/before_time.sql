@@ -1,0 +1,1 @@
+SELECT cqrs.before_time($1, $2, $3)

@@ -1,0 +1,1 @@
+SELECT fields FROM cqrs.collections WHERE name = $1

@@ -1,0 +1,1 @@
+SELECT id, cqrs.head() FROM cqrs.log

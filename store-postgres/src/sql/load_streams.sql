@@ -1,0 +1,11 @@
+SELECT r.n, e.position, e.version, e.recorded_at, e.id, e.schema_version, e.tenant, e.category, e.stream, e.type,
+  array_to_string(e.tags, E'\x1f'), e.metadata, e.data, e.content_type, e.bytes
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[])
+  WITH ORDINALITY AS r(tenant, category, stream, low, high, most, n)
+CROSS JOIN LATERAL (
+  SELECT * FROM cqrs.events AS k
+  WHERE k.stream = r.stream AND k.category = r.category AND k.tenant = r.tenant
+    AND k.version BETWEEN r.low AND r.high
+  ORDER BY k.version LIMIT r.most
+) AS e
+ORDER BY r.n, e.version

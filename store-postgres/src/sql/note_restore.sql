@@ -1,0 +1,1 @@
+SELECT cqrs.note_restore($1)

@@ -1,0 +1,1 @@
+SELECT cqrs.purge_1($1, $2, $3)

@@ -1,0 +1,1 @@
+SELECT cqrs.release_1($1, $2, $3)

@@ -1,0 +1,1 @@
+DELETE FROM cqrs.document_fields WHERE collection = $1

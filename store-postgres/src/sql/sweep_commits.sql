@@ -1,0 +1,3 @@
+DELETE FROM cqrs.commits
+WHERE ctid >= format('(%s,0)', $1::bigint)::tid AND ctid < format('(%s,0)', $2::bigint)::tid
+  AND at < clock_timestamp() - $3

@@ -1,0 +1,1 @@
+DELETE FROM cqrs.heads WHERE position < (SELECT max(position) FROM cqrs.heads)

@@ -1,0 +1,1 @@
+SELECT cqrs.take_turn($1)

@@ -1,0 +1,145 @@
+//! The statements: their texts with the schema in them, and how they are run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::ClientWrapper;
+use futures_util::TryStreamExt;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, RowStream};
+
+use crate::error::Trouble;
+
+/// The schema as the files have it.
+const WRITTEN: &str = "cqrs.";
+
+/// Values for a statement.
+pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+macro_rules! statements {
+    ($($name:ident = $file:literal [$($type:ident),*]),* $(,)?) => {
+        /// A statement. Its text is a file of its own.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Sql { $($name),* }
+
+        impl Sql {
+            const ALL: &[(&'static str, &'static [Type])] =
+                &[$((include_str!(concat!("sql/", $file, ".sql")), &[$(Type::$type),*])),*];
+        }
+    };
+}
+
+statements! {
+    Commit = "commit" [BOOL, BOOL, TEXT, INTERVAL, INTERVAL, INT4, UUID_ARRAY, BYTEA_ARRAY, INT4_ARRAY,
+        INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, INT4_ARRAY, TEXT_ARRAY, UUID_ARRAY, BYTEA_ARRAY,
+        BYTEA_ARRAY, JSON, JSON],
+    Head = "head" [],
+    ReadLog = "read_log" [INT8, INT8, INT4],
+    ReadLogWindow = "read_log_window" [INT8, INT8, TEXT_ARRAY, TEXT_ARRAY, TEXT, INT4],
+    ReadLogFound = "read_log_found" [INT8, INT8, INT4, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, TEXT],
+    BeforeTime = "before_time" [TIMESTAMPTZ, INT8, INT8],
+    LoadStreams = "load_streams" [TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY],
+    LoadFromSnapshots = "load_from_snapshots" [TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY,
+        INT4_ARRAY, BYTEA_ARRAY],
+    ReadStream = "read_stream" [TEXT, TEXT, TEXT, INT8, INT8, TIMESTAMPTZ, INT4],
+    ReadStreamBackwards = "read_stream_backwards" [TEXT, TEXT, TEXT, INT8, INT8, TIMESTAMPTZ, INT4],
+    Document = "document" [TEXT, TEXT, TEXT],
+    Collection = "collection" [TEXT],
+    FindDocuments = "find_documents" [TEXT, TEXT, TEXT, INT8, INT8],
+    FindDocumentsByField = "find_documents_by_field" [TEXT, TEXT, TEXT, TEXT, TEXT, INT8, INT8],
+    CountDocuments = "count_documents" [TEXT, TEXT],
+    CountDocumentsByField = "count_documents_by_field" [TEXT, TEXT, TEXT, TEXT],
+    PutCollection = "put_collection" [TEXT, TEXT],
+    RemoveCollectionFields = "remove_collection_fields" [TEXT],
+    DocumentsOfCollection = "documents_of_collection" [TEXT, TEXT, TEXT, INT8],
+    InsertFields = "insert_fields" [TEXT, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL_ARRAY],
+    TakeTurn = "take_turn" [TEXT],
+    Purge = "purge" [TEXT, TEXT, INT4],
+    Inbox = "inbox" [TEXT, UUID, INTERVAL],
+    Checkpoint = "checkpoint" [TEXT, INT4],
+    Lease = "lease" [TEXT, TEXT, TEXT_ARRAY, INTERVAL],
+    Release = "release" [TEXT, TEXT, TEXT_ARRAY],
+    Leases = "leases" [TEXT, INT4],
+    Timers = "timers" [TEXT, TIMESTAMPTZ, INT8],
+    Outgoing = "outgoing" [INT8, INT8],
+    Parked = "parked" [TEXT, INT8, TEXT, TEXT, INT8, INT8, TEXT, TEXT, TIMESTAMPTZ],
+    Notify = "notify" [TEXT, TEXT],
+    SweepCommits = "sweep_commits" [INT8, INT8, INTERVAL],
+    SweepInbox = "sweep_inbox" [INT8, INT8, INTERVAL],
+    SweepHeads = "sweep_heads" [],
+    Pages = "pages" [TEXT],
+    NoteRestore = "note_restore" [TEXT],
+}
+
+/// The text with another schema.
+pub(crate) fn in_schema(text: &str, schema: &str) -> String {
+    match schema {
+        "cqrs" => text.to_owned(),
+        _ => text.replace(WRITTEN, &format!("{schema}.")),
+    }
+}
+
+/// How statements are run: the texts, and within which time.
+pub(crate) struct Statements {
+    texts: Vec<String>,
+    prepares: bool,
+    timeout: Duration,
+}
+
+impl Statements {
+    pub(crate) fn new(schema: &str, prepares: bool, timeout: Duration) -> Arc<Self> {
+        let texts = Sql::ALL.iter().map(|(text, _)| in_schema(text, schema)).collect();
+        Arc::new(Self { texts, prepares, timeout })
+    }
+
+    /// Runs one, and waits for all of its rows. One round trip, but for the first time on a connection.
+    pub(crate) async fn query(
+        &self,
+        client: &ClientWrapper,
+        sql: Sql,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, Trouble> {
+        let rows = async { Ok(self.begin(client, sql, params).await?.try_collect().await?) };
+        self.bounded(rows).await
+    }
+
+    /// Its first row, of those that always have one.
+    pub(crate) async fn one(
+        &self,
+        client: &ClientWrapper,
+        sql: Sql,
+        params: Params<'_>,
+    ) -> Result<Row, Trouble> {
+        let rows = self.query(client, sql, params).await?;
+        rows.into_iter().next().ok_or_else(|| {
+            let context = format!("{sql:?} gave no row");
+            cqrs_core::Error::new(cqrs_core::ErrorKind::Internal, context).into()
+        })
+    }
+
+    /// Runs one. Its rows come as they are read.
+    pub(crate) async fn begin(
+        &self,
+        client: &ClientWrapper,
+        sql: Sql,
+        params: Params<'_>,
+    ) -> Result<RowStream, tokio_postgres::Error> {
+        let (text, types) = (&self.texts[sql as usize], Sql::ALL[sql as usize].1);
+        if self.prepares {
+            let statement = client.prepare_typed_cached(text, types).await?;
+            return client.query_raw(&statement, params.iter().copied()).await;
+        }
+        client.query_typed_raw(text, params.iter().copied().zip(types.iter().cloned())).await
+    }
+
+    /// Gives up what takes too long.
+    pub(crate) async fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(Trouble::TooLong))
+    }
+}
