@@ -148,7 +148,7 @@ impl Harness {
     ///
     /// # Errors
     /// As [`settled`](Self::settled); [`DeadlineExceeded`](ErrorKind::DeadlineExceeded) when there is
-    /// no end of what is due.
+    /// no end of what is due, such as a command that nobody handles: it is tried again and again.
     pub async fn advance(&self, by: Duration) -> Result<()> {
         advance(self.running()?, &self.clock, by).await
     }
@@ -198,7 +198,10 @@ pub(crate) async fn advance(running: &Running, clock: &ManualClock, by: Duration
         clock.set(due.max(clock.now()));
         running.settled().await?;
     }
-    let context = format!("after {STEPS} steps something is still due before {end}");
+    let context = format!(
+        "after {STEPS} steps something is still due before {end}: a command without a handler, a \
+         message without a bus, or something that is tried for ever"
+    );
     Err(Error::new(ErrorKind::DeadlineExceeded, context))
 }
 

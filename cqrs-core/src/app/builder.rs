@@ -306,7 +306,7 @@ impl AppBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::Build`] with every [`Problem`]: missing handlers, resources and stores,
-    /// duplicates, gaps in the upcasters of events.
+    /// duplicates, gaps in the upcasters of events, names that no subscription can have.
     pub fn build(self) -> Result<App> {
         let Self { mut resources, mut problems, max_body, mut following, .. } = self;
         following.join(&mut resources);

@@ -74,7 +74,9 @@ impl App {
         };
         if control::read(&**store, name).await?.is_some() {
             // Its partitions have checkpoints of their own: events would be handled twice.
-            let context = format!("`{name}` is run by the runtime: `App::start`");
+            let context = format!(
+                "`{name}` is run by the runtime, which keeps its checkpoints: use `App::start`"
+            );
             return Err(Error::new(ErrorKind::Invalid { field: None }, context));
         }
         let at = store.checkpoint(name, 0).await?.unwrap_or(0);

@@ -58,8 +58,9 @@ impl<'a, R: Request> Sending<'a, R> {
     }
 
     /// Sends it, and waits until these subscriptions have handled what it wrote: then the views show
-    /// it, on whichever node they are kept. For at most 10 seconds; whether they have come so far is
-    /// told in the answer, because the command was handled either way.
+    /// it, on whichever node they are kept. One after the other, each for at most 10 seconds, up to the
+    /// first that is not there; whether they have come so far is told in the answer, because the command
+    /// was handled either way.
     ///
     /// ```
     /// use cqrs_core::{App, Command, Failure};

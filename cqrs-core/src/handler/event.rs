@@ -74,7 +74,7 @@ impl fmt::Display for HandlerError {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of the events `{S}`",
     label = "expected `async fn(S, parameters..) -> Result<(), HandlerError>`",
-    note = "check, in this order: the first parameter is the event or set of events by value; each other one is `Res<T>`, `Work`, `Repository<A>`, `Documents<T>`, `Mediator`, `Metadata` or `Arc<dyn Store>`; the error becomes a `HandlerError` with `?`; the future is Send"
+    note = "check, in this order: the first parameter is the event or set of events by value; each other one is `Res<T>`, `Work`, `Repository<A>`, `Documents<T>`, `View<P>`, `Mediator`, `Metadata`, `Sagas` or `Arc<dyn Store>`; the error becomes a `HandlerError` with `?`; the future is Send"
 )]
 pub trait IntoEventHandler<S: EventSet, M>: Send + 'static {
     /// Finds the parameters; what is missing is added to the problems.

@@ -21,7 +21,7 @@ use crate::retry::ConflictRetry;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of `{R}`",
     label = "expected `async fn(R, parameters..) -> Result<R::Output, R::Error or Failure<R::Error>>`",
-    note = "check, in this order: the first parameter is the request by value; each other one is `Res<T>`, `Work`, `Repository<A>`, `Documents<T>`, `Mediator`, `Metadata` or `Arc<dyn Store>`; the error is `R::Error` or `Failure<R::Error>`; the future is Send",
+    note = "check, in this order: the first parameter is the request by value; each other one is `Res<T>`, `Work`, `Repository<A>`, `Documents<T>`, `View<P>`, `Mediator`, `Metadata`, `Sagas` or `Arc<dyn Store>`; the error is `R::Error` or `Failure<R::Error>`; the future is Send",
     note = "to learn which, name the request and the parameters: `.handler::<R, (R, Work, ..)>(f)`"
 )]
 pub trait IntoHandler<R: Request, M>: Send + 'static {

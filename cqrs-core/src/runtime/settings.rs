@@ -167,7 +167,9 @@ impl Subscription {
     }
 
     /// Without a checkpoint: on every node, from now on, and for as long as the process lives. What
-    /// fails is tried again as the policy says, and then passed over, with a warning.
+    /// fails is tried again as the policy says, and then passed over, with a warning. When the answer to
+    /// a commit of its own is lost, it may do its work again. For handlers of events: of a durable
+    /// projection, a sink or a saga it is a [`NotLive`](crate::Problem::NotLive) when the app is built.
     #[must_use]
     pub fn live(mut self) -> Self {
         self.live = true;

@@ -31,7 +31,8 @@ pub(crate) const KNOWN_FOR: Duration = Duration::from_millis(500);
 /// The views of a projection: those that are live, also while others are built beside them.
 ///
 /// A parameter of handlers, where it knows how the projection [lives](Life), and of use on its own,
-/// where it reads the documents of one that is durable or inline:
+/// where it reads the documents of one that is durable or inline. An app that does not have the projection
+/// reads what others have made of it; where nobody runs it, there is nothing to find.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -90,6 +90,12 @@ impl Errand {
         (due, Came::Waits(Wait { until: Until::Due(due), notes }))
     }
 
+    /// It is tried again soon, here or elsewhere, and that counts as no attempt.
+    fn elsewhere(&self, is_aside: bool) -> Came {
+        let (notes, wait) = self.passing(is_aside);
+        Came::Waits(Wait { until: Until::Elsewhere(Instant::now() + wait), notes })
+    }
+
     fn passing(&self, is_aside: bool) -> (Notes, Duration) {
         let passing = self.turn.notes.passing.saturating_add(1);
         let wait = self.node.settings.relay_retry.delay(passing, fastrand::f64());
@@ -141,8 +147,7 @@ impl Errand {
             }
             Err(NoWay::Unknown(what, name)) => {
                 self.relay.tell_unknown(what, &name);
-                // Another process may have it.
-                return Ok(self.later(entry.is_some()).1);
+                return Ok(self.elsewhere(entry.is_some()));
             }
         };
         let entry = match entry {
@@ -387,7 +392,7 @@ impl Errand {
             Err(NoWay::Failed(error)) => return Err(error),
             Err(NoWay::Unknown(what, name)) => {
                 self.relay.tell_unknown(what, &name);
-                return Ok(self.later(true).1);
+                return Ok(self.elsewhere(true));
             }
         };
         let is_command = message.kind == crate::OutgoingKind::Command;

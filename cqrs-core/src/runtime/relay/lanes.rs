@@ -96,6 +96,8 @@ pub(crate) enum Until {
     /// What keeps it may pass at any time: whoever waits for the partition waits for it. In real time,
     /// whatever clock the app has.
     Soon(Instant),
+    /// Another process may take it: nobody waits for that. In real time.
+    Elsewhere(Instant),
 }
 
 impl From<Option<Timestamp>> for Until {
@@ -226,9 +228,11 @@ impl Lanes {
         match wait.until {
             Until::Asked => {}
             Until::Due(due) => drop(self.due.insert((due, lane.to_owned()))),
-            Until::Soon(when) => {
+            Until::Soon(when) | Until::Elsewhere(when) => {
                 self.soon.insert((when, lane.to_owned()));
-                self.held_up.insert(head);
+                if let Until::Soon(_) = wait.until {
+                    self.held_up.insert(head);
+                }
             }
         }
     }
@@ -274,7 +278,9 @@ impl Lanes {
             match until {
                 Until::Asked => {}
                 Until::Due(due) => drop(self.due.remove(&(due, lane.to_owned()))),
-                Until::Soon(when) => drop(self.soon.remove(&(when, lane.to_owned()))),
+                Until::Soon(when) | Until::Elsewhere(when) => {
+                    self.soon.remove(&(when, lane.to_owned()));
+                }
             }
         }
         if let Some((first, _)) = known.missed {

@@ -114,6 +114,8 @@ fn what_may_pass_at_any_time_holds_up_and_wakes_whatever_the_clock_says() {
     lanes.block("a", Wait { until: Until::Soon(soon), notes: Notes::default() });
     assert_eq!((lanes.open_from(), lanes.blocked()), (Some(1), 1));
     assert_eq!((lanes.next_soon(), lanes.next_due()), (Some(soon), None));
+    lanes.block("a", Wait { until: Until::Elsewhere(soon), notes: Notes::default() });
+    assert_eq!((lanes.open_from(), lanes.next_due()), (None, None));
     lanes.wake(Timestamp::MIN, soon);
     assert_eq!((lanes.blocked(), lanes.next_soon()), (0, None));
     assert_eq!(positions(&mut lanes), [1]);

@@ -41,7 +41,7 @@ const TOLD: usize = 1_000;
 pub(crate) struct Relay {
     app: Weak<Inner>,
     sagas: Arc<SagaRegistry>,
-    /// Where messages are published; without one, nobody listens.
+    /// Where messages are published; without one, they wait.
     bus: Option<Arc<dyn Bus>>,
     told: Mutex<HashSet<String>>,
 }
@@ -100,15 +100,21 @@ impl Relay {
         give_back(&node, &name).await;
     }
 
-    /// Tells once of a name that nobody here knows. Another process with this store may.
+    /// Tells once of what this process has not. Another process with this store may.
     fn tell_unknown(&self, what: &str, name: &str) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < TOLD && told.insert(format!("{what} {name}")) {
-            tracing::warn!(
-                name,
-                "no {what} has this name in this app; what is sent to it waits for a process that \
-                 has it"
-            );
+            match what {
+                "bus" => tracing::warn!(
+                    name,
+                    "no bus in this app; what it publishes waits for a process that has one"
+                ),
+                _ => tracing::warn!(
+                    name,
+                    "no {what} has this name in this app; what is sent to it waits for a process \
+                     that has it"
+                ),
+            }
         }
     }
 }
