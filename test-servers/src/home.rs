@@ -83,7 +83,7 @@ impl Home {
 
     /// Whether the owner can: for root, the folder becomes another user's first.
     fn is_reached(&self) -> Result<bool, ServerError> {
-        let doing = || format!("{}: make it another user's", self.path().display());
+        let doing = || format!("{}: enter it as another user", self.path().display());
         self.give(self.path()).map_err(ServerError::io(doing()))?;
         let mut command = self.command("sh");
         // The folder is entered by the program: before that, it would still be root that enters.

@@ -114,8 +114,8 @@ impl PostgresBuilder {
     pub fn start(self, folder: &Path) -> Result<Postgres, ServerError> {
         let programs = programs().ok_or(ServerError::NotInstalled {
             server: "PostgreSQL",
-            install: "`cargo xtask services` or `apt-get install postgresql` does it; \
-                      elsewhere, put the folder with `postgres` and `initdb` on PATH",
+            install: "`cargo xtask services` installs it where it may, and says how where it may \
+                      not; elsewhere, put the folder with `postgres` and `initdb` on PATH",
         })?;
         let home = Home::new(folder, "postgres", &["postgres", "nobody"])?;
         let guard = Guard::start(home.path(), "QUIT").map_err(ServerError::io("start a shell"))?;
