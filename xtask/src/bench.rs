@@ -1,18 +1,21 @@
 //! `bench`: the benchmarks, each against a floor or a peer that it measures itself.
 
 use crate::command::{self, benchmarks, cargo};
+use crate::servers::Servers;
 use crate::steps::{Failed, Steps};
 use crate::task::Benchmark;
 
 /// Runs them; the arguments go to the benchmark as they are.
 pub(crate) fn run(steps: &mut Steps, of: &[Benchmark], args: &[String]) -> Result<(), Failed> {
+    let needs_servers = of.iter().any(|benchmark| benchmark.needs_servers());
+    let servers = if needs_servers { Servers::start(steps)? } else { Servers::default() };
     for benchmark in of {
         match benchmark {
             Benchmark::Sqlite => {
-                package(steps, "benchmark sqlite", ["store-sqlite", "sqlite"], args)
+                package(steps, &servers, "benchmark sqlite", ["store-sqlite", "sqlite"], args)
             }
             Benchmark::Http => {
-                package(steps, "benchmark http", ["learning-platform", "http"], args)
+                package(steps, &servers, "benchmark http", ["learning-platform", "http"], args)
             }
             Benchmark::Dispatch => dispatch(steps, args),
         }?;
@@ -22,13 +25,14 @@ pub(crate) fn run(steps: &mut Steps, of: &[Benchmark], args: &[String]) -> Resul
 
 fn package(
     steps: &mut Steps,
+    servers: &Servers,
     step: &'static str,
     [package, name]: [&str; 2],
     args: &[String],
 ) -> Result<(), Failed> {
     steps.step(step, || {
         let mut command = cargo(["bench", "-p", package, "--bench", name, "--"]);
-        command.args(args);
+        command.args(args).envs(servers.addresses());
         command::run(command)
     })
 }

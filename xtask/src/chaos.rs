@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 
 use crate::command::{self, cargo};
+use crate::servers::Servers;
 use crate::steps::{Failed, Steps};
 
 /// What makes the tests long. A value that is set already stays.
@@ -26,9 +27,10 @@ const LONG: [(&str, &str); 7] = [
 /// Runs the tests of the SQLite store, optimised, for a faster writer leaves a reader less time; then
 /// kills the learning platform.
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
+    let servers = Servers::start(steps)?;
     let test = |args: &[&str]| {
         let mut command = cargo(["test", "--release"]);
-        command.args(args).envs(settings(|name| env::var_os(name)));
+        command.args(args).envs(settings(|name| env::var_os(name))).envs(servers.addresses());
         command::run(command)
     };
     steps.step("fault tests of SQLite", || test(&["-p", "store-sqlite"]))?;

@@ -57,10 +57,22 @@ pub(crate) fn run(mut command: Command) -> Result<(), Cause> {
 fn shown(command: &Command) -> String {
     let settings = command
         .get_envs()
-        .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))));
+        .filter_map(|(name, value)| Some((name.to_string_lossy(), without_password(value?))))
+        .map(|(name, value)| format!("{name}={}", quoted(value.as_ref())));
     let program = Path::new(command.get_program()).file_stem().unwrap_or_default();
     let words = [program].into_iter().chain(command.get_args()).map(quoted);
     settings.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// An address without the password in it; anything else as it is.
+fn without_password(value: &OsStr) -> String {
+    let value = value.to_string_lossy();
+    let shown = value.split_once("://").and_then(|(protocol, rest)| {
+        let (who, place) = rest.rsplit_once('@')?;
+        let (user, _) = who.split_once(':')?;
+        Some(format!("{protocol}://{user}:…@{place}"))
+    });
+    shown.unwrap_or_else(|| value.into_owned())
 }
 
 /// A word in quotes where a shell needs them.
@@ -85,6 +97,14 @@ mod tests {
         let mut command = Command::new("/usr/bin/cargo");
         command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps", "it's"]);
         assert_eq!(shown(&command), r"RUSTDOCFLAGS='-D warnings' cargo doc --no-deps 'it'\''s'");
+    }
+
+    #[test]
+    fn a_command_is_shown_without_the_passwords_of_servers() {
+        let mut command = Command::new("cargo");
+        command.env("POSTGRES_URL", "postgres://me:s3cret@127.0.0.1:7/db").arg("test");
+        assert_eq!(shown(&command), "POSTGRES_URL='postgres://me:…@127.0.0.1:7/db' cargo test");
+        assert_eq!(without_password("sqlite://a:b".as_ref()), "sqlite://a:b");
     }
 
     #[test]

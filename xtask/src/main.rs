@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod doc;
 mod process_log;
+mod servers;
 mod services;
 mod steps;
 mod task;
@@ -35,6 +36,16 @@ fn main() -> ExitCode {
         Task::Help => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
+        }
+        // Its output is for other programs: addresses and nothing else.
+        Task::Serve => {
+            return match servers::run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(cause) => {
+                    eprintln!("error: {cause}");
+                    ExitCode::FAILURE
+                }
+            };
         }
         Task::Check => check::run(&mut steps),
         Task::Test => test::run(&mut steps),

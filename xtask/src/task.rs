@@ -9,6 +9,7 @@ Usage: cargo xtask <task>
   check         formatting, lints and documentation, warnings as errors
   test          everything the build server does: check, all tests, the examples
   services      what the tests need beside Rust: installs what is missing
+  services run  private servers, until Ctrl-C; prints their addresses as NAME=url
   bench [sqlite|http|dispatch|all] [args]
                 the benchmarks of the SQLite store, of HTTP, or of a call beside other libraries
                 (which needs valgrind); the arguments are the benchmark's own
@@ -22,6 +23,7 @@ pub(crate) enum Task {
     Check,
     Test,
     Services,
+    Serve,
     Bench {
         /// Which; none: all of them.
         of: Vec<Benchmark>,
@@ -49,6 +51,13 @@ pub(crate) enum Benchmark {
 
 impl Benchmark {
     const ALL: [Self; 3] = [Self::Sqlite, Self::Http, Self::Dispatch];
+
+    /// Whether it measures a server.
+    pub(crate) fn needs_servers(self) -> bool {
+        match self {
+            Self::Sqlite | Self::Http | Self::Dispatch => false,
+        }
+    }
 }
 
 impl Task {
@@ -61,6 +70,7 @@ impl Task {
         let task = match name.as_str() {
             "check" => Self::Check,
             "test" => Self::Test,
+            "services" if rest == ["run"] => return Ok(Self::Serve),
             "services" => Self::Services,
             "bench" => return parse_bench(rest),
             "chaos" => Self::Chaos,
@@ -105,7 +115,8 @@ mod tests {
     fn every_task_of_the_usage_is_known() {
         let listed = USAGE.lines().filter_map(|line| line.strip_prefix("  "));
         let names = listed.filter_map(|line| line.split(' ').next());
-        let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+        let mut names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+        names.dedup();
         assert_eq!(names, ["check", "test", "services", "bench", "chaos", "doc", "help"]);
         for name in names {
             assert!(parse(name).is_ok(), "{name}");
@@ -150,6 +161,14 @@ mod tests {
         let wrong = "there is no benchmark `append`: sqlite, http, dispatch or all";
         assert_eq!(parse("bench append"), Err(wrong.to_owned()));
         assert!(parse("bench all --quick").is_err());
+    }
+
+    #[test]
+    fn servers_run_on_request() {
+        assert_eq!(parse("services"), Ok(Task::Services));
+        assert_eq!(parse("services run"), Ok(Task::Serve));
+        let wrong = "the task `services` does not take `stop`".to_owned();
+        assert_eq!(parse("services stop"), Err(wrong));
     }
 
     #[test]

@@ -1,0 +1,93 @@
+//! Private servers, for the tasks that test against them and for `services run`.
+//!
+//! A server that somebody has already is named by a variable; nothing is started for it then.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::thread;
+
+use test_servers::Postgres;
+
+use crate::command::{Cause, target};
+use crate::steps::{Failed, Steps};
+
+/// The variable that names a PostgreSQL.
+const POSTGRES_URL: &str = "POSTGRES_URL";
+
+/// Those that were started. They stop, and their data goes, when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Servers {
+    postgres: Option<Postgres>,
+}
+
+impl Servers {
+    /// Starts those that no variable names, as a step.
+    pub(crate) fn start(steps: &mut Steps) -> Result<Self, Failed> {
+        let mut servers = Self::default();
+        steps.step("servers", || {
+            servers = Self::missing(|name| env::var_os(name).is_some())?;
+            Ok(())
+        })?;
+        Ok(servers)
+    }
+
+    fn missing(is_set: impl Fn(&str) -> bool) -> Result<Self, Cause> {
+        let folder = target().join("servers");
+        let mut servers = Self::default();
+        if !is_set(POSTGRES_URL) {
+            servers.postgres = Some(Postgres::start(&folder).map_err(|e| e.to_string())?);
+        }
+        Ok(servers)
+    }
+
+    /// What tests are told of them: variables and their values.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.postgres.iter().map(|server| (POSTGRES_URL, server.url()))
+    }
+}
+
+/// `services run`: starts them, prints the addresses of all, and stays until it is killed, by
+/// Ctrl-C or otherwise; they stop then. With nothing to start it ends at once.
+pub(crate) fn run() -> Result<(), Cause> {
+    let servers = Servers::missing(|name| env::var_os(name).is_some())?;
+    let lines = lines(&servers, |name| env::var_os(name));
+    let mut output = io::stdout().lock();
+    write!(output, "{lines}").and_then(|()| output.flush()).map_err(|e| e.to_string())?;
+    if servers.addresses().next().is_none() {
+        return Ok(());
+    }
+    eprintln!("They run until Ctrl-C.");
+    loop {
+        thread::park();
+    }
+}
+
+/// A line for each server, private or not: `NAME=url`.
+fn lines(servers: &Servers, current: impl Fn(&str) -> Option<OsString>) -> String {
+    let others = [POSTGRES_URL].into_iter().filter_map(|name| Some((name, current(name)?)));
+    let others = others.map(|(name, url)| (name, url.to_string_lossy().into_owned()));
+    servers.addresses().chain(others).map(|(name, url)| format!("{name}={url}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_a_variable_names_is_not_started() {
+        let servers = Servers::missing(|_| true).unwrap();
+        assert!(servers.postgres.is_none());
+        assert_eq!(servers.addresses().count(), 0);
+        let mine = |name: &str| (name == "POSTGRES_URL").then(|| "postgres://mine".into());
+        assert_eq!(lines(&servers, mine), "POSTGRES_URL=postgres://mine\n");
+    }
+
+    #[test]
+    fn a_server_that_is_started_is_named_by_its_variable() {
+        let servers = Servers::missing(|_| false).unwrap_or_else(|cause| panic!("{cause}"));
+        let url = servers.postgres.as_ref().unwrap().url();
+        assert_eq!(servers.addresses().collect::<Vec<_>>(), [("POSTGRES_URL", url.clone())]);
+        assert_eq!(lines(&servers, |_| None), format!("POSTGRES_URL={url}\n"));
+    }
+}
