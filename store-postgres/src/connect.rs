@@ -1,17 +1,20 @@
 //! Connections: made with or without TLS, to the pool or for one purpose, and made again.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs_core::{Error, ErrorKind, Result};
+use cqrs_core::{Error, ErrorKind, Position, Result};
 use deadpool_postgres::{
     ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::NoTls;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{AsyncMessage, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{PostgresBuilder, place};
@@ -22,6 +25,8 @@ pub(crate) struct Connector {
     pool: Pool,
     /// Those of one purpose each: whoever takes one keeps it.
     own: Pool,
+    config: tokio_postgres::Config,
+    tls: Option<ClientConfig>,
     pub(crate) place: Arc<str>,
 }
 
@@ -46,7 +51,8 @@ impl Connector {
                 Error::new(ErrorKind::Internal, context).with_source(error)
             })
         };
-        Ok(Self { pool: pool(settings.connections)?, own: pool(16)?, place })
+        let (pool, own) = (pool(settings.connections)?, pool(16)?);
+        Ok(Self { pool, own, config, tls, place })
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -61,6 +67,24 @@ impl Connector {
     /// A new connection, for one purpose.
     pub(crate) async fn own(&self) -> Result<ClientWrapper, Trouble> {
         self.own.get().await.map(Object::take).map_err(|error| self.translate(error))
+    }
+
+    /// A new connection, with the positions that it is notified of.
+    pub(crate) async fn listening(
+        &self,
+    ) -> Result<(ClientWrapper, mpsc::Receiver<Position>), Trouble> {
+        let (sender, positions) = mpsc::channel(64);
+        let (client, listening) = match self.tls.clone() {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(MakeRustlsConnect::new(tls)).await?;
+                (client, tokio::spawn(hear(connection, sender)))
+            }
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                (client, tokio::spawn(hear(connection, sender)))
+            }
+        };
+        Ok((ClientWrapper::new(client, listening), positions))
     }
 
     fn translate(&self, error: deadpool_postgres::PoolError) -> Trouble {
@@ -86,6 +110,22 @@ impl Connector {
     pub(crate) fn close(&self) {
         self.pool.close();
         self.own.close();
+    }
+}
+
+/// Drives a connection, and passes on the positions that others tell.
+async fn hear<S, T>(mut connection: Connection<S, T>, positions: mpsc::Sender<Position>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notification(told) = message
+            && let Ok(position) = told.payload().parse()
+        {
+            // Where many wait, the newest says it all: what is left out was told before.
+            let _ = positions.try_send(position);
+        }
     }
 }
 

@@ -166,8 +166,8 @@ impl Commit {
         read + written + timers.len() + outgoing.len() + settled.len() + parked.len()
     }
 
-    /// Bytes of all its bodies.
-    fn bodies(&self) -> usize {
+    /// Bytes of all its bodies: for adapters that write several commits at once.
+    pub fn bodies(&self) -> usize {
         let Self { appends, documents, views, snapshots, inbox, outgoing, .. } = self;
         let bodies = appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
         let documents = documents.iter().chain(views);

@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod commit;
 pub(crate) mod delivery;
 mod digest;
+mod declaration;
 pub(crate) mod document;
 pub(crate) mod filter;
 pub(crate) mod hint;

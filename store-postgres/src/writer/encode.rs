@@ -1,24 +1,24 @@
 //! A group of commits as the parameters of one statement.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use cqrs_core::{
-    AnswerTo, Append, CheckpointWrite, Collection, Commit, Expected, Fence, Filter, Fingerprint,
-    Guard, InboxMark, Outgoing, ParkedWrite, Payload, Result, Settled, SnapshotWrite, TimerWrite,
+    AnswerTo, Append, CheckpointWrite, Collection, Commit, Error, Expected, Fence, Filter, Fingerprint,
+    Guard, InboxMark, NewEvent, Outgoing, ParkedWrite, Payload, Result, Settled, SnapshotWrite, TimerWrite,
     Timestamp, Tries,
 };
 use serde::Serialize;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::row::{body, bound, hex, tenant, value_text};
 
 /// The declared fields of collections, as the writer knows them.
-pub(super) type Known = std::collections::HashMap<String, (Arc<Collection>, String)>;
+pub(super) type Known = HashMap<String, (Arc<Collection>, String)>;
 
 /// The columns of a group. An empty list of appends or inbox marks is NULL, as all of its columns.
 #[derive(Debug, Default)]
@@ -31,7 +31,27 @@ pub(super) struct Group<'a> {
     pub(super) events: Events<'a>,
     pub(super) inbox: Inbox<'a>,
     others: Others<'a>,
+    /// What the others name by its place, from 1.
+    texts: Texts<'a>,
     collections: HashSet<&'a str>,
+}
+
+/// Texts that may hold an escaped NUL, which no function of the server for JSON reads.
+#[derive(Debug, Default)]
+struct Texts<'a>(Vec<Cow<'a, str>>);
+
+impl<'a> Texts<'a> {
+    fn place(&mut self, text: impl Into<Cow<'a, str>>) -> i32 {
+        self.0.push(text.into());
+        self.0.len() as i32
+    }
+
+    /// A body as it is named in JSON.
+    fn body(&mut self, payload: &'a Payload) -> BodyPart<'a> {
+        let (data, content_type, bytes) = body(payload);
+        let data = data.map(|data| self.place(data));
+        BodyPart { data, content_type, bytes: bytes.map(|bytes| BASE64.encode(bytes)) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -128,7 +148,7 @@ struct DocumentPart<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     gone: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<&'a RawValue>,
+    body: Option<i32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -142,9 +162,9 @@ struct MatchingPart<'a> {
 #[derive(Debug, Serialize)]
 struct FilterPart<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    types: &'a [std::borrow::Cow<'static, str>],
+    types: &'a [Cow<'static, str>],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    categories: &'a [std::borrow::Cow<'static, str>],
+    categories: &'a [Cow<'static, str>],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     tags: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -177,10 +197,10 @@ struct CheckpointPart<'a> {
     till: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct BodyPart<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Box<RawValue>>,
+    data: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,7 +220,7 @@ struct OutgoingPart<'a> {
     name: &'a str,
     key: &'a str,
     tenant: &'a str,
-    metadata: Box<RawValue>,
+    metadata: i32,
     #[serde(flatten)]
     body: BodyPart<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -263,7 +283,7 @@ struct SnapshotPart<'a> {
     schema: Option<String>,
     version: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<&'a str>,
+    body: Option<i32>,
 }
 
 fn expected(expected: Expected) -> i64 {
@@ -277,20 +297,6 @@ fn expected(expected: Expected) -> i64 {
 
 fn micros(at: Option<Timestamp>) -> Option<i64> {
     at.map(Timestamp::as_micros)
-}
-
-fn body_part(payload: &Payload) -> Result<BodyPart<'_>> {
-    let (data, content_type, bytes) = body(payload);
-    let data = data.map(raw).transpose()?;
-    Ok(BodyPart { data, content_type, bytes: bytes.map(|bytes| BASE64.encode(bytes)) })
-}
-
-fn raw(json: &str) -> Result<Box<RawValue>> {
-    let raw = RawValue::from_string(json.to_owned());
-    raw.map_err(|cause| {
-        let context = "a body is no JSON any more";
-        cqrs_core::Error::new(cqrs_core::ErrorKind::Internal, context).with_source(cause)
-    })
 }
 
 impl<'a> Group<'a> {
@@ -347,15 +353,16 @@ impl<'a> Group<'a> {
                 });
             }
         }
-        let outgoing_bodies =
-            outgoing.iter().map(|o| body_part(&o.body)).collect::<Result<Vec<_>>>()?;
-        let parked_bodies = parked
-            .iter()
-            .map(|p| match &p.edited {
-                Some(edited) => body_part(edited),
-                None => Ok(BodyPart { data: None, content_type: None, bytes: None }),
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let mut event_ids = HashSet::new();
+        let mut events = appends.iter().flat_map(|append| &append.events).map(NewEvent::id);
+        if let Some(id) = events.find(|id| !event_ids.insert(*id)) {
+            return Err(Error::id_reused("event", id));
+        }
+        let mut message_ids = HashSet::new();
+        let mut messages = outgoing.iter().map(|message| message.metadata.id());
+        if let Some(id) = messages.find(|id| !message_ids.insert(*id)) {
+            return Err(Error::id_reused("message", id));
+        }
 
         self.ids.push(id.0.uuid());
         self.fingerprints.push(fingerprint.as_bytes());
@@ -369,9 +376,9 @@ impl<'a> Group<'a> {
             self.inbox.fingerprints.push(fingerprint.as_bytes());
             self.inbox.replies.push(reply.as_ref().map(Bytes::as_ref));
         }
-        let others = &mut self.others;
+        let (others, texts) = (&mut self.others, &mut self.texts);
         for write in all_documents() {
-            let body = write.body.as_ref().map(raw_of);
+            let body = write.body.as_ref().map(|body| texts.place(body.as_str()));
             self.collections.insert(&write.key.collection);
             let of = known.get(&*write.key.collection);
             others.indexed |= of.is_some_and(|(collection, _)| !collection.fields.is_empty());
@@ -397,19 +404,17 @@ impl<'a> Group<'a> {
             let (since, till) = (bound(*from), bound(*to));
             others.checkpoints.push(CheckpointPart { c, subscription, partition, since, till });
         }
-        for (message, body) in outgoing.iter().zip(outgoing_bodies) {
+        for message in outgoing {
             self.places += 1;
-            others.send(c, self.places, message, body)?;
+            others.send(c, self.places, message, texts);
         }
         settled.iter().for_each(|settled| others.settle(c, settled));
         for TimerWrite { owner, tenant: whose, key, name, generation, due } in timers {
             let (tenant, generation) = (tenant(whose.as_deref()), bound(*generation));
             others.timers.push(TimerPart { c, owner, tenant, key, name, generation, due: micros(*due) });
         }
-        for (write, body) in parked.iter().zip(parked_bodies) {
-            others.park(c, write, body);
-        }
-        snapshots.iter().for_each(|write| others.keep(c, write));
+        parked.iter().for_each(|write| others.park(c, write, texts));
+        snapshots.iter().for_each(|write| others.keep(c, write, texts));
         self.lasts.push(if self.places > before { self.places } else { 0 });
         Ok(())
     }
@@ -468,6 +473,11 @@ impl<'a> Group<'a> {
         })
     }
 
+    /// What the others name by its place; `None`: there is nothing.
+    pub(super) fn texts(&self) -> Option<&Vec<Cow<'a, str>>> {
+        (!self.texts.0.is_empty()).then_some(&self.texts.0)
+    }
+
     /// What the collections of the documents were declared as, as far as is known.
     pub(super) fn collections(&self, known: &Known) -> Option<String> {
         if self.collections.is_empty() {
@@ -477,11 +487,6 @@ impl<'a> Group<'a> {
         let named = named.map(|(name, fields)| serde_json::json!({ "name": name, "fields": fields }));
         Some(serde_json::Value::Array(named.collect()).to_string())
     }
-}
-
-fn raw_of(json: &cqrs_core::Json) -> &RawValue {
-    // It was parsed when it became a `Json`.
-    serde_json::from_str(json.as_str()).unwrap_or(RawValue::NULL)
 }
 
 impl<'a> Others<'a> {
@@ -516,14 +521,8 @@ impl<'a> Others<'a> {
         }
     }
 
-    fn send(
-        &mut self,
-        c: i32,
-        place: i32,
-        message: &'a Outgoing,
-        body: BodyPart<'a>,
-    ) -> Result<()> {
-        let Outgoing { metadata, kind, name, key, body: _, not_before, answer_to, tries } = message;
+    fn send(&mut self, c: i32, place: i32, message: &'a Outgoing, texts: &mut Texts<'a>) {
+        let Outgoing { metadata, kind, name, key, body, not_before, answer_to, tries } = message;
         self.outgoing.push(OutgoingPart {
             c,
             place,
@@ -538,11 +537,10 @@ impl<'a> Others<'a> {
             name,
             key,
             tenant: tenant(metadata.tenant()),
-            metadata: raw(&metadata.to_json())?,
-            body,
+            metadata: texts.place(metadata.to_json()),
+            body: texts.body(body),
             answer_to: answer_to.as_ref(),
         });
-        Ok(())
     }
 
     fn settle(&mut self, c: i32, settled: &'a Settled) {
@@ -577,7 +575,7 @@ impl<'a> Others<'a> {
         });
     }
 
-    fn park(&mut self, c: i32, write: &'a ParkedWrite, body: BodyPart<'a>) {
+    fn park(&mut self, c: i32, write: &'a ParkedWrite, texts: &mut Texts<'a>) {
         let ParkedWrite { subscription, position, expected: expects, partition, key, message, .. } =
             write;
         let ParkedWrite { state, due, cause, attempts, edited, .. } = write;
@@ -594,11 +592,11 @@ impl<'a> Others<'a> {
             cause,
             attempts: *attempts,
             is_edited: edited.is_some(),
-            body,
+            body: edited.as_ref().map(|edited| texts.body(edited)).unwrap_or_default(),
         });
     }
 
-    fn keep(&mut self, c: i32, write: &'a SnapshotWrite) {
+    fn keep(&mut self, c: i32, write: &'a SnapshotWrite, texts: &mut Texts<'a>) {
         let stream = write.stream();
         let part = SnapshotPart {
             c,
@@ -613,7 +611,7 @@ impl<'a> Others<'a> {
             SnapshotWrite::Keep { stream: _, schema, version, body } => SnapshotPart {
                 schema: Some(hex(schema.as_bytes())),
                 version: bound(*version),
-                body: Some(body.as_str()),
+                body: Some(texts.place(body.as_str())),
                 ..part
             },
             SnapshotWrite::Forget { .. } => part,

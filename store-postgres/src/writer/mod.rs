@@ -18,8 +18,6 @@ use crate::error::closed;
 use crate::statements::Statements;
 use keys::Keys;
 
-pub(crate) use verdict::Verdict;
-
 /// Commits of one group at most, and bytes of their bodies: one that is larger goes alone.
 const COMMITS: usize = 256;
 const BYTES: usize = 4 << 20;
@@ -83,7 +81,7 @@ impl Waiting {
         let mut keys = Keys::default();
         let (mut count, mut bytes) = (0, 0);
         for (pending, taken) in self.0.iter().zip(&mut taken) {
-            let size = pending.commit.size();
+            let size = pending.commit.bodies();
             let is_full = count > 0 && (count >= COMMITS || bytes + size > BYTES);
             if is_full {
                 break;

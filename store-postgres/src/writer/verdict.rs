@@ -2,7 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use cqrs_core::{Committed, Conflict, Error, ErrorKind, Head, LogId, MessageId, Position, Result};
+use cqrs_core::{
+    Commit, Committed, Conflict, Error, ErrorKind, Guard, Head, LogId, MessageId, Position, Result,
+};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -24,7 +26,7 @@ enum Is {
     Stream { tenant: String, category: String, stream: String, actual: i64 },
     Document { collection: String, id: String, actual: i64 },
     Matching { after: i64, found: i64 },
-    Beyond { after: i64 },
+    Beyond,
     Checkpoint { subscription: String, partition: u32, actual: i64 },
     Settled { what: String },
     Timer { owner: String, key: String, name: String, actual: i64 },
@@ -44,7 +46,12 @@ impl Verdict {
     }
 
     /// What became of the commit. `log` and `head` are those of the log at that time.
-    pub(crate) fn into_result(self, log: LogId, head: Position) -> Result<Committed> {
+    pub(crate) fn into_result(
+        self,
+        commit: &Commit,
+        log: LogId,
+        head: Position,
+    ) -> Result<Committed> {
         let conflict = match self.is {
             Is::Before { position, reply } => {
                 let reply = reply.map(|reply| BASE64.decode(reply)).transpose().map_err(damaged)?;
@@ -59,8 +66,9 @@ impl Verdict {
                 };
                 return Err(Error::id_reused(what, MessageId::from_uuid(id)));
             }
-            Is::Beyond { after } => {
-                let beyond = Head { log, position: head }.admits(None, after as u64);
+            Is::Beyond => {
+                let head = Head { log, position: head };
+                let beyond = positions(commit).try_for_each(|after| head.admits(None, after));
                 return Err(beyond.err().unwrap_or_else(|| {
                     Error::new(ErrorKind::Internal, "a position was and is not past the end")
                 }));
@@ -99,6 +107,15 @@ impl Verdict {
         };
         Err(conflict.into())
     }
+}
+
+/// The positions that a commit names as its own or those it has read.
+fn positions(commit: &Commit) -> impl Iterator<Item = Position> {
+    let guards = commit.guards.iter().filter_map(|guard| match guard {
+        Guard::NoneMatching { after, .. } => Some(*after),
+        _ => None,
+    });
+    guards.chain(commit.checkpoint.iter().map(|write| write.to))
 }
 
 fn damaged(cause: impl Into<cqrs_core::BoxError>) -> Error {

@@ -1,9 +1,9 @@
 //! Documents, found and counted: each from one snapshot, with what the collection was declared as.
 
-use cqrs_core::{Document, FieldValue, FindDocuments};
+use cqrs_core::{Collection, Document, FieldValue, FindDocuments};
 use rusqlite::{Connection, OptionalExtension, Rows, Transaction, params};
 
-use crate::collection::{declared, document_of};
+use crate::collection::document_of;
 use crate::error::Trouble;
 use crate::row::{tenant, value_to_sql};
 use crate::statements::Sql;
@@ -65,7 +65,7 @@ fn declared_field<'f>(
         .prepare_cached(Sql::Collection.text())?
         .query_row((&*find.collection,), |row| row.get::<_, String>(0))
         .optional()?;
-    let collection = declared(&find.collection, fields.as_deref())?;
+    let collection = Collection::from_fields_json(&find.collection, fields.as_deref())?;
     let Some((field, value)) = &find.field else { return Ok(None) };
     collection.field(field)?;
     Ok(Some((field, value)))

@@ -5,14 +5,13 @@ use rusqlite::OptionalExtension;
 
 use super::Writer;
 use super::alone::Done;
-use crate::collection::encode_fields;
 use crate::statements::Sql;
 
 impl Writer {
     pub(super) fn declare(&mut self, collection: &Collection) -> Result<()> {
         let doing = format!("declaring the collection `{}`", collection.name);
         self.alone(&doing, |transaction| {
-            let fields = encode_fields(collection);
+            let fields = collection.fields_json();
             let known = transaction
                 .statements
                 .get(Sql::Collection)?

@@ -7,7 +7,7 @@ use cqrs_core::{Collection, Conflict, DocumentKey, DocumentWrite, Error, FieldVa
 use rusqlite::{OptionalExtension, params};
 
 use super::group::Transaction;
-use crate::collection::{body_of, declared};
+use crate::collection::body_of;
 use crate::error::Trouble;
 use crate::row::{tenant, value_to_sql};
 use crate::statements::Sql;
@@ -131,7 +131,7 @@ impl Transaction<'_, '_> {
             .get(Sql::Collection)?
             .query_row((name,), |row| row.get::<_, String>(0))
             .optional()?;
-        let collection = Arc::new(declared(name, fields.as_deref())?);
+        let collection = Arc::new(Collection::from_fields_json(name, fields.as_deref())?);
         self.writer.collections.insert(name.to_owned(), Arc::clone(&collection));
         Ok(collection)
     }

@@ -91,12 +91,7 @@ pub(crate) struct Pending {
 impl Pending {
     pub(crate) fn new(commit: Commit) -> (Box<Self>, oneshot::Receiver<Result<Committed>>) {
         let (answer, verdict) = oneshot::channel();
-        let bodies = commit.appends.iter().flat_map(|a| &a.events).map(|e| e.payload.len());
-        let documents =
-            commit.documents.iter().chain(&commit.views).flat_map(|d| &d.body).map(Json::len);
-        let snapshots = commit.snapshots.iter().map(SnapshotWrite::size);
-        let messages = commit.outgoing.iter().map(|message| message.body.len());
-        let bytes = bodies.chain(documents).chain(snapshots).chain(messages).sum();
+        let bytes = commit.bodies();
         let fingerprint = commit.fingerprint();
         let answer = Some(answer);
         let pending = Self { commit, fingerprint, bytes, since: Instant::now(), answer };

@@ -62,7 +62,7 @@ CREATE TABLE cqrs.inbox (
 
 CREATE TABLE cqrs.checkpoints (
   subscription text COLLATE "C" NOT NULL,
-  partition integer NOT NULL,
+  partition bigint NOT NULL,
   position bigint NOT NULL,
   PRIMARY KEY (subscription, partition)
 ) WITH (fillfactor = 50);
@@ -150,7 +150,7 @@ CREATE TABLE cqrs.parked (
   position bigint NOT NULL,
   key text COLLATE "C" NOT NULL,
   version bigint NOT NULL,
-  partition integer NOT NULL,
+  partition bigint NOT NULL,
   message text NOT NULL,
   state text COLLATE "C" NOT NULL,
   due timestamptz,

@@ -110,7 +110,7 @@ BEGIN
           'partition', w.partition, 'actual', coalesce(k.position, 0))
       END
       FROM json_to_recordset(others->'checkpoints')
-        AS w(c integer, subscription text, partition integer, since bigint, till bigint)
+        AS w(c integer, subscription text, partition bigint, since bigint, till bigint)
       LEFT JOIN cqrs.checkpoints AS k
         ON k.subscription = w.subscription AND k.partition = w.partition
       WHERE w.till > log_head OR coalesce(k.position, 0) <> w.since;
@@ -182,9 +182,10 @@ BEGIN
 END
 $$;
 
--- Writes the parts of commits beside events, ids and inbox. `applied` tells which commits are.
+-- Writes the parts of commits beside events, ids and inbox. `applied` tells which commits are. Whatever
+-- may hold an escaped NUL, which no function for JSON reads, is in `texts`, and named by its place.
 CREATE FUNCTION cqrs.write_others(
-  others json, applied boolean[], base bigint, recorded timestamptz, happened timestamptz)
+  others json, texts text[], applied boolean[], base bigint, recorded timestamptz, happened timestamptz)
 RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
@@ -196,9 +197,9 @@ BEGIN
       WHERE applied[w.c] AND f.collection = w.collection AND f.tenant = w.tenant AND f.id = w.id;
     END IF;
     INSERT INTO cqrs.documents AS d (collection, tenant, id, version, body)
-    SELECT w.collection, w.tenant, w.id, 1, w.body
+    SELECT w.collection, w.tenant, w.id, 1, texts[w.body]::json
     FROM json_to_recordset(others->'documents')
-      AS w(c integer, tenant text, collection text, id text, gone boolean, body json)
+      AS w(c integer, tenant text, collection text, id text, gone boolean, body integer)
     WHERE applied[w.c] AND w.gone IS NULL
     ON CONFLICT (collection, tenant, id)
       DO UPDATE SET version = d.version + 1, body = excluded.body;
@@ -236,10 +237,11 @@ BEGIN
     INSERT INTO cqrs.outgoing (position, recorded_at, not_before, id, tries, kind, name, key, tenant,
       metadata, data, content_type, bytes, answer_to)
     SELECT base + w.place, recorded, cqrs.at(w.not_before), w.id, w.tries, w.kind, w.name, w.key,
-      w.tenant, w.metadata, w.data, w.content_type, decode(w.bytes, 'base64'), w.answer_to
+      w.tenant, texts[w.metadata]::json, texts[w.data]::json, w.content_type,
+      decode(w.bytes, 'base64'), w.answer_to
     FROM json_to_recordset(others->'outgoing') AS w(c integer, place integer, not_before bigint,
-      id uuid, tries bigint, kind text, name text, key text, tenant text, metadata json, data json,
-      content_type text, bytes text, answer_to json)
+      id uuid, tries bigint, kind text, name text, key text, tenant text, metadata integer,
+      data integer, content_type text, bytes text, answer_to json)
     WHERE applied[w.c];
     INSERT INTO cqrs.heads (position)
     SELECT base + max(w.place)
@@ -264,10 +266,11 @@ BEGIN
     INSERT INTO cqrs.parked AS p (subscription, position, key, version, partition, message, state,
       due, cause, attempts, since, is_edited, data, content_type, bytes)
     SELECT w.subscription, w.position, w.key, 1, w.partition, w.message, w.state, cqrs.at(w.due),
-      w.cause, w.attempts, happened, w.is_edited, w.data, w.content_type, decode(w.bytes, 'base64')
+      w.cause, w.attempts, happened, w.is_edited, texts[w.data]::json, w.content_type,
+      decode(w.bytes, 'base64')
     FROM json_to_recordset(others->'parked') AS w(c integer, subscription text, position bigint,
-      key text, partition integer, message text, state text, due bigint, cause text,
-      attempts bigint, is_edited boolean, data json, content_type text, bytes text)
+      key text, partition bigint, message text, state text, due bigint, cause text,
+      attempts bigint, is_edited boolean, data integer, content_type text, bytes text)
     WHERE applied[w.c]
     ON CONFLICT (subscription, position, key) DO UPDATE SET
       version = p.version + 1, partition = excluded.partition, message = excluded.message,
@@ -277,16 +280,16 @@ BEGIN
   END IF;
   IF others->'snapshots' IS NOT NULL THEN
     INSERT INTO cqrs.snapshots (stream, category, tenant, schema, version, body)
-    SELECT w.stream, w.category, w.tenant, decode(w.schema, 'hex'), w.version, w.body
+    SELECT w.stream, w.category, w.tenant, decode(w.schema, 'hex'), w.version, texts[w.body]
     FROM json_to_recordset(others->'snapshots') AS w(c integer, tenant text, category text,
-      stream text, schema text, version bigint, body text)
+      stream text, schema text, version bigint, body integer)
     WHERE applied[w.c] AND w.body IS NOT NULL
     ON CONFLICT (stream, category, tenant, schema)
       DO UPDATE SET version = excluded.version, body = excluded.body;
     -- The newest two of a stream stay; of one that is forgotten, none.
     DELETE FROM cqrs.snapshots AS s
     USING json_to_recordset(others->'snapshots')
-      AS w(c integer, tenant text, category text, stream text, body text)
+      AS w(c integer, tenant text, category text, stream text, body integer)
     WHERE applied[w.c] AND s.stream = w.stream AND s.category = w.category
       AND s.tenant = w.tenant AND (w.body IS NULL OR s.schema NOT IN (
         SELECT n.schema FROM cqrs.snapshots AS n
@@ -297,7 +300,7 @@ BEGIN
     INSERT INTO cqrs.checkpoints (subscription, partition, position)
     SELECT w.subscription, w.partition, w.till
     FROM json_to_recordset(others->'checkpoints')
-      AS w(c integer, subscription text, partition integer, till bigint)
+      AS w(c integer, subscription text, partition bigint, till bigint)
     WHERE applied[w.c]
     ON CONFLICT (subscription, partition) DO UPDATE SET position = excluded.position;
   END IF;
@@ -318,7 +321,7 @@ CREATE FUNCTION cqrs.commit_1(
   event_data text[], event_content_types text[], event_bytes bytea[],
   inbox_commits integer[], inbox_consumers text[], inbox_messages uuid[],
   inbox_fingerprints bytea[], inbox_replies bytea[],
-  collections json, others json,
+  collections json, others json, texts text[],
   OUT base bigint, OUT log_head bigint, OUT verdicts json)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
@@ -479,7 +482,7 @@ BEGIN
     END IF;
   END IF;
   IF others IS NOT NULL THEN
-    PERFORM cqrs.write_others(others, applied, base, recorded, happened);
+    PERFORM cqrs.write_others(others, texts, applied, base, recorded, happened);
   END IF;
   INSERT INTO cqrs.commits (id, fingerprint, position, at)
   SELECT c.id, c.fingerprint, CASE c.last WHEN 0 THEN log_head ELSE base + c.last END, happened

@@ -77,18 +77,18 @@ DECLARE
   agreed integer := 0;
   place bigint;
   reached bigint := after + 1;
-  tag text;
+  wanted text;
 BEGIN
   positions := '{}';
   IF tags IS NOT NULL THEN
     -- Each tag's next place is sought from where the others stand: the rarest decides.
     <<seeking>>
     LOOP
-      FOREACH tag IN ARRAY tags LOOP
+      FOREACH wanted IN ARRAY tags LOOP
         EXIT seeking WHEN seeks >= 8192 + cardinality(tags) OR cardinality(positions) >= most;
         seeks := seeks + 1;
         SELECT t.position INTO place FROM cqrs.event_tags AS t
-        WHERE t.tag = candidates.tag AND t.position >= reached ORDER BY t.position LIMIT 1;
+        WHERE t.tag = wanted AND t.position >= reached ORDER BY t.position LIMIT 1;
         IF NOT FOUND OR place > log_head THEN
           through := log_head;
           RETURN;
@@ -150,6 +150,7 @@ $$;
 CREATE FUNCTION cqrs.first_matching(filter json, after bigint, log_head bigint)
 RETURNS bigint LANGUAGE plpgsql STABLE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_variable
 DECLARE
   types text[] := (SELECT array_agg(x) FROM json_array_elements_text(filter->'types') AS x);
   categories text[] :=
@@ -174,8 +175,8 @@ BEGIN
     r := cqrs.candidates(types, categories, tags, tenants, of_categories, streams, reached,
       log_head, 256);
     SELECT min(e.position) INTO found
-    FROM unnest(r.positions) AS p(position)
-    JOIN cqrs.events AS e ON e.position = p.position
+    FROM unnest(r.positions) AS p(place)
+    JOIN cqrs.events AS e ON e.position = p.place
     WHERE cqrs.lets_through(types, categories, tags, tenants, of_categories, streams,
       filter->>'tenant', e.type, e.category, e.tags, e.tenant, e.stream);
     IF found IS NOT NULL THEN

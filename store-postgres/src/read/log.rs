@@ -1,0 +1,235 @@
+//! The log, page by page: how it is looked through depends on the filter, how far is bounded.
+
+use cqrs_core::{Filter, Head, LogId, Page, Position, ReadLog, StreamId};
+use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
+use tokio_postgres::Row;
+
+use super::pages::{Reading, Taker};
+use super::{Reader, is_full, rows};
+use crate::error::Trouble;
+use crate::row::{At, bound, event, tenant};
+use crate::statements::Sql;
+
+/// Pages that one statement reads.
+const AT_ONCE: u32 = 8;
+
+/// Positions that are looked through at once where most of them are wanted: an empty page with how far
+/// it got is better than a long silence.
+const WINDOW: u64 = 16_384;
+
+/// Where at least one in so many positions is wanted, the log is looked through; else an index is.
+const DENSE: u64 = 8;
+
+/// A reading of the log.
+pub(crate) struct LogReading {
+    read: ReadLog,
+    names: Names,
+    has_begun: bool,
+    /// Most of what lies ahead is wanted.
+    is_dense: bool,
+}
+
+/// A filter as columns; what it does not name is NULL.
+struct Names {
+    types: Option<Vec<String>>,
+    categories: Option<Vec<String>>,
+    tags: Option<Vec<String>>,
+    tenants: Option<Vec<String>>,
+    of_categories: Option<Vec<String>>,
+    streams: Option<Vec<String>>,
+}
+
+impl Names {
+    fn of(filter: &Filter) -> Self {
+        fn some<T>(from: &[T], text: impl Fn(&T) -> String) -> Option<Vec<String>> {
+            (!from.is_empty()).then(|| from.iter().map(text).collect())
+        }
+        let streams = &filter.streams;
+        Self {
+            types: some(&filter.types, |name| name.clone().into_owned()),
+            categories: some(&filter.categories, |name| name.clone().into_owned()),
+            tags: some(&filter.tags, Clone::clone),
+            tenants: some(streams, |s: &StreamId| tenant(s.tenant.as_deref()).to_owned()),
+            of_categories: some(streams, |s: &StreamId| s.category.clone().into_owned()),
+            streams: some(streams, |s: &StreamId| s.id.clone()),
+        }
+    }
+
+    /// Whether an index tells positions.
+    fn has_index(&self) -> bool {
+        let Self { types, categories, tags, streams, .. } = self;
+        types.is_some() || categories.is_some() || tags.is_some() || streams.is_some()
+    }
+
+    /// Whether a look through the log checks all but tags and streams.
+    fn may_be_dense(&self) -> bool {
+        self.tags.is_none() && self.streams.is_none()
+    }
+}
+
+impl LogReading {
+    pub(crate) fn new(read: ReadLog) -> Self {
+        let names = Names::of(&read.filter);
+        Self { read, names, has_begun: false, is_dense: false }
+    }
+
+    /// The end of the log, before anything is read: what is read later holds all up to there (P4).
+    async fn begin(
+        &mut self,
+        reader: &Reader,
+        client: &deadpool_postgres::ClientWrapper,
+    ) -> Result<Position, Trouble> {
+        let head = head(reader, client).await?;
+        self.read_from(reader, client, head).await
+    }
+
+    async fn read_from(
+        &mut self,
+        reader: &Reader,
+        client: &deadpool_postgres::ClientWrapper,
+        head: Head,
+    ) -> Result<Position, Trouble> {
+        let read = &mut self.read;
+        head.admits(read.log, read.after)?;
+        if let (false, Some(since)) = (self.has_begun, read.filter.since) {
+            let (after, head) = (bound(read.after), bound(head.position));
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+                [&At(since), &after, &head];
+            let row = reader.statements.one(client, Sql::BeforeTime, &params).await?;
+            read.after = row.try_get::<_, i64>(0)? as u64;
+        }
+        self.has_begun = true;
+        Ok(head.position)
+    }
+
+    /// Reads rows into pages, and hands them on. Whether they were taken.
+    async fn hand_on(
+        &mut self,
+        rows: impl futures_util::Stream<Item = Result<Row, Trouble>>,
+        pages: &mut Taker,
+        more: u32,
+        end: Position,
+    ) -> Result<bool, Trouble> {
+        futures_util::pin_mut!(rows);
+        let size = self.read.page;
+        let (mut page, mut count) = (Page::with_capacity(size.events.min(256) as usize, 1 << 14), 0);
+        while let Some(row) = rows.try_next().await? {
+            count += 1;
+            let event = event(&row, 0)?;
+            if is_full(&page, size) {
+                let full = std::mem::take(&mut page);
+                page = Page::with_capacity(full.len(), full.size() + full.size() / 8);
+                let through = full.through();
+                if pages.take(full).await.is_err() {
+                    return Ok(false);
+                }
+                self.read.after = through;
+            }
+            page.push(&event);
+        }
+        if count < more {
+            page.reach(end);
+        }
+        let through = page.through();
+        if pages.take(page).await.is_err() {
+            return Ok(false);
+        }
+        self.read.after = through;
+        Ok(true)
+    }
+}
+
+/// The log's id and end.
+pub(crate) async fn head(
+    reader: &Reader,
+    client: &deadpool_postgres::ClientWrapper,
+) -> Result<Head, Trouble> {
+    let row = reader.statements.one(client, Sql::Head, &[]).await?;
+    Ok(Head { log: LogId(row.try_get(0)?), position: row.try_get::<_, i64>(1)? as u64 })
+}
+
+impl Reading for LogReading {
+    const DOING: &'static str = "reading the log";
+
+    fn read<'a>(
+        &'a mut self,
+        reader: &'a Reader,
+        pages: &'a mut Taker,
+    ) -> BoxFuture<'a, Result<bool, Trouble>> {
+        Box::pin(async move {
+            let client = reader.connector.get().await?;
+            let statements = &reader.statements;
+            let end = statements.bounded(self.begin(reader, &client)).await?;
+            let (after, head) = (bound(self.read.after), bound(end));
+            let most = rows(self.read.page.events.max(1).saturating_mul(AT_ONCE).min(16_384));
+            if self.read.filter.tenant.as_deref() == Some("") {
+                // '' stands for no tenant in the tables, but it is not the name of one.
+                let mut page = Page::default();
+                page.reach(end);
+                return Ok(pages.take(page).await.is_ok());
+            }
+            let everything = self.read.filter.is_everything();
+            let looks_through = everything
+                || !self.names.has_index()
+                || (self.is_dense && self.names.may_be_dense());
+            if looks_through {
+                let until = match everything {
+                    true => end,
+                    false => end.min(self.read.after.saturating_add(WINDOW)),
+                };
+                let until_row = bound(until);
+                let whose = self.read.filter.tenant.as_deref();
+                let Names { types, categories, .. } = &self.names;
+                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+                    [&after, &until_row, types, categories, &whose, &most];
+                let found = match everything {
+                    true => {
+                        statements.begin(&client, Sql::ReadLog, &[&after, &head, &most]).await
+                    }
+                    false => statements.begin(&client, Sql::ReadLogWindow, &params).await,
+                };
+                let found = found?.map_err(Trouble::from);
+                let before = self.read.after;
+                let taken = self.hand_on(found, pages, most as u32, until).await?;
+                let passed = self.read.after - before;
+                self.is_dense = everything || passed < WINDOW;
+                return Ok(taken && self.read.after >= end);
+            }
+            self.found(reader, &client, pages, end, most).await
+        })
+    }
+}
+
+impl LogReading {
+    /// Reads what an index says.
+    async fn found(
+        &mut self,
+        reader: &Reader,
+        client: &deadpool_postgres::ClientWrapper,
+        pages: &mut Taker,
+        end: Position,
+        most: i32,
+    ) -> Result<bool, Trouble> {
+        let (after, head) = (bound(self.read.after), bound(end));
+        let Names { types, categories, tags, tenants, of_categories, streams } = &self.names;
+        let whose = self.read.filter.tenant.as_deref();
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
+            &after, &head, &most, types, categories, tags, tenants, of_categories, streams, &whose,
+        ];
+        let found = reader.statements.query(client, Sql::ReadLogFound, &params).await?;
+        let Some(first) = found.first() else { return Ok(true) };
+        let through = first.try_get::<_, i64>(14)? as u64;
+        let mut events = Vec::with_capacity(found.len());
+        for row in found {
+            if row.try_get::<_, Option<i64>>(0)?.is_some() {
+                events.push(Ok(row));
+            }
+        }
+        let (count, before) = (events.len() as u64, self.read.after);
+        let events = futures_util::stream::iter(events);
+        let taken = self.hand_on(events, pages, u32::MAX, through).await?;
+        self.is_dense = count > 0 && (through - before) / count.max(1) < DENSE;
+        Ok(taken && self.read.after >= end)
+    }
+}
