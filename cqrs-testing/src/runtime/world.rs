@@ -1,5 +1,6 @@
 //! What a case of the runtime works with: a store, a clock, the hand of the handlers, and processes.
 
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +10,14 @@ use cqrs_core::{
     ParkedState, Position, RetryPolicy, RuntimeSettings, Store, Timestamp,
 };
 use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
 
 use crate::runtime::hand::Hand;
 use crate::runtime::node::Node;
 use crate::runtime::notes::{Tally, noted, to_stream};
-use crate::runtime::tap::{Fate, Mishap, Tap};
+use crate::runtime::sink::SinkHand;
+use crate::runtime::tap::{Fate, Mishap, Tap, TapSink};
+use crate::store::handle::patiently;
 use crate::store::probe::Probe;
 use crate::store::waiting::until;
 
@@ -30,7 +34,11 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) hand: Hand,
     pub(crate) settings: RuntimeSettings,
+    has_sink: bool,
 }
+
+/// The name of the sink.
+pub(crate) const ROWS: &str = "rows";
 
 impl World {
     /// One with leases of a few seconds: they last as long as their node lives.
@@ -45,13 +53,25 @@ impl World {
         let tallies = Documents::<Tally>::new(probe.another().await.shared());
         tallies.declare().await.unwrap_or_else(|e| panic!("cannot be declared: {e:?}"));
         let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
-        Self { probe, clock, hand: Hand::default(), settings }
+        Self { probe, clock, hand: Hand::default(), settings, has_sink: false }
     }
 
     /// Another term of leases.
     pub(crate) fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
+    }
+
+    /// Every app has a sink of notes, [`ROWS`].
+    pub(crate) fn with_sink(mut self) -> Self {
+        self.has_sink = true;
+        self
+    }
+
+    /// What was noted under a key, as the sink has it.
+    pub(crate) async fn rows(&self, key: &str) -> Vec<u32> {
+        let rows = self.probe.sinks().rows().await;
+        rows.into_iter().filter(|row| row.key == key).map(|row| row.n).collect()
     }
 
     /// An app on a handle of its own, as another process has it; and its fate.
@@ -97,12 +117,22 @@ impl World {
         fate: Fate,
         add: impl FnOnce(AppBuilder) -> AppBuilder,
     ) -> Result<Node, Error> {
-        let tap = Tap::new(self.probe.another().await.shared(), fate.clone());
-        let base = App::builder()
-            .store(tap)
+        let (store, sink) = match self.has_sink {
+            false => (self.probe.another().await.shared(), None),
+            true => {
+                let hand = SinkHand::new(self.hand.clone());
+                let (store, sink) = self.probe.sinks().open_sink(hand).await;
+                (store, Some(TapSink::new(sink, fate.clone())))
+            }
+        };
+        let mut base = App::builder()
+            .store(Tap::new(store, fate.clone()))
             .clock(self.clock.clone())
             .resource(self.hand.clone())
             .runtime(self.settings);
+        if let Some(sink) = sink {
+            base = base.sink(ROWS, Arc::new(sink));
+        }
         Node::start(add(base).build()?, fate, self.clock.clone()).await
     }
 
@@ -125,6 +155,22 @@ impl World {
         numbers: impl IntoIterator<Item = u32>,
     ) -> BoxFuture<'_, Position> {
         self.write(key, numbers.into_iter().map(|n| noted(key, n)).collect())
+    }
+
+    /// Notes these under each of so many keys, `key-0` and so on, as another process does meanwhile.
+    pub(crate) async fn writing(&self, keys: u32, numbers: Range<u32>) -> JoinHandle<()> {
+        let store = self.store().await;
+        tokio::spawn(async move {
+            for n in numbers {
+                for key in 0..keys {
+                    let key = format!("key-{key}");
+                    let commit = to_stream(&key, vec![noted(&key, n)]);
+                    let done = patiently(|| store.commit(commit.clone())).await;
+                    done.unwrap_or_else(|e| panic!("{e:?}"));
+                }
+                tokio::task::yield_now().await;
+            }
+        })
     }
 
     /// Writes events to the stream of a key.

@@ -81,18 +81,7 @@ async fn another_number_loses_and_repeats_nothing(probe: Probe) {
     let world = World::new(probe).await;
     world.hand.on_all(Act::Yield);
     let node = world.node(tallies(3)).await;
-    let store = world.store().await;
-    let writing = tokio::spawn(async move {
-        for n in 0..60 {
-            for key in 0..4 {
-                let key = format!("key-{key}");
-                let commit = to_stream(&key, vec![noted(&key, n)]);
-                let done = crate::store::handle::patiently(|| store.commit(commit.clone())).await;
-                done.unwrap_or_else(|e| panic!("{e:?}"));
-            }
-            tokio::task::yield_now().await;
-        }
-    });
+    let writing = world.writing(4, 0..60).await;
     for partitions in [5, 1, 4] {
         let done = node.subscriptions().repartition("tally", partitions, PATIENCE).await;
         done.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
