@@ -99,12 +99,12 @@ async fn a_panic_parks_its_key_only(probe: Probe) {
     parks_its_key_only(probe, Act::Panic).await;
 }
 
-/// In the middle of a page.
 async fn parks_its_key_only(probe: Probe, act: Act) {
     let world = World::new(probe).await.with_sink();
     world.hand.on_one("a", 1, act);
     for n in 0..4 {
-        for key in ["a", "b", "c"] {
+        // It is the last one of those that are written together.
+        for key in ["b", "c", "a"] {
             world.note(key, n).await;
         }
     }

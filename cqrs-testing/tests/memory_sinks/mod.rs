@@ -1,38 +1,38 @@
 //! The store in memory with sinks, right or broken on purpose.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{Sink, Store};
 use cqrs_testing::{Noted, SinkHand, SinkUnderTest, StoreUnderTest};
 
-/// The table of the sinks.
-pub(crate) type Rows = Arc<Mutex<Vec<Noted>>>;
-
 /// One way to be broken: a sink around the right one.
-pub(crate) trait SinkFault: fmt::Debug + Default + Send + Sync + 'static {
-    /// The sink of the store with these rows.
-    fn sink(right: Arc<dyn Sink>, rows: Rows) -> Arc<dyn Sink>;
+pub(crate) trait SinkFault: Send + Sync + 'static {
+    fn around(right: Arc<dyn Sink>) -> Arc<dyn Sink>;
 }
 
 /// None.
-#[derive(Debug, Default)]
 pub(crate) struct Right;
 
 impl SinkFault for Right {
-    fn sink(right: Arc<dyn Sink>, _: Rows) -> Arc<dyn Sink> {
+    fn around(right: Arc<dyn Sink>) -> Arc<dyn Sink> {
         right
     }
 }
 
 /// The store in memory, and what its sinks write.
-#[derive(Debug, Default)]
 pub(crate) struct Memory<F> {
     store: MemoryStore,
-    rows: Rows,
-    fault: std::marker::PhantomData<F>,
+    rows: Arc<Mutex<Vec<Noted>>>,
+    fault: PhantomData<F>,
+}
+
+impl<F> Default for Memory<F> {
+    fn default() -> Self {
+        Self { store: MemoryStore::default(), rows: Arc::default(), fault: PhantomData }
+    }
 }
 
 #[async_trait]
@@ -53,10 +53,10 @@ impl<F: SinkFault> SinkUnderTest for Memory<F> {
             rows.push(note.clone());
             hand.take(note).map_err(|error| error.to_string().into())
         });
-        (self.open().await, F::sink(right, self.rows.clone()))
+        (self.open().await, F::around(right))
     }
 
     async fn rows(&self) -> Vec<Noted> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.rows.lock().expect("no panic").clone()
     }
 }
