@@ -248,9 +248,10 @@ impl Fate {
 
 /// Whether a commit is one of the runtime's: not of what operators or the start write.
 fn is_of_the_runtime(commit: &Commit) -> bool {
-    let Commit { checkpoint, settled, parked, inbox, timers, outgoing, .. } = commit;
+    let Commit { checkpoint, fences, settled, parked, inbox, timers, outgoing, .. } = commit;
     let waits = !settled.is_empty() || !parked.is_empty() || !timers.is_empty();
-    checkpoint.is_some() || waits || !inbox.is_empty() || !outgoing.is_empty()
+    let is_fenced = checkpoint.is_some() || !fences.is_empty();
+    is_fenced || waits || !inbox.is_empty() || !outgoing.is_empty()
 }
 
 /// Whether a commit was refused because another node has the partition.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use cqrs_core::{
     Aggregate, AppBuilder, Command, Commit, Context, Effect, Error, ErrorKind, Event, EventType,
     Failure, NewEvent, Outgoing, OutgoingKind, Payload, Reaction, ReadStream, Rejection, Request,
-    RequestKind, Res, Route, Saga, StreamId, Trigger, Wire, Work,
+    RequestKind, Res, Route, Saga, SagaInstance, SagaStatus, Sagas, StreamId, Trigger, Wire, Work,
 };
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -16,6 +17,7 @@ use crate::runtime::hand::Hand;
 use crate::runtime::notes::Noted;
 use crate::runtime::world::World;
 use crate::store::make::{append, body};
+use crate::store::waiting::until;
 
 /// How long a trip waits before it gives up, or reminds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
@@ -131,6 +133,9 @@ async fn do_it(c: Do, Res(hand): Res<Hand>, work: Work) -> Result<(), Failure<No
     if hand.rejects(&key) { Err(Failure::Rejected(No)) } else { Ok(()) }
 }
 
+/// The name of the saga.
+pub(crate) const NAME: &str = Trip::NAME;
+
 /// A trip: books one thing after the other, or takes back what was booked.
 pub(crate) struct Trip;
 
@@ -226,6 +231,45 @@ pub(crate) fn happens(event: &Travel) -> Commit {
     let stream = StreamId::new("trip", trip);
     let append = append(&stream, cqrs_core::Expected::Any, vec![new]);
     Commit { appends: vec![append], ..Commit::default() }
+}
+
+/// This happens.
+pub(crate) async fn tell(world: &World, event: Travel) {
+    world.commit(happens(&event)).await;
+}
+
+/// A trip begins.
+pub(crate) async fn book(world: &World, trip: &str) {
+    tell(world, Travel::Booked { trip: trip.to_owned() }).await;
+}
+
+/// What is known of a trip.
+pub(crate) async fn instance(world: &World, trip: &str) -> SagaInstance {
+    let found = Sagas::new(world.store().await).get(NAME, trip).await;
+    let found = found.unwrap_or_else(|e| panic!("{e:?}"));
+    found.unwrap_or_else(|| panic!("there is no {NAME}/{trip}"))
+}
+
+/// Waits until each of these trips has ended.
+#[track_caller]
+pub(crate) fn ended<'a>(world: &'a World, trips: &'a [String]) -> BoxFuture<'a, ()> {
+    until("the end of each trip", move || async move {
+        let sagas = Sagas::new(world.probe.handle().shared());
+        for trip in trips {
+            let found = sagas.get(NAME, trip).await.unwrap_or_else(|e| panic!("{e:?}"));
+            found.filter(|found| !found.status.is_open())?;
+        }
+        Some(())
+    })
+}
+
+/// A trip went its way, and each step of it was done once.
+pub(crate) async fn travelled(world: &World, trip: &str) {
+    assert_eq!(done(world, trip).await, ["hotel", "flight", "car"], "{trip}: each step once");
+    let instance = instance(world, trip).await;
+    assert_eq!(instance.status, SagaStatus::Completed, "{trip}");
+    let reactions = instance.history.len();
+    assert_eq!(reactions, 4, "{trip}: to its start and to each step: {:?}", instance.history);
 }
 
 /// A message that sends somebody to do something, after those before it for the same trip.

@@ -1,7 +1,9 @@
 //! What a case of the runtime works with: a store, a clock, the hand of the handlers, and processes.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,6 +216,51 @@ impl World {
     ) -> BoxFuture<'a, usize> {
         let aside = self.aside(subscription);
         Box::pin(async move { aside.await.iter().filter(|e| e.state == state).count() })
+    }
+
+    /// Lets virtual time pass, a little at a time, until something is done: far less of it than a trip
+    /// waits.
+    pub(crate) async fn passing<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(Duration::from_millis(10)) => {
+                    self.clock.advance(Duration::from_millis(100));
+                }
+            }
+        }
+    }
+
+    /// Waits until each of two nodes runs some partitions of a subscription, and no other node does.
+    #[track_caller]
+    pub(crate) fn shared<'a>(&'a self, name: &'a str, nodes: [&'a Node; 2]) -> BoxFuture<'a, ()> {
+        until("partitions on both nodes", move || async move {
+            let [one, other] = nodes.map(|node| node.status(name));
+            let (one, other) = (one.await, other.await);
+            let is_shared = one.here > 0 && other.here > 0;
+            (is_shared && one.here + other.here == one.partitions).then_some(())
+        })
+    }
+
+    /// Waits until one node runs all partitions of a subscription.
+    #[track_caller]
+    pub(crate) fn alone<'a>(&'a self, name: &'a str, node: &'a Node) -> BoxFuture<'a, ()> {
+        until("all partitions on one node", move || async move {
+            let status = node.status(name).await;
+            (status.here == status.partitions).then_some(())
+        })
+    }
+
+    /// Waits until the partitions of the relay are with so many nodes.
+    #[track_caller]
+    pub(crate) fn relayed_by(&self, nodes: usize) -> BoxFuture<'_, ()> {
+        until("the relay with its nodes", move || async move {
+            let held = self.probe.held("cqrs.relay/").await;
+            let holders: BTreeSet<_> = held.iter().map(|lease| &lease.holder).collect();
+            let all = self.settings.relay_partitions as usize;
+            (held.len() == all && holders.len() == nodes).then_some(())
+        })
     }
 
     /// Waits until so many notes were handled.

@@ -11,6 +11,7 @@ cases! {
     a_pause_holds_on_every_node_and_after_a_restart,
     another_number_loses_and_repeats_nothing,
     another_number_keeps_what_is_set_aside_in_order,
+    another_number_is_reached_though_one_of_two_nodes_dies,
     the_number_of_the_first_start_stays,
     an_unknown_subscription_is_refused,
 }
@@ -119,6 +120,41 @@ async fn another_number_keeps_what_is_set_aside_in_order(probe: Probe) {
         assert_eq!(world.tally(&format!("key-{key}")).await, [0, 1, 2, 3, 4]);
     }
     node.stop().await;
+}
+
+async fn another_number_is_reached_though_one_of_two_nodes_dies(probe: Probe) {
+    let world = World::new(probe).await.lease(SHORT);
+    world.hand.on_all(Act::Yield);
+    let survivor = world.node(tallies(4)).await;
+    let (mut notes, mut deaths) = (0, 0);
+    for (round, partitions) in [3, 5, 2, 4, 3, 6, 2, 5].into_iter().enumerate() {
+        world.alone("tally", &survivor).await;
+        let doomed = world.node(tallies(4)).await;
+        world.shared("tally", [&survivor, &doomed]).await;
+        let mishap = if round % 2 == 0 { Mishap::DiesAfter } else { Mishap::DiesBefore };
+        doomed.fate.after(round as u32 * 2, mishap);
+        let writing = world.writing(6, notes..notes + 10).await;
+        notes += 10;
+        let subscriptions = survivor.subscriptions();
+        let moved = world.passing(subscriptions.repartition("tally", partitions, PATIENCE)).await;
+        moved.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
+        assert_eq!(survivor.status("tally").await.partitions, partitions);
+        writing.await.unwrap_or_else(|e| panic!("{e:?}"));
+        for key in (0..6).map(|key| format!("key-{key}")) {
+            let all = until("all notes of a key", || async {
+                let tally = world.tally(&key).await;
+                (tally.len() as u32 >= notes).then_some(tally)
+            });
+            let tally = world.passing(all).await;
+            assert_eq!(tally, (0..notes).collect::<Vec<_>>(), "{key}: each once, in order");
+        }
+        deaths += u32::from(doomed.fate.is_dead());
+        doomed.kill();
+    }
+    assert!(deaths > 2, "it was to die in the middle: {deaths}");
+    let aside = world.aside("tally").await;
+    assert!(aside.is_empty(), "nothing is left: {aside:?}");
+    survivor.stop().await;
 }
 
 async fn the_number_of_the_first_start_stays(probe: Probe) {
