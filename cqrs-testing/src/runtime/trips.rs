@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use cqrs_core::{
     Aggregate, AppBuilder, Command, Commit, Context, Effect, Error, ErrorKind, Event, EventType,
-    Failure, NewEvent, Outgoing, OutgoingKind, Payload, Reaction, ReadStream, Rejection, Request,
-    RequestKind, Res, Route, Saga, SagaInstance, SagaStatus, Sagas, StreamId, Trigger, Wire, Work,
+    Failure, NewEvent, Outgoing, OutgoingKind, ParkedState, Payload, Reaction, ReadStream,
+    Rejection, Request, RequestKind, Res, Route, Saga, SagaInstance, SagaStatus, Sagas, StreamId,
+    Trigger, Wire, Work,
 };
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::runtime::hand::Hand;
+use crate::runtime::node::{self, Node};
 use crate::runtime::notes::Noted;
 use crate::runtime::world::World;
 use crate::store::make::{append, body};
@@ -250,17 +251,17 @@ pub(crate) async fn instance(world: &World, trip: &str) -> SagaInstance {
     found.unwrap_or_else(|| panic!("there is no {NAME}/{trip}"))
 }
 
-/// Waits until each of these trips has ended.
-#[track_caller]
-pub(crate) fn ended<'a>(world: &'a World, trips: &'a [String]) -> BoxFuture<'a, ()> {
-    until("the end of each trip", move || async move {
-        let sagas = Sagas::new(world.probe.handle().shared());
-        for trip in trips {
-            let found = sagas.get(NAME, trip).await.unwrap_or_else(|e| panic!("{e:?}"));
-            found.filter(|found| !found.status.is_open())?;
-        }
-        Some(())
+/// Waits until nothing is left to do for sagas and the relay, though nodes have died.
+pub(crate) async fn at_rest(world: &World, node: &Node) {
+    let head = world.probe.end().await;
+    assert!(node.wait_for(NAME, head, node::PATIENCE).await.is_yes(), "the saga knows all events");
+    until("nothing left to send", || async {
+        let mut aside = world.aside(NAME).await;
+        aside.extend(world.aside("cqrs.relay").await);
+        assert!(aside.iter().all(|entry| entry.state != ParkedState::Parked), "{aside:?}");
+        (aside.is_empty() && world.probe.pending(0).await.is_empty()).then_some(())
     })
+    .await;
 }
 
 /// A trip went its way, and each step of it was done once.

@@ -1,10 +1,10 @@
 //! What a case of the runtime works with: a store, a clock, the hand of the handlers, and processes.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cqrs_core::{
@@ -12,14 +12,12 @@ use cqrs_core::{
     ParkedState, Position, RetryPolicy, RuntimeSettings, Store, Timestamp,
 };
 use futures_util::future::BoxFuture;
-use tokio::task::JoinHandle;
 
 use crate::runtime::hand::Hand;
-use crate::runtime::node::Node;
+use crate::runtime::node::{Node, PATIENCE};
 use crate::runtime::notes::{Tally, noted, to_stream};
 use crate::runtime::sink::SinkHand;
 use crate::runtime::tap::{Fate, Mishap, Tap, TapSink};
-use crate::store::handle::patiently;
 use crate::store::probe::Probe;
 use crate::store::waiting::until;
 
@@ -159,20 +157,51 @@ impl World {
         self.write(key, numbers.into_iter().map(|n| noted(key, n)).collect())
     }
 
-    /// Notes these under each of so many keys, `key-0` and so on, as another process does meanwhile.
-    pub(crate) async fn writing(&self, keys: u32, numbers: Range<u32>) -> JoinHandle<()> {
-        let store = self.store().await;
-        tokio::spawn(async move {
-            for n in numbers {
-                for key in 0..keys {
-                    let key = format!("key-{key}");
-                    let commit = to_stream(&key, vec![noted(&key, n)]);
-                    let done = patiently(|| store.commit(commit.clone())).await;
-                    done.unwrap_or_else(|e| panic!("{e:?}"));
-                }
-                tokio::task::yield_now().await;
+    /// Does something for one number after the other until something else is done, and ten times at
+    /// least. What came of that, and the number after the last one.
+    pub(crate) async fn meanwhile<T, F: Future<Output = ()>>(
+        &self,
+        first: u32,
+        each: impl Fn(u32) -> F,
+        work: impl Future<Output = T>,
+    ) -> (T, u32) {
+        let is_done = AtomicBool::new(false);
+        let work = async {
+            let done = work.await;
+            is_done.store(true, Ordering::SeqCst);
+            done
+        };
+        let writing = async {
+            let mut n = first;
+            while !is_done.load(Ordering::SeqCst) || n < first + 10 {
+                each(n).await;
+                n += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
-        })
+            n
+        };
+        tokio::join!(work, writing)
+    }
+
+    /// Notes a number under `key-0`, `key-1` and so on.
+    pub(crate) async fn note_all(&self, keys: u32, n: u32) {
+        for key in 0..keys {
+            self.note(&format!("key-{key}"), n).await;
+        }
+    }
+
+    /// Gives a subscription other numbers of partitions, one after the other.
+    pub(crate) async fn moves(
+        &self,
+        node: &Node,
+        name: &str,
+        numbers: impl IntoIterator<Item = u32>,
+    ) {
+        for partitions in numbers {
+            let done = node.subscriptions().repartition(name, partitions, PATIENCE).await;
+            done.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
+            assert_eq!(node.status(name).await.partitions, partitions);
+        }
     }
 
     /// Writes events to the stream of a key.

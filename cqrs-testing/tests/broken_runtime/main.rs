@@ -8,6 +8,7 @@ mod checkpoints;
 mod leases;
 #[path = "../memory_sinks/mod.rs"]
 mod memory_sinks;
+mod moves;
 mod reads;
 mod sent;
 mod sinks;
@@ -114,6 +115,30 @@ faults! { caught:
         => "nodes::a_stopped_node_leaves_nothing_to_wait_for",
     a_silent_takeover_is_caught: leases::TellsOfNoTakeover
         => "nodes::an_event_that_kills_the_process_parks_after_its_attempts",
+
+    a_lease_that_two_have_with_sagas_is_caught: leases::GivesOneLeaseToTwo
+        => "nodes::two_nodes_share_sagas_and_messages_and_do_each_step_once",
+    a_lost_state_of_a_saga_on_two_nodes_is_caught: sent::ForgetsSagas
+        => "nodes::two_nodes_share_sagas_and_messages_and_do_each_step_once",
+    a_forgotten_inbox_of_a_dead_node_is_caught: sent::ForgetsTheInbox
+        => "nodes::sagas_and_messages_of_a_node_that_dies_are_finished_by_the_other",
+    a_lease_of_a_dead_node_that_never_ends_is_caught: leases::NeverEnds
+        => "nodes::sagas_and_messages_of_a_node_that_dies_are_finished_by_the_other",
+
+    partitions_that_begin_too_late_are_caught: moves::BeginsTooLate
+        => "projections::another_number_of_partitions_loses_and_repeats_nothing",
+    partitions_that_begin_again_are_caught: moves::BeginsAgain
+        => "projections::another_number_of_partitions_loses_and_repeats_nothing",
+    partitions_of_a_saga_that_begin_too_late_are_caught: moves::BeginsTooLate
+        => "sagas::another_number_of_partitions_loses_and_repeats_nothing",
+    partitions_of_a_saga_that_begin_too_late_after_a_death_are_caught: moves::BeginsTooLate
+        => "sagas::another_number_is_reached_though_one_of_two_nodes_dies",
+    partitions_that_begin_again_after_a_death_are_caught: moves::BeginsAgain
+        => "partitions::another_number_is_reached_though_one_of_two_nodes_dies",
+    partitions_that_begin_too_late_after_a_death_are_caught: moves::BeginsTooLate
+        => "partitions::another_number_is_reached_though_one_of_two_nodes_dies",
+    partitions_of_the_dead_that_are_not_taken_over_are_caught: leases::NeverEnds
+        => "partitions::another_number_is_reached_though_one_of_two_nodes_dies",
 
     lost_entries_are_caught: aside::DropsEntries
         => "parking::poison_parks_its_key_only",

@@ -16,25 +16,22 @@ macro_rules! sink {
     ($(#[$doc:meta])* $name:ident, |$sink:ident, $events:ident, $commit:ident| $body:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
-        pub(crate) struct $name {
-            right: Arc<dyn Sink>,
-            was_used: AtomicBool,
-        }
+        pub(crate) struct $name(Arc<dyn Sink>);
 
         impl SinkFault for $name {
             fn around(right: Arc<dyn Sink>) -> Arc<dyn Sink> {
-                Arc::new(Self { right, was_used: AtomicBool::new(false) })
+                Arc::new(Self(right))
             }
         }
 
         #[async_trait]
         impl Sink for $name {
             fn types(&self) -> Vec<EventType> {
-                self.right.types()
+                self.0.types()
             }
 
             async fn apply(&self, $events: SinkEvents, $commit: Commit) -> Result<Committed> {
-                let $sink = self;
+                let $sink = &self.0;
                 $body
             }
         }
@@ -59,9 +56,9 @@ fn failed(answer: &Result<Committed>) -> Option<Position> {
 sink! {
     /// Keeps the rows of a commit that is refused.
     KeepsRowsOfARefusedCommit, |sink, events, commit| {
-        let answer = sink.right.apply(events.clone(), commit).await;
+        let answer = sink.apply(events.clone(), commit).await;
         if answer.as_ref().is_err_and(Error::is_conflict) {
-            sink.right.apply(events, Commit::default()).await?;
+            sink.apply(events, Commit::default()).await?;
         }
         answer
     }
@@ -70,22 +67,36 @@ sink! {
 sink! {
     /// Keeps the rows before an event that fails.
     KeepsRowsBeforeAPoison, |sink, events, commit| {
-        let answer = sink.right.apply(events.clone(), commit).await;
+        let answer = sink.apply(events.clone(), commit).await;
         if let Some(poison) = failed(&answer) {
             let before = only(&events, |position| position < poison);
-            sink.right.apply(before, Commit::default()).await?;
+            sink.apply(before, Commit::default()).await?;
         }
         answer
     }
 }
 
-sink! {
-    /// Keeps the rows of a commit that is lost, once.
-    KeepsHalfOfACommit, |sink, events, commit| {
-        if sink.was_used.swap(true, Ordering::SeqCst) {
-            return sink.right.apply(events, commit).await;
+/// Keeps the rows of a commit that is lost, once.
+#[derive(Debug)]
+pub(crate) struct KeepsHalfOfACommit(Arc<dyn Sink>, AtomicBool);
+
+impl SinkFault for KeepsHalfOfACommit {
+    fn around(right: Arc<dyn Sink>) -> Arc<dyn Sink> {
+        Arc::new(Self(right, AtomicBool::new(false)))
+    }
+}
+
+#[async_trait]
+impl Sink for KeepsHalfOfACommit {
+    fn types(&self) -> Vec<EventType> {
+        self.0.types()
+    }
+
+    async fn apply(&self, events: SinkEvents, commit: Commit) -> Result<Committed> {
+        if self.1.swap(true, Ordering::SeqCst) {
+            return self.0.apply(events, commit).await;
         }
-        sink.right.apply(events, Commit::default()).await?;
+        self.0.apply(events, Commit::default()).await?;
         Err(Error::new(ErrorKind::OutcomeUnknown, "the connection was lost"))
     }
 }
@@ -93,18 +104,18 @@ sink! {
 sink! {
     /// Writes everything but the checkpoint.
     DropsCheckpoints, |sink, events, commit| {
-        sink.right.apply(events, Commit { checkpoint: None, ..commit }).await
+        sink.apply(events, Commit { checkpoint: None, ..commit }).await
     }
 }
 
 sink! {
     /// Passes over an event that fails.
     PassesOverAPoison, |sink, events, commit| {
-        let answer = sink.right.apply(events.clone(), commit.clone()).await;
+        let answer = sink.apply(events.clone(), commit.clone()).await;
         match failed(&answer) {
             None => answer,
             Some(poison) => {
-                sink.right.apply(only(&events, |position| position != poison), commit).await
+                sink.apply(only(&events, |position| position != poison), commit).await
             }
         }
     }
@@ -113,7 +124,7 @@ sink! {
 sink! {
     /// Says of what fails that it always will.
     GivesUpAtOnce, |sink, events, commit| {
-        let answer = sink.right.apply(events, commit).await;
+        let answer = sink.apply(events, commit).await;
         answer.map_err(|error| match error.kind().clone() {
             ErrorKind::EventNotHandled { handler, event_type, position, .. } => {
                 let fatal = true;
@@ -130,6 +141,6 @@ sink! {
     SettlesNothing, |sink, events, commit| {
         let mut commit = commit;
         commit.settled.retain(|settled| !matches!(settled, Settled::Parked { .. }));
-        sink.right.apply(events, commit).await
+        sink.apply(events, commit).await
     }
 }

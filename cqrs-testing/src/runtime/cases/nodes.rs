@@ -1,7 +1,8 @@
 //! Several nodes on one store: they share the partitions, and take over from the dead.
 
 use super::prelude::*;
-use crate::runtime::trips::{NAME as SAGA, book, done, ended, errand, sends, travelled, trips};
+use crate::runtime::node::Node;
+use crate::runtime::trips::{NAME as SAGA, at_rest, book, done, errand, sends, travelled, trips};
 
 cases! {
     "nodes":
@@ -180,12 +181,9 @@ impl Work {
         work
     }
 
-    /// It was done, and once.
-    async fn is_done(&self, world: &World) {
-        let at_rest = until("nothing left to send", || async {
-            world.probe.pending(0).await.is_empty().then_some(())
-        });
-        world.passing(async { tokio::join!(ended(world, &self.trips), at_rest) }).await;
+    /// It is done, and once.
+    async fn is_done(&self, world: &World, node: &Node) {
+        world.passing(at_rest(world, node)).await;
         for trip in &self.trips {
             travelled(world, trip).await;
         }
@@ -202,7 +200,7 @@ async fn two_nodes_share_sagas_and_messages_and_do_each_step_once(probe: Probe) 
     world.shared(SAGA, [&one, &other]).await;
     world.relayed_by(2).await;
     let work = Work::begun(&world, "both", 20).await;
-    work.is_done(&world).await;
+    work.is_done(&world, &one).await;
     let handled = world.hand.count();
     assert_eq!(handled, 20 * (3 + 3), "while both live, each command is handled once");
     one.stop().await;
@@ -223,7 +221,7 @@ async fn sagas_and_messages_of_a_node_that_dies_are_finished_by_the_other(probe:
         let mishap = if round % 4 == 3 { Mishap::DiesBefore } else { Mishap::DiesAfter };
         doomed.fate.after(round, mishap);
         let work = Work::begun(&world, &round.to_string(), 4).await;
-        work.is_done(&world).await;
+        work.is_done(&world, &survivor).await;
         deaths += u32::from(doomed.fate.is_dead());
         doomed.kill();
     }

@@ -82,17 +82,12 @@ async fn another_number_loses_and_repeats_nothing(probe: Probe) {
     let world = World::new(probe).await;
     world.hand.on_all(Act::Yield);
     let node = world.node(tallies(3)).await;
-    let writing = world.writing(4, 0..60).await;
-    for partitions in [5, 1, 4] {
-        let done = node.subscriptions().repartition("tally", partitions, PATIENCE).await;
-        done.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
-        assert_eq!(node.status("tally").await.partitions, partitions);
-    }
-    writing.await.unwrap_or_else(|e| panic!("{e:?}"));
+    let moving = world.moves(&node, "tally", [5, 1, 4]);
+    let ((), notes) = world.meanwhile(0, |n| world.note_all(4, n), moving).await;
     node.settled().await;
     for key in 0..4 {
         let done = world.tally(&format!("key-{key}")).await;
-        assert_eq!(done, (0..60).collect::<Vec<_>>(), "key-{key}: each once, in order");
+        assert_eq!(done, (0..notes).collect::<Vec<_>>(), "key-{key}: each once, in order");
     }
     node.stop().await;
 }
@@ -133,13 +128,8 @@ async fn another_number_is_reached_though_one_of_two_nodes_dies(probe: Probe) {
         world.shared("tally", [&survivor, &doomed]).await;
         let mishap = if round % 2 == 0 { Mishap::DiesAfter } else { Mishap::DiesBefore };
         doomed.fate.after(round as u32 * 2, mishap);
-        let writing = world.writing(6, notes..notes + 10).await;
-        notes += 10;
-        let subscriptions = survivor.subscriptions();
-        let moved = world.passing(subscriptions.repartition("tally", partitions, PATIENCE)).await;
-        moved.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
-        assert_eq!(survivor.status("tally").await.partitions, partitions);
-        writing.await.unwrap_or_else(|e| panic!("{e:?}"));
+        let moving = world.passing(world.moves(&survivor, "tally", [partitions]));
+        ((), notes) = world.meanwhile(notes, |n| world.note_all(6, n), moving).await;
         for key in (0..6).map(|key| format!("key-{key}")) {
             let all = until("all notes of a key", || async {
                 let tally = world.tally(&key).await;

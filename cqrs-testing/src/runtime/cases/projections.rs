@@ -235,19 +235,14 @@ async fn a_replay_has_no_effects(probe: Probe) {
 async fn another_number_of_partitions_loses_and_repeats_nothing(probe: Probe) {
     let world = World::new(probe).await;
     let node = world.node(pages(3)).await;
-    let writing = world.writing(4, 0..60).await;
-    for partitions in [5, 1, 4] {
-        let done = node.subscriptions().repartition(NAME, partitions, PATIENCE).await;
-        done.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
-        assert_eq!(node.status(NAME).await.partitions, partitions);
-    }
-    writing.await.unwrap_or_else(|e| panic!("{e:?}"));
+    let moving = world.moves(&node, NAME, [5, 1, 4]);
+    let ((), notes) = world.meanwhile(0, |n| world.note_all(4, n), moving).await;
     node.settled().await;
     for key in 0..4 {
-        let notes = view::<Pages>(&node, &format!("key-{key}")).await;
-        assert_eq!(notes, (0..60).collect::<Vec<_>>(), "key-{key}: each once, in order");
+        let seen = view::<Pages>(&node, &format!("key-{key}")).await;
+        assert_eq!(seen, (0..notes).collect::<Vec<_>>(), "key-{key}: each once, in order");
     }
-    let all = (0..60).flat_map(|n| [n; 4]).collect::<Vec<_>>();
+    let all = (0..notes).flat_map(|n| [n; 4]).collect::<Vec<_>>();
     assert_eq!(view::<Pages>(&node, ALL).await, all, "the view of all, in the order of the log");
     node.stop().await;
 }

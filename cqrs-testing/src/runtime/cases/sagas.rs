@@ -5,7 +5,7 @@ use cqrs_core::{Clock, FindSagas, FindTimers, SagaStatus, Sagas, Timestamp};
 use super::prelude::*;
 use crate::runtime::node::Node;
 use crate::runtime::trips::{
-    NAME, PATIENCE as LATE, Travel, book, done, ended, instance, tell, travelled, trips,
+    NAME, PATIENCE as LATE, Travel, at_rest, book, done, instance, tell, travelled, trips,
 };
 
 cases! {
@@ -278,23 +278,13 @@ async fn another_number_of_partitions_loses_and_repeats_nothing(probe: Probe) {
     let world = World::new(probe).await;
     world.hand.on_all(Act::Yield);
     let node = world.node(trips).await;
-    let names: Vec<String> = (0..40).map(|n| format!("trip-{n}")).collect();
-    let booking = async {
-        for trip in &names {
-            book(&world, trip).await;
-        }
-    };
-    let moving = async {
-        for partitions in [5, 1, 3] {
-            let done = node.subscriptions().repartition(NAME, partitions, PATIENCE).await;
-            done.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
-            assert_eq!(node.status(NAME).await.partitions, partitions);
-        }
-    };
-    tokio::join!(booking, moving);
+    let trip = |n| format!("trip-{n}");
+    let moving = world.moves(&node, NAME, [5, 1, 3]);
+    let each = async |n| book(&world, &trip(n)).await;
+    let ((), trips) = world.meanwhile(0, each, moving).await;
     node.settled().await;
-    for trip in &names {
-        travelled(&world, trip).await;
+    for n in 0..trips {
+        travelled(&world, &trip(n)).await;
     }
     assert_eq!(timers(&world).await, 0, "nothing is left");
     node.stop().await;
@@ -310,19 +300,13 @@ async fn another_number_is_reached_though_one_of_two_nodes_dies(probe: Probe) {
         world.shared(NAME, [&survivor, &doomed]).await;
         let mishap = if round % 2 == 0 { Mishap::DiesAfter } else { Mishap::DiesBefore };
         doomed.fate.after(round as u32, mishap);
-        let names: Vec<String> = (0..8).map(|n| format!("trip-{round}-{n}")).collect();
-        let booking = async {
-            for trip in &names {
-                book(&world, trip).await;
-            }
-        };
-        let subscriptions = survivor.subscriptions();
-        let moving = subscriptions.repartition(NAME, partitions, PATIENCE);
-        let (moved, ()) = world.passing(async { tokio::join!(moving, booking) }).await;
-        moved.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
-        world.passing(ended(&world, &names)).await;
-        for trip in &names {
-            travelled(&world, trip).await;
+        let trip = |n| format!("trip-{round}-{n}");
+        let moving = world.passing(world.moves(&survivor, NAME, [partitions]));
+        let each = async |n| book(&world, &trip(n)).await;
+        let ((), trips) = world.meanwhile(0, each, moving).await;
+        world.passing(at_rest(&world, &survivor)).await;
+        for n in 0..trips {
+            travelled(&world, &trip(n)).await;
         }
         deaths += u32::from(doomed.fate.is_dead());
         doomed.kill();

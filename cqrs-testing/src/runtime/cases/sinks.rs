@@ -160,16 +160,12 @@ async fn what_is_parked_is_written_in_order_when_it_is_tried_again(probe: Probe)
 async fn another_number_of_partitions_loses_and_repeats_no_rows(probe: Probe) {
     let world = World::new(probe).await.with_sink();
     let node = world.node(rows(3)).await;
-    let writing = world.writing(4, 0..40).await;
-    for partitions in [5, 1, 4] {
-        let done = node.subscriptions().repartition(ROWS, partitions, PATIENCE).await;
-        done.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
-    }
-    writing.await.unwrap_or_else(|e| panic!("{e:?}"));
+    let moving = world.moves(&node, ROWS, [5, 1, 4]);
+    let ((), notes) = world.meanwhile(0, |n| world.note_all(4, n), moving).await;
     node.settled().await;
     for key in 0..4 {
         let rows = world.rows(&format!("key-{key}")).await;
-        assert_eq!(rows, (0..40).collect::<Vec<_>>(), "key-{key}: each once, in order");
+        assert_eq!(rows, (0..notes).collect::<Vec<_>>(), "key-{key}: each once, in order");
     }
     node.stop().await;
 }
