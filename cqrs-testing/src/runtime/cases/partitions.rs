@@ -130,20 +130,23 @@ async fn another_number_is_reached_though_one_of_two_nodes_dies(probe: Probe) {
         doomed.fate.after(round as u32 * 2, mishap);
         let moving = world.passing(world.moves(&survivor, "tally", [partitions]));
         ((), notes) = world.meanwhile(notes, |n| world.note_all(6, n), moving).await;
+        let head = world.probe.end().await;
+        let done = async {
+            assert!(survivor.wait_for("tally", head, PATIENCE).await.is_yes());
+            until("nothing set aside", || async {
+                world.aside("tally").await.is_empty().then_some(())
+            })
+            .await;
+        };
+        world.passing(done).await;
         for key in (0..6).map(|key| format!("key-{key}")) {
-            let all = until("all notes of a key", || async {
-                let tally = world.tally(&key).await;
-                (tally.len() as u32 >= notes).then_some(tally)
-            });
-            let tally = world.passing(all).await;
+            let tally = world.tally(&key).await;
             assert_eq!(tally, (0..notes).collect::<Vec<_>>(), "{key}: each once, in order");
         }
         deaths += u32::from(doomed.fate.is_dead());
         doomed.kill();
     }
     assert!(deaths > 2, "it was to die in the middle: {deaths}");
-    let aside = world.aside("tally").await;
-    assert!(aside.is_empty(), "nothing is left: {aside:?}");
     survivor.stop().await;
 }
 
