@@ -77,6 +77,8 @@ mod store;
 pub use bus::fixture::{BusFixture, BusUnderTest};
 pub use bus::suite::{BusSuite, bus_suite};
 pub use harness::Harness;
+pub use runtime::notes::Noted;
 pub use runtime::runtime_suite;
+pub use runtime::sink::{SinkHand, SinkUnderTest};
 pub use store::fixture::{StoreFixture, StoreUnderTest};
 pub use store::suite::{Outcome, Suite, run_suites, store_suite};

@@ -104,13 +104,19 @@ impl Hand {
         InHand(&self.0, notes.to_vec())
     }
 
+    /// What is handled on a thread that waits for nothing.
+    pub(crate) fn take_now(&self, note: &Noted) -> Result<(), HandlerError> {
+        let _in_hand = self.begin(std::slice::from_ref(note));
+        let act = self.state().next(note);
+        act.map_or(Ok(()), Act::at_once)?;
+        self.state().done.push(note.clone());
+        Ok(())
+    }
+
     async fn act(&self, note: &Noted) -> Result<(), HandlerError> {
         let act = self.state().next(note);
         match act {
-            None | Some(Act::Reject) => Ok(()),
-            Some(Act::Fail | Act::FailTimes(_)) => Err("told to fail".into()),
-            Some(Act::Fatal) => Err(HandlerError::fatal("told to fail for good")),
-            Some(Act::Panic) => panic!("told to panic"),
+            None => Ok(()),
             Some(Act::Yield) => {
                 for _ in 0..fastrand::u32(0..4) {
                     tokio::task::yield_now().await;
@@ -125,6 +131,7 @@ impl Hand {
                 }
                 Ok(())
             }
+            Some(act) => act.at_once(),
         }
     }
 
@@ -177,6 +184,18 @@ impl Hand {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state()
+    }
+}
+
+impl Act {
+    /// What takes no time.
+    fn at_once(self) -> Result<(), HandlerError> {
+        match self {
+            Self::Fail | Self::FailTimes(_) => Err("told to fail".into()),
+            Self::Fatal => Err(HandlerError::fatal("told to fail for good")),
+            Self::Panic => panic!("told to panic"),
+            Self::Reject | Self::Hold | Self::Yield => Ok(()),
+        }
     }
 }
 

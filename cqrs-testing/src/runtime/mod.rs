@@ -4,7 +4,8 @@ mod cases;
 mod deaths;
 mod hand;
 mod node;
-mod notes;
+pub(crate) mod notes;
+pub(crate) mod sink;
 mod tap;
 mod trips;
 mod views;
@@ -18,7 +19,8 @@ use crate::store::suite::Suite;
 /// processes die, leases change hands and answers are lost.
 ///
 /// Retries and timers run in virtual time; only leases are waited for, and those of the suite are
-/// short.
+/// short. The cases about sinks are for stores that have some: see
+/// [`StoreUnderTest::sinks`](crate::StoreUnderTest::sinks).
 ///
 /// ```no_run
 /// use cqrs_core::memory::MemoryStore;

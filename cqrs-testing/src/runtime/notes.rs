@@ -16,11 +16,14 @@ pub(crate) const NOTE: &str = "note";
 /// The type of the event.
 pub(crate) const NOTED: &str = "notes.noted";
 
-/// Something was noted under a key.
+/// Something was noted under a key: the event that the handlers and the sinks of the runtime suite
+/// take. See [`SinkUnderTest`](crate::SinkUnderTest) for an example.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Noted {
-    pub(crate) key: String,
-    pub(crate) n: u32,
+pub struct Noted {
+    /// The key: there is a stream for each.
+    pub key: String,
+    /// What was noted.
+    pub n: u32,
 }
 
 impl Event for Noted {

@@ -1,13 +1,14 @@
 //! A handle on a store through which a process can die, freeze, and lose the answers to its commits.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use cqrs_core::{
     Capabilities, Collection, Commit, Committed, Conflict, Document, DocumentKey, Error, ErrorKind,
-    FindDocuments, FindOutgoing, FindParked, FindTimers, Head, Hint, InboxEntry, Lease,
+    EventType, FindDocuments, FindOutgoing, FindParked, FindTimers, Head, Hint, InboxEntry, Lease,
     LeaseRequest, MessageId, Pages, ParkedEntry, PendingMessage, Position, ReadLog, ReadStream,
-    Result, Store, Timer,
+    Result, Sink, SinkEvents, Store, Timer,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
@@ -28,12 +29,21 @@ pub(crate) enum Mishap {
     Refused,
     /// The process is told nothing, and it is written later: at [`Fate::land`].
     Late,
+    /// The process waits: it is handed to the store at [`Fate::let_go`].
+    Held,
 }
 
 /// A handle on a store, as a process has it, with what becomes of that process.
 #[derive(Debug)]
 pub(crate) struct Tap {
     store: Arc<dyn Store>,
+    fate: Fate,
+}
+
+/// A sink of such a handle, with what becomes of the process.
+#[derive(Debug)]
+pub(crate) struct TapSink {
+    sink: Arc<dyn Sink>,
     fate: Fate,
 }
 
@@ -46,17 +56,33 @@ struct Inner {
     state: Mutex<State>,
     dead: watch::Sender<bool>,
     frozen: watch::Sender<bool>,
+    held: watch::Sender<bool>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// What happens to the commit after so many others.
     mishap: Option<(u32, Mishap)>,
-    late: Option<Commit>,
+    late: Option<Write>,
     /// Commits of the runtime that the store answered: whether they were applied.
     answered: Vec<Result<(), Error>>,
     reads: u64,
     events: u64,
+}
+
+/// What a process hands to a store: a commit, and for a sink its events.
+type Write = Box<dyn FnOnce() -> BoxFuture<'static, Result<Committed>> + Send>;
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("mishap", &self.mishap).finish_non_exhaustive()
+    }
+}
+
+impl TapSink {
+    pub(crate) fn new(sink: Arc<dyn Sink>, fate: Fate) -> Self {
+        Self { sink, fate }
+    }
 }
 
 impl Tap {
@@ -103,9 +129,19 @@ impl Fate {
     }
 
     /// Writes the commit that was late.
-    pub(crate) async fn land(&self, store: &dyn Store) -> Result<Committed> {
+    pub(crate) async fn land(&self) -> Result<Committed> {
         let late = self.state().late.take();
-        store.commit(late.unwrap_or_else(|| panic!("no commit was late"))).await
+        late.unwrap_or_else(|| panic!("no commit was late"))().await
+    }
+
+    /// Whether a commit is [held](Mishap::Held).
+    pub(crate) fn holds(&self) -> bool {
+        *self.0.held.borrow()
+    }
+
+    /// The commit that is [held](Mishap::Held) is handed to the store.
+    pub(crate) fn let_go(&self) {
+        self.0.held.send_replace(false);
     }
 
     /// How often the log was read, and how many events that gave.
@@ -162,20 +198,39 @@ impl Fate {
         }
     }
 
-    async fn commit(&self, store: &dyn Store, commit: Commit) -> Result<Committed> {
+    /// Hands something to the store, or what happens instead.
+    async fn write(&self, write: Write) -> Result<Committed> {
+        self.alive().await;
+        let answer = self.meet(write).await;
+        let known = match &answer {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::new(error.kind().clone(), "refused")),
+        };
+        self.state().answered.push(known);
+        answer
+    }
+
+    async fn meet(&self, write: Write) -> Result<Committed> {
         let unknown = || Error::new(ErrorKind::OutcomeUnknown, "the answer was lost");
         match self.next() {
-            None => store.commit(commit).await,
+            None => write().await,
             Some(Mishap::Refused) => {
                 Err(Error::new(ErrorKind::Unavailable, "out of reach for a moment"))
             }
             Some(Mishap::AnswerLost) => {
-                store.commit(commit).await?;
+                write().await?;
                 Err(unknown())
             }
             Some(Mishap::Late) => {
-                self.state().late = Some(commit);
+                self.state().late = Some(write);
                 Err(unknown())
+            }
+            Some(Mishap::Held) => {
+                let mut held = self.0.held.subscribe();
+                self.0.held.send_replace(true);
+                // The sender is this very fate's.
+                let _ = held.wait_for(|held| !held).await;
+                write().await
             }
             Some(Mishap::DiesBefore) => {
                 self.kill();
@@ -183,7 +238,7 @@ impl Fate {
             }
             Some(Mishap::DiesAfter) => {
                 // A commit that is refused ends nobody.
-                store.commit(commit).await?;
+                write().await?;
                 self.kill();
                 std::future::pending().await
             }
@@ -193,9 +248,10 @@ impl Fate {
 
 /// Whether a commit is one of the runtime's: not of what operators or the start write.
 fn is_of_the_runtime(commit: &Commit) -> bool {
-    let Commit { checkpoint, settled, parked, inbox, timers, outgoing, .. } = commit;
+    let Commit { checkpoint, fences, settled, parked, inbox, timers, outgoing, .. } = commit;
     let waits = !settled.is_empty() || !parked.is_empty() || !timers.is_empty();
-    checkpoint.is_some() || waits || !inbox.is_empty() || !outgoing.is_empty()
+    let is_fenced = checkpoint.is_some() || !fences.is_empty();
+    is_fenced || waits || !inbox.is_empty() || !outgoing.is_empty()
 }
 
 /// Whether a commit was refused because another node has the partition.
@@ -214,13 +270,8 @@ impl Store for Tap {
         if !is_of_the_runtime(&commit) {
             return self.store.commit(commit).await;
         }
-        let answer = self.fate.commit(&*self.store, commit).await;
-        let known = match &answer {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Error::new(error.kind().clone(), "refused")),
-        };
-        self.fate.state().answered.push(known);
-        answer
+        let store = self.store.clone();
+        self.fate.write(Box::new(move || Box::pin(async move { store.commit(commit).await }))).await
     }
 
     fn read_stream(&self, read: ReadStream) -> Pages {
@@ -304,5 +355,20 @@ impl Store for Tap {
 
     fn hint(&self) -> Hint {
         self.store.hint()
+    }
+}
+
+#[async_trait]
+impl Sink for TapSink {
+    fn types(&self) -> Vec<EventType> {
+        self.sink.types()
+    }
+
+    async fn apply(&self, events: SinkEvents, commit: Commit) -> Result<Committed> {
+        let sink = self.sink.clone();
+        let write = move || -> BoxFuture<'static, Result<Committed>> {
+            Box::pin(async move { sink.apply(events, commit).await })
+        };
+        self.fate.write(Box::new(write)).await
     }
 }

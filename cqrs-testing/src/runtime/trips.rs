@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use cqrs_core::{
     Aggregate, AppBuilder, Command, Commit, Context, Effect, Error, ErrorKind, Event, EventType,
-    Failure, NewEvent, Outgoing, OutgoingKind, Payload, Reaction, ReadStream, Rejection, Request,
-    RequestKind, Res, Route, Saga, StreamId, Trigger, Wire, Work,
+    Failure, NewEvent, Outgoing, OutgoingKind, ParkedState, Payload, Reaction, ReadStream,
+    Rejection, Request, RequestKind, Res, Route, Saga, SagaInstance, SagaStatus, Sagas, StreamId,
+    Trigger, Wire, Work,
 };
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::runtime::hand::Hand;
+use crate::runtime::node::{self, Node};
 use crate::runtime::notes::Noted;
 use crate::runtime::world::World;
 use crate::store::make::{append, body};
+use crate::store::waiting::until;
 
 /// How long a trip waits before it gives up, or reminds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
@@ -131,6 +134,9 @@ async fn do_it(c: Do, Res(hand): Res<Hand>, work: Work) -> Result<(), Failure<No
     if hand.rejects(&key) { Err(Failure::Rejected(No)) } else { Ok(()) }
 }
 
+/// The name of the saga.
+pub(crate) const NAME: &str = Trip::NAME;
+
 /// A trip: books one thing after the other, or takes back what was booked.
 pub(crate) struct Trip;
 
@@ -226,6 +232,45 @@ pub(crate) fn happens(event: &Travel) -> Commit {
     let stream = StreamId::new("trip", trip);
     let append = append(&stream, cqrs_core::Expected::Any, vec![new]);
     Commit { appends: vec![append], ..Commit::default() }
+}
+
+/// This happens.
+pub(crate) async fn tell(world: &World, event: Travel) {
+    world.commit(happens(&event)).await;
+}
+
+/// A trip begins.
+pub(crate) async fn book(world: &World, trip: &str) {
+    tell(world, Travel::Booked { trip: trip.to_owned() }).await;
+}
+
+/// What is known of a trip.
+pub(crate) async fn instance(world: &World, trip: &str) -> SagaInstance {
+    let found = Sagas::new(world.store().await).get(NAME, trip).await;
+    let found = found.unwrap_or_else(|e| panic!("{e:?}"));
+    found.unwrap_or_else(|| panic!("there is no {NAME}/{trip}"))
+}
+
+/// Waits until nothing is left to do for sagas and the relay, though nodes have died.
+pub(crate) async fn at_rest(world: &World, node: &Node) {
+    let head = world.probe.end().await;
+    assert!(node.wait_for(NAME, head, node::PATIENCE).await.is_yes(), "the saga knows all events");
+    until("nothing left to send", || async {
+        let mut aside = world.aside(NAME).await;
+        aside.extend(world.aside("cqrs.relay").await);
+        assert!(aside.iter().all(|entry| entry.state != ParkedState::Parked), "{aside:?}");
+        (aside.is_empty() && world.probe.pending(0).await.is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// A trip went its way, and each step of it was done once.
+pub(crate) async fn travelled(world: &World, trip: &str) {
+    assert_eq!(done(world, trip).await, ["hotel", "flight", "car"], "{trip}: each step once");
+    let instance = instance(world, trip).await;
+    assert_eq!(instance.status, SagaStatus::Completed, "{trip}");
+    let reactions = instance.history.len();
+    assert_eq!(reactions, 4, "{trip}: to its start and to each step: {:?}", instance.history);
 }
 
 /// A message that sends somebody to do something, after those before it for the same trip.

@@ -1,7 +1,10 @@
 //! What a case of the runtime works with: a store, a clock, the hand of the handlers, and processes.
 
+use std::collections::BTreeSet;
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cqrs_core::{
@@ -11,9 +14,10 @@ use cqrs_core::{
 use futures_util::future::BoxFuture;
 
 use crate::runtime::hand::Hand;
-use crate::runtime::node::Node;
+use crate::runtime::node::{Node, PATIENCE};
 use crate::runtime::notes::{Tally, noted, to_stream};
-use crate::runtime::tap::{Fate, Mishap, Tap};
+use crate::runtime::sink::SinkHand;
+use crate::runtime::tap::{Fate, Mishap, Tap, TapSink};
 use crate::store::probe::Probe;
 use crate::store::waiting::until;
 
@@ -30,7 +34,11 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) hand: Hand,
     pub(crate) settings: RuntimeSettings,
+    has_sink: bool,
 }
+
+/// The name of the sink.
+pub(crate) const ROWS: &str = "rows";
 
 impl World {
     /// One with leases of a few seconds: they last as long as their node lives.
@@ -45,13 +53,25 @@ impl World {
         let tallies = Documents::<Tally>::new(probe.another().await.shared());
         tallies.declare().await.unwrap_or_else(|e| panic!("cannot be declared: {e:?}"));
         let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
-        Self { probe, clock, hand: Hand::default(), settings }
+        Self { probe, clock, hand: Hand::default(), settings, has_sink: false }
     }
 
     /// Another term of leases.
     pub(crate) fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
+    }
+
+    /// Every app has a sink of notes, [`ROWS`].
+    pub(crate) fn with_sink(mut self) -> Self {
+        self.has_sink = true;
+        self
+    }
+
+    /// What was noted under a key, as the sink has it.
+    pub(crate) async fn rows(&self, key: &str) -> Vec<u32> {
+        let rows = self.probe.sinks().rows().await;
+        rows.into_iter().filter(|row| row.key == key).map(|row| row.n).collect()
     }
 
     /// An app on a handle of its own, as another process has it; and its fate.
@@ -97,12 +117,22 @@ impl World {
         fate: Fate,
         add: impl FnOnce(AppBuilder) -> AppBuilder,
     ) -> Result<Node, Error> {
-        let tap = Tap::new(self.probe.another().await.shared(), fate.clone());
-        let base = App::builder()
-            .store(tap)
+        let (store, sink) = match self.has_sink {
+            false => (self.probe.another().await.shared(), None),
+            true => {
+                let hand = SinkHand::new(self.hand.clone());
+                let (store, sink) = self.probe.sinks().open_sink(hand).await;
+                (store, Some(TapSink::new(sink, fate.clone())))
+            }
+        };
+        let mut base = App::builder()
+            .store(Tap::new(store, fate.clone()))
             .clock(self.clock.clone())
             .resource(self.hand.clone())
             .runtime(self.settings);
+        if let Some(sink) = sink {
+            base = base.sink(ROWS, Arc::new(sink));
+        }
         Node::start(add(base).build()?, fate, self.clock.clone()).await
     }
 
@@ -125,6 +155,53 @@ impl World {
         numbers: impl IntoIterator<Item = u32>,
     ) -> BoxFuture<'_, Position> {
         self.write(key, numbers.into_iter().map(|n| noted(key, n)).collect())
+    }
+
+    /// Does something for one number after the other until something else is done, and ten times at
+    /// least. What came of that, and the number after the last one.
+    pub(crate) async fn meanwhile<T, F: Future<Output = ()>>(
+        &self,
+        first: u32,
+        each: impl Fn(u32) -> F,
+        work: impl Future<Output = T>,
+    ) -> (T, u32) {
+        let is_done = AtomicBool::new(false);
+        let work = async {
+            let done = work.await;
+            is_done.store(true, Ordering::SeqCst);
+            done
+        };
+        let writing = async {
+            let mut n = first;
+            while !is_done.load(Ordering::SeqCst) || n < first + 10 {
+                each(n).await;
+                n += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            n
+        };
+        tokio::join!(work, writing)
+    }
+
+    /// Notes a number under `key-0`, `key-1` and so on.
+    pub(crate) async fn note_all(&self, keys: u32, n: u32) {
+        for key in 0..keys {
+            self.note(&format!("key-{key}"), n).await;
+        }
+    }
+
+    /// Gives a subscription other numbers of partitions, one after the other.
+    pub(crate) async fn moves(
+        &self,
+        node: &Node,
+        name: &str,
+        numbers: impl IntoIterator<Item = u32>,
+    ) {
+        for partitions in numbers {
+            let done = node.subscriptions().repartition(name, partitions, PATIENCE).await;
+            done.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
+            assert_eq!(node.status(name).await.partitions, partitions);
+        }
     }
 
     /// Writes events to the stream of a key.
@@ -168,6 +245,51 @@ impl World {
     ) -> BoxFuture<'a, usize> {
         let aside = self.aside(subscription);
         Box::pin(async move { aside.await.iter().filter(|e| e.state == state).count() })
+    }
+
+    /// Lets virtual time pass, a little at a time, until something is done: far less of it than a trip
+    /// waits.
+    pub(crate) async fn passing<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(Duration::from_millis(10)) => {
+                    self.clock.advance(Duration::from_millis(100));
+                }
+            }
+        }
+    }
+
+    /// Waits until each of two nodes runs some partitions of a subscription, and no other node does.
+    #[track_caller]
+    pub(crate) fn shared<'a>(&'a self, name: &'a str, nodes: [&'a Node; 2]) -> BoxFuture<'a, ()> {
+        until("partitions on both nodes", move || async move {
+            let [one, other] = nodes.map(|node| node.status(name));
+            let (one, other) = (one.await, other.await);
+            let is_shared = one.here > 0 && other.here > 0;
+            (is_shared && one.here + other.here == one.partitions).then_some(())
+        })
+    }
+
+    /// Waits until one node runs all partitions of a subscription.
+    #[track_caller]
+    pub(crate) fn alone<'a>(&'a self, name: &'a str, node: &'a Node) -> BoxFuture<'a, ()> {
+        until("all partitions on one node", move || async move {
+            let status = node.status(name).await;
+            (status.here == status.partitions).then_some(())
+        })
+    }
+
+    /// Waits until the partitions of the relay are with so many nodes.
+    #[track_caller]
+    pub(crate) fn relayed_by(&self, nodes: usize) -> BoxFuture<'_, ()> {
+        until("the relay with its nodes", move || async move {
+            let held = self.probe.held("cqrs.relay/").await;
+            let holders: BTreeSet<_> = held.iter().map(|lease| &lease.holder).collect();
+            let all = self.settings.relay_partitions as usize;
+            (held.len() == all && holders.len() == nodes).then_some(())
+        })
     }
 
     /// Waits until so many notes were handled.

@@ -1,5 +1,7 @@
 //! A case: its name, what it needs of the store, and what it does.
 
+use std::ops::Deref;
+
 use cqrs_core::{Capabilities, Support};
 use futures_util::future::BoxFuture;
 
@@ -11,44 +13,64 @@ pub(crate) struct Case {
     /// Group and behaviour, as `repeats::the_same_commit_twice_is_applied_once`.
     pub(crate) name: &'static str,
     /// Whether the store offers what the case is about.
-    pub(crate) needs: fn(&Capabilities) -> Support,
+    pub(crate) needs: fn(&Offered) -> Support,
     /// Panics when the store does something else.
     pub(crate) run: fn(Probe) -> BoxFuture<'static, ()>,
 }
 
+/// What a store offers: its capabilities, and its sinks. Derefs to the [`Capabilities`].
+#[derive(Debug, Clone)]
+pub(crate) struct Offered {
+    pub(crate) capabilities: Capabilities,
+    pub(crate) sinks: Support,
+}
+
+impl Deref for Offered {
+    type Target = Capabilities;
+
+    fn deref(&self) -> &Capabilities {
+        &self.capabilities
+    }
+}
+
 /// For cases about what every store does.
-pub(crate) fn nothing(_: &Capabilities) -> Support {
+pub(crate) fn nothing(_: &Offered) -> Support {
     Support::Yes
 }
 
 /// For cases about leases.
-pub(crate) fn leases(offered: &Capabilities) -> Support {
+pub(crate) fn leases(offered: &Offered) -> Support {
     offered.leases
 }
 
 /// For cases about timers.
-pub(crate) fn timers(offered: &Capabilities) -> Support {
+pub(crate) fn timers(offered: &Offered) -> Support {
     offered.timers
 }
 
 /// For cases about timers that fire: what is settled belongs to what is parked.
-pub(crate) fn timers_settled(offered: &Capabilities) -> Support {
+pub(crate) fn timers_settled(offered: &Offered) -> Support {
     all_of([offered.timers, offered.parked])
 }
 
 /// For cases about messages to send.
-pub(crate) fn outgoing(offered: &Capabilities) -> Support {
+pub(crate) fn outgoing(offered: &Offered) -> Support {
     offered.outgoing
 }
 
 /// For cases about messages that were sent.
-pub(crate) fn outgoing_settled(offered: &Capabilities) -> Support {
+pub(crate) fn outgoing_settled(offered: &Offered) -> Support {
     all_of([offered.outgoing, offered.parked])
 }
 
 /// For cases about entries that are set aside.
-pub(crate) fn parked(offered: &Capabilities) -> Support {
+pub(crate) fn parked(offered: &Offered) -> Support {
     offered.parked
+}
+
+/// For cases about the sinks of a store.
+pub(crate) fn sinks(offered: &Offered) -> Support {
+    offered.sinks
 }
 
 /// The first that is missing.

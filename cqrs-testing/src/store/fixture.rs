@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use cqrs_core::Store;
 use cqrs_core::memory::MemoryStore;
 
+use crate::runtime::sink::SinkUnderTest;
+
 /// Makes new, empty stores: every case gets one.
 ///
 /// A closure is one when its future gives a [`StoreUnderTest`]. When no store can be made, because
@@ -35,6 +37,15 @@ pub trait StoreUnderTest: Send + Sync {
     /// A further handle, opened as another process would open it. A store that lives in one process
     /// gives a clone.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// Its sinks, for the cases of the [`runtime_suite`](crate::runtime_suite) about them. Provided:
+    /// it has none, and those cases are ignored.
+    ///
+    /// # Errors
+    /// Why it has none.
+    fn sinks(&self) -> Result<&dyn SinkUnderTest, &'static str> {
+        Err("the fixture makes no sinks")
+    }
 }
 
 #[async_trait]

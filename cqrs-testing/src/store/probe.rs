@@ -2,6 +2,10 @@
 
 use std::ops::Deref;
 
+use cqrs_core::Support;
+
+use crate::runtime::sink::SinkUnderTest;
+use crate::store::case::Offered;
 use crate::store::fixture::{StoreFixture, StoreUnderTest};
 use crate::store::handle::Handle;
 
@@ -22,6 +26,17 @@ impl Probe {
     /// Another handle, as another process would open it.
     pub(crate) async fn another(&self) -> Handle {
         Handle::new(self.under.open().await)
+    }
+
+    /// What the store offers.
+    pub(crate) fn offered(&self) -> Offered {
+        let sinks = self.under.sinks().map_or_else(Support::No, |_| Support::Yes);
+        Offered { capabilities: self.capabilities().clone(), sinks }
+    }
+
+    /// The sinks of the store.
+    pub(crate) fn sinks(&self) -> &dyn SinkUnderTest {
+        self.under.sinks().unwrap_or_else(|reason| panic!("no sinks: {reason}"))
     }
 
     /// Closes the handle and opens the store anew. All other handles must be gone.

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs_core::{Capabilities, Support};
+use cqrs_core::Support;
 use libtest_mimic::{Arguments, Completion, Trial};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::store::case::Case;
+use crate::store::case::{Case, Offered};
 use crate::store::cases::all;
 use crate::store::fixture::StoreFixture;
 use crate::store::probe::Probe;
@@ -152,25 +152,25 @@ impl Suite {
 
     fn trials(self, args: &Arguments) -> impl Iterator<Item = Trial> {
         let asks = args.list || args.ignored || args.include_ignored;
-        let capabilities = if asks { self.capabilities() } else { None };
+        let offered = if asks { self.offered() } else { None };
         let Self { name, cases, fixture, bound } = self;
         cases.into_iter().map(move |case| {
             let fixture = Arc::clone(&fixture);
-            let offered = capabilities.as_ref().is_none_or(|c| (case.needs)(c).is_yes());
+            let is_offered = offered.as_ref().is_none_or(|offered| (case.needs)(offered).is_yes());
             let test = move || match run(&fixture, case, bound) {
                 Outcome::Passed => Ok(Completion::Completed),
                 Outcome::Ignored(reason) => Ok(Completion::ignored_with(reason)),
                 Outcome::Failed(what) => Err(what.into()),
             };
             let name = format!("{name}::{}", case.name);
-            Trial::ignorable_test(name, test).with_ignored_flag(!offered)
+            Trial::ignorable_test(name, test).with_ignored_flag(!is_offered)
         })
     }
 
     /// What the store offers; `None` when none can be made, which the cases then say as they fail.
-    fn capabilities(&self) -> Option<Capabilities> {
+    fn offered(&self) -> Option<Offered> {
         let fixture = Arc::clone(&self.fixture);
-        let ask = async move { Probe::create(&*fixture).await.capabilities().clone() };
+        let ask = async move { Probe::create(&*fixture).await.offered() };
         bounded(self.bound, ask).ok()
     }
 }
@@ -186,7 +186,7 @@ fn run(fixture: &Arc<dyn StoreFixture>, case: &Case, bound: Duration) -> Outcome
     let fixture = Arc::clone(fixture);
     let outcome = bounded(bound, async move {
         let probe = Probe::create(&*fixture).await;
-        if let Support::No(reason) = needs(probe.capabilities()) {
+        if let Support::No(reason) = needs(&probe.offered()) {
             return Outcome::Ignored(reason.to_owned());
         }
         run(probe).await;

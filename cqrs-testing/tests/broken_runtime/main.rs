@@ -6,8 +6,12 @@ mod aside;
 mod base;
 mod checkpoints;
 mod leases;
+#[path = "../memory_sinks/mod.rs"]
+mod memory_sinks;
+mod moves;
 mod reads;
 mod sent;
+mod sinks;
 mod views;
 
 use std::panic;
@@ -15,23 +19,46 @@ use std::sync::Once;
 use std::thread;
 use std::time::Duration;
 
-use cqrs_testing::{Outcome, runtime_suite};
+use cqrs_core::memory::MemoryStore;
+use cqrs_testing::{Outcome, Suite, runtime_suite};
 
 use crate::base::{Broken, Fault};
+use crate::memory_sinks::{Memory, Right, SinkFault};
 
 /// Longer than any of the cases takes over a store that is right.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// Runs one case with and without a fault.
+/// Runs one case with and without a fault of the store.
 fn caught<F: Fault>(case: &str) {
+    let right = runtime_suite("memory", || async { F::right() });
+    let broken = runtime_suite("broken", || async { Broken::<F>::default() });
+    tells_apart(&right, broken, case, std::any::type_name::<F>());
+}
+
+/// Runs one case with and without a fault of its sinks.
+fn caught_in_a_sink<F: SinkFault>(case: &str) {
+    let right = runtime_suite("memory", || async { Memory::<Right>::default() });
+    let broken = runtime_suite("broken", || async { Memory::<F>::default() });
+    tells_apart(&right, broken, case, std::any::type_name::<F>());
+}
+
+fn tells_apart(right: &Suite, broken: Suite, case: &str, name: &str) {
     quiet();
-    let right = runtime_suite("memory", || async { F::right() }).run(case);
-    assert_eq!(right, Outcome::Passed, "the store without a fault, in {case}");
-    let suite = runtime_suite("broken", || async { Broken::<F>::default() }).bound(BOUND);
-    let name = std::any::type_name::<F>();
-    match suite.run(case) {
+    assert_eq!(right.run(case), Outcome::Passed, "the store without a fault, in {case}");
+    match broken.bound(BOUND).run(case) {
         Outcome::Failed(_) => {}
         outcome => panic!("{name} is not caught by {case}: {outcome:?}"),
+    }
+}
+
+#[test]
+fn a_store_without_sinks_is_told_why_their_cases_are_ignored() {
+    let suite = runtime_suite("memory", || async { MemoryStore::default() });
+    let cases = suite.cases().filter(|case| case.starts_with("sinks::")).collect::<Vec<_>>();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let ignored = Outcome::Ignored("the fixture makes no sinks".to_owned());
+        assert_eq!(suite.run(case), ignored, "{case}");
     }
 }
 
@@ -50,15 +77,15 @@ fn quiet() {
 
 /// A fault, and the case that must catch it.
 macro_rules! faults {
-    ($($test:ident: $fault:path => $case:literal,)+) => {
+    ($caught:ident: $($test:ident: $fault:path => $case:literal,)+) => {
         $(#[test]
         fn $test() {
-            caught::<$fault>($case);
+            $caught::<$fault>($case);
         })+
     };
 }
 
-faults! {
+faults! { caught:
     a_checkpoint_that_moves_too_early_is_caught: checkpoints::MovesTooEarly
         => "checkpoints::one_never_passes_what_is_not_handled",
     a_checkpoint_from_anywhere_is_caught: checkpoints::MovesFromAnywhere
@@ -88,6 +115,30 @@ faults! {
         => "nodes::a_stopped_node_leaves_nothing_to_wait_for",
     a_silent_takeover_is_caught: leases::TellsOfNoTakeover
         => "nodes::an_event_that_kills_the_process_parks_after_its_attempts",
+
+    a_lease_that_two_have_with_sagas_is_caught: leases::GivesOneLeaseToTwo
+        => "nodes::two_nodes_share_sagas_and_messages_and_do_each_step_once",
+    a_lost_state_of_a_saga_on_two_nodes_is_caught: sent::ForgetsSagas
+        => "nodes::two_nodes_share_sagas_and_messages_and_do_each_step_once",
+    a_forgotten_inbox_of_a_dead_node_is_caught: sent::ForgetsTheInbox
+        => "nodes::sagas_and_messages_of_a_node_that_dies_are_finished_by_the_other",
+    a_lease_of_a_dead_node_that_never_ends_is_caught: leases::NeverEnds
+        => "nodes::sagas_and_messages_of_a_node_that_dies_are_finished_by_the_other",
+
+    partitions_that_begin_too_late_are_caught: moves::BeginsTooLate
+        => "projections::another_number_of_partitions_loses_and_repeats_nothing",
+    partitions_that_begin_again_are_caught: moves::BeginsAgain
+        => "projections::another_number_of_partitions_loses_and_repeats_nothing",
+    partitions_of_a_saga_that_begin_too_late_are_caught: moves::BeginsTooLate
+        => "sagas::another_number_of_partitions_loses_and_repeats_nothing",
+    partitions_of_a_saga_that_begin_too_late_after_a_death_are_caught: moves::BeginsTooLate
+        => "sagas::another_number_is_reached_though_one_of_two_nodes_dies",
+    partitions_that_begin_again_after_a_death_are_caught: moves::BeginsAgain
+        => "partitions::another_number_is_reached_though_one_of_two_nodes_dies",
+    partitions_that_begin_too_late_after_a_death_are_caught: moves::BeginsTooLate
+        => "partitions::another_number_is_reached_though_one_of_two_nodes_dies",
+    partitions_of_the_dead_that_are_not_taken_over_are_caught: leases::NeverEnds
+        => "partitions::another_number_is_reached_though_one_of_two_nodes_dies",
 
     lost_entries_are_caught: aside::DropsEntries
         => "parking::poison_parks_its_key_only",
@@ -148,4 +199,27 @@ faults! {
         => "projections::they_are_built_anew_beside_those_that_are_read",
     a_purge_of_nothing_is_caught: views::PurgesNothing
         => "projections::they_are_built_anew_beside_those_that_are_read",
+}
+
+faults! { caught_in_a_sink:
+    rows_of_a_commit_that_lands_late_are_caught: sinks::KeepsRowsOfARefusedCommit
+        => "sinks::a_commit_that_lands_late_writes_no_rows",
+    rows_without_a_lease_are_caught: sinks::KeepsRowsOfARefusedCommit
+        => "sinks::a_lease_that_is_lost_in_the_middle_writes_no_rows",
+    rows_without_their_checkpoint_are_caught: sinks::DropsCheckpoints
+        => "sinks::rows_are_written_once_whatever_happens_at_any_commit",
+    rows_of_half_a_commit_are_caught: sinks::KeepsHalfOfACommit
+        => "sinks::another_number_of_partitions_loses_and_repeats_no_rows",
+    rows_of_a_page_that_failed_are_caught: sinks::KeepsRowsBeforeAPoison
+        => "sinks::poison_parks_its_key_only",
+    rows_of_a_page_that_panicked_are_caught: sinks::KeepsRowsBeforeAPoison
+        => "sinks::a_panic_parks_its_key_only",
+    a_poison_that_is_passed_over_is_caught: sinks::PassesOverAPoison
+        => "sinks::poison_parks_its_key_only",
+    a_sink_that_gives_up_is_caught: sinks::GivesUpAtOnce
+        => "sinks::one_that_fails_is_tried_as_often_as_the_policy_says_and_parks",
+    a_retry_that_settles_nothing_is_caught: sinks::SettlesNothing
+        => "sinks::a_retry_is_written_once_whatever_happens_at_any_commit",
+    rows_of_an_entry_that_stays_are_caught: sinks::SettlesNothing
+        => "sinks::what_is_parked_is_written_in_order_when_it_is_tried_again",
 }

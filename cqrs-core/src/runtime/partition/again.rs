@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CONFLICTS, DIED, Partition, fatal, is_lost, is_of_the_content};
+use super::{CONFLICTS, DIED, Partition, is_lost, is_of_the_content, refused};
 use crate::error::{Conflict, ErrorKind, Result};
 use crate::port::commit::{Commit, Settled};
 use crate::port::page::Page;
@@ -144,7 +144,7 @@ impl Partition<'_, '_> {
                         self.consumer.forget();
                     }
                     Err(error) if error.is_conflict() => break error.into(),
-                    Err(error) if is_of_the_content(&error) => break fatal(error),
+                    Err(error) if is_of_the_content(&error) => break refused(error),
                     Err(error) => return Err(error),
                 },
             }

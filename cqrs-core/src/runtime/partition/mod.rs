@@ -347,6 +347,15 @@ fn fatal(error: Error) -> HandlerError {
     HandlerError::fatal(error)
 }
 
+/// What a commit was refused for, as the failure of its event. What a sink made of the event may come
+/// out otherwise the next time; all else is refused again.
+fn refused(error: Error) -> HandlerError {
+    match error.kind() {
+        ErrorKind::EventNotHandled { fatal: false, .. } => HandlerError::from(error),
+        _ => fatal(error),
+    }
+}
+
 /// Whether the partition is another node's.
 pub(crate) fn is_lost(error: &Error) -> bool {
     matches!(

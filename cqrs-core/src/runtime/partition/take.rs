@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Attempt, BEHIND, CONFLICTS, DIED, Partition, fatal, is_lost, is_of_the_content};
+use super::{
+    Attempt, BEHIND, CONFLICTS, DIED, Partition, fatal, is_lost, is_of_the_content, refused,
+};
 use crate::error::{Error, Result};
 use crate::handler::HandlerError;
 use crate::port::Position;
@@ -257,7 +259,7 @@ impl Partition<'_, '_> {
             Err(error) if error.is_conflict() => Ok(Attempt::Conflict(error)),
             Err(error) if is_of_the_content(&error) => {
                 let key = keys.first().cloned().unwrap_or_default();
-                Ok(Attempt::Failed(key, fatal(error)))
+                Ok(Attempt::Failed(key, refused(error)))
             }
             Err(error) => Err(error),
         }

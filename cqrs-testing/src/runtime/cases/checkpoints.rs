@@ -68,7 +68,7 @@ async fn one_that_lands_late_moves_nothing_back(probe: Probe) {
         (world.stands("hear", 0).await == head).then_some(())
     })
     .await;
-    let landed = node.fate.land(&*world.store().await).await;
+    let landed = node.fate.land().await;
     assert!(landed.is_err(), "what lands late was overtaken: {landed:?}");
     assert_eq!(world.stands("hear", 0).await, head, "the checkpoint is where it was");
     node.stop().await;

@@ -15,6 +15,7 @@ mod reading;
 mod relay;
 mod retries;
 mod sagas;
+mod sinks;
 mod start;
 mod stopping;
 mod waiting;
@@ -80,6 +81,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         batches::CASES,
         reading::CASES,
         projections::CASES,
+        sinks::CASES,
         relay::CASES,
         sagas::CASES,
     ]

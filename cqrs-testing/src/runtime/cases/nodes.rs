@@ -1,6 +1,8 @@
 //! Several nodes on one store: they share the partitions, and take over from the dead.
 
 use super::prelude::*;
+use crate::runtime::node::Node;
+use crate::runtime::trips::{NAME as SAGA, at_rest, book, done, errand, sends, travelled, trips};
 
 cases! {
     "nodes":
@@ -9,6 +11,8 @@ cases! {
     a_node_takes_over_from_the_dead_and_nothing_is_done_twice,
     a_stopped_node_leaves_nothing_to_wait_for,
     an_event_that_kills_the_process_parks_after_its_attempts,
+    two_nodes_share_sagas_and_messages_and_do_each_step_once,
+    sagas_and_messages_of_a_node_that_dies_are_finished_by_the_other,
 }
 
 async fn two_nodes_share_the_partitions(probe: Probe) {
@@ -148,4 +152,79 @@ async fn an_event_that_kills_the_process_parks_after_its_attempts(probe: Probe) 
             .await;
     }
     assert!(deaths >= 3, "it was tried as often as the policy says: {deaths}");
+}
+
+/// With as many partitions of the relay as a saga has.
+async fn relaying(probe: Probe) -> World {
+    let mut world = World::new(probe).await.lease(SHORT);
+    world.settings.relay_partitions = 4;
+    world.hand.on_all(Act::Yield);
+    world
+}
+
+/// What two nodes are to do: trips, and messages in the order of their keys.
+struct Work {
+    trips: Vec<String>,
+    keys: Vec<String>,
+}
+
+impl Work {
+    async fn begun(world: &World, name: &str, number: u32) -> Self {
+        let named = |what| (0..number).map(move |n| format!("{what}-{name}-{n}")).collect();
+        let work = Self { trips: named("trip"), keys: named("key") };
+        for (trip, key) in work.trips.iter().zip(&work.keys) {
+            book(world, trip).await;
+            for n in 0..3 {
+                world.probe.answered(sends([errand(&n.to_string(), key)])).await;
+            }
+        }
+        work
+    }
+
+    /// It is done, and once.
+    async fn is_done(&self, world: &World, node: &Node) {
+        world.passing(at_rest(world, node)).await;
+        for trip in &self.trips {
+            travelled(world, trip).await;
+        }
+        for key in &self.keys {
+            assert_eq!(done(world, key).await, ["0", "1", "2"], "{key}: each once, in order");
+        }
+    }
+}
+
+async fn two_nodes_share_sagas_and_messages_and_do_each_step_once(probe: Probe) {
+    let world = relaying(probe).await.lease(Duration::from_secs(4));
+    let one = world.node(trips).await;
+    let other = world.node(trips).await;
+    world.shared(SAGA, [&one, &other]).await;
+    world.relayed_by(2).await;
+    let work = Work::begun(&world, "both", 20).await;
+    work.is_done(&world, &one).await;
+    let handled = world.hand.count();
+    assert_eq!(handled, 20 * (3 + 3), "while both live, each command is handled once");
+    one.stop().await;
+    other.stop().await;
+}
+
+async fn sagas_and_messages_of_a_node_that_dies_are_finished_by_the_other(probe: Probe) {
+    let world = relaying(probe).await;
+    let survivor = world.node(trips).await;
+    let mut deaths = 0;
+    for round in 0..8 {
+        world.alone(SAGA, &survivor).await;
+        world.relayed_by(1).await;
+        let doomed = world.node(trips).await;
+        world.shared(SAGA, [&survivor, &doomed]).await;
+        world.relayed_by(2).await;
+        // In the middle of its work, without a word.
+        let mishap = if round % 4 == 3 { Mishap::DiesBefore } else { Mishap::DiesAfter };
+        doomed.fate.after(round, mishap);
+        let work = Work::begun(&world, &round.to_string(), 4).await;
+        work.is_done(&world, &survivor).await;
+        deaths += u32::from(doomed.fate.is_dead());
+        doomed.kill();
+    }
+    assert!(deaths > 3, "it was to die in the middle: {deaths}");
+    survivor.stop().await;
 }

@@ -130,7 +130,7 @@ async fn a_commit_that_lands_late_does_nothing_twice(probe: Probe) {
     world.note("a", 0).await;
     node.settled().await;
     assert_eq!(world.tally("a").await, [0], "it was done again, because nobody knew");
-    let landed = node.fate.land(&*world.store().await).await;
+    let landed = node.fate.land().await;
     assert!(landed.is_err(), "what lands late was overtaken: {landed:?}");
     assert_eq!(world.tally("a").await, [0]);
     node.stop().await;

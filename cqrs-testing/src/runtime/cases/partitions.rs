@@ -11,6 +11,7 @@ cases! {
     a_pause_holds_on_every_node_and_after_a_restart,
     another_number_loses_and_repeats_nothing,
     another_number_keeps_what_is_set_aside_in_order,
+    another_number_is_reached_though_one_of_two_nodes_dies,
     the_number_of_the_first_start_stays,
     an_unknown_subscription_is_refused,
 }
@@ -81,28 +82,12 @@ async fn another_number_loses_and_repeats_nothing(probe: Probe) {
     let world = World::new(probe).await;
     world.hand.on_all(Act::Yield);
     let node = world.node(tallies(3)).await;
-    let store = world.store().await;
-    let writing = tokio::spawn(async move {
-        for n in 0..60 {
-            for key in 0..4 {
-                let key = format!("key-{key}");
-                let commit = to_stream(&key, vec![noted(&key, n)]);
-                let done = crate::store::handle::patiently(|| store.commit(commit.clone())).await;
-                done.unwrap_or_else(|e| panic!("{e:?}"));
-            }
-            tokio::task::yield_now().await;
-        }
-    });
-    for partitions in [5, 1, 4] {
-        let done = node.subscriptions().repartition("tally", partitions, PATIENCE).await;
-        done.unwrap_or_else(|e| panic!("to {partitions}: {e:?}"));
-        assert_eq!(node.status("tally").await.partitions, partitions);
-    }
-    writing.await.unwrap_or_else(|e| panic!("{e:?}"));
+    let moving = world.moves(&node, "tally", [5, 1, 4]);
+    let ((), notes) = world.meanwhile(0, |n| world.note_all(4, n), moving).await;
     node.settled().await;
     for key in 0..4 {
         let done = world.tally(&format!("key-{key}")).await;
-        assert_eq!(done, (0..60).collect::<Vec<_>>(), "key-{key}: each once, in order");
+        assert_eq!(done, (0..notes).collect::<Vec<_>>(), "key-{key}: each once, in order");
     }
     node.stop().await;
 }
@@ -130,6 +115,39 @@ async fn another_number_keeps_what_is_set_aside_in_order(probe: Probe) {
         assert_eq!(world.tally(&format!("key-{key}")).await, [0, 1, 2, 3, 4]);
     }
     node.stop().await;
+}
+
+async fn another_number_is_reached_though_one_of_two_nodes_dies(probe: Probe) {
+    let world = World::new(probe).await.lease(SHORT);
+    world.hand.on_all(Act::Yield);
+    let survivor = world.node(tallies(4)).await;
+    let (mut notes, mut deaths) = (0, 0);
+    for (round, partitions) in [3, 5, 2, 4, 3, 6, 2, 5].into_iter().enumerate() {
+        world.alone("tally", &survivor).await;
+        let doomed = world.node(tallies(4)).await;
+        world.shared("tally", [&survivor, &doomed]).await;
+        let mishap = if round % 2 == 0 { Mishap::DiesAfter } else { Mishap::DiesBefore };
+        doomed.fate.after(round as u32 * 2, mishap);
+        let moving = world.passing(world.moves(&survivor, "tally", [partitions]));
+        ((), notes) = world.meanwhile(notes, |n| world.note_all(6, n), moving).await;
+        let head = world.probe.end().await;
+        let done = async {
+            assert!(survivor.wait_for("tally", head, PATIENCE).await.is_yes());
+            until("nothing set aside", || async {
+                world.aside("tally").await.is_empty().then_some(())
+            })
+            .await;
+        };
+        world.passing(done).await;
+        for key in (0..6).map(|key| format!("key-{key}")) {
+            let tally = world.tally(&key).await;
+            assert_eq!(tally, (0..notes).collect::<Vec<_>>(), "{key}: each once, in order");
+        }
+        deaths += u32::from(doomed.fate.is_dead());
+        doomed.kill();
+    }
+    assert!(deaths > 2, "it was to die in the middle: {deaths}");
+    survivor.stop().await;
 }
 
 async fn the_number_of_the_first_start_stays(probe: Probe) {

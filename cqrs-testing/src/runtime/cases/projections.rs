@@ -19,6 +19,7 @@ cases! {
     they_are_the_same_however_they_live,
     an_event_that_cannot_be_read_keeps_its_stream_waiting,
     a_replay_has_no_effects,
+    another_number_of_partitions_loses_and_repeats_nothing,
 }
 
 const NAME: &str = Pages::NAME;
@@ -228,5 +229,20 @@ async fn a_replay_has_no_effects(probe: Probe) {
     node.settled().await;
     assert_eq!(world.tally("a").await, [0, 1, 2, 3], "it was made anew");
     assert_eq!(done(&world, "a").await.len(), 4, "what was told before is not told again");
+    node.stop().await;
+}
+
+async fn another_number_of_partitions_loses_and_repeats_nothing(probe: Probe) {
+    let world = World::new(probe).await;
+    let node = world.node(pages(3)).await;
+    let moving = world.moves(&node, NAME, [5, 1, 4]);
+    let ((), notes) = world.meanwhile(0, |n| world.note_all(4, n), moving).await;
+    node.settled().await;
+    for key in 0..4 {
+        let seen = view::<Pages>(&node, &format!("key-{key}")).await;
+        assert_eq!(seen, (0..notes).collect::<Vec<_>>(), "key-{key}: each once, in order");
+    }
+    let all = (0..notes).flat_map(|n| [n; 4]).collect::<Vec<_>>();
+    assert_eq!(view::<Pages>(&node, ALL).await, all, "the view of all, in the order of the log");
     node.stop().await;
 }

@@ -1,10 +1,12 @@
 //! Sagas: started, continued, timed, taken back, cancelled, and through deaths at every commit.
 
-use cqrs_core::{Clock, FindSagas, FindTimers, SagaInstance, SagaStatus, Sagas, Timestamp};
+use cqrs_core::{Clock, FindSagas, FindTimers, SagaStatus, Sagas, Timestamp};
 
 use super::prelude::*;
 use crate::runtime::node::Node;
-use crate::runtime::trips::{PATIENCE as LATE, Travel, done, happens, trips};
+use crate::runtime::trips::{
+    NAME, PATIENCE as LATE, Travel, at_rest, book, done, instance, tell, travelled, trips,
+};
 
 cases! {
     "sagas":
@@ -23,16 +25,8 @@ cases! {
     they_are_found_by_status_and_when_overdue,
     one_that_is_cancelled_takes_back_what_it_did,
     a_failed_step_is_tried_again,
-}
-
-const NAME: &str = "trips.trip";
-
-async fn tell(world: &World, event: Travel) {
-    world.commit(happens(&event)).await;
-}
-
-async fn book(world: &World, trip: &str) {
-    tell(world, Travel::Booked { trip: trip.to_owned() }).await;
+    another_number_of_partitions_loses_and_repeats_nothing,
+    another_number_is_reached_though_one_of_two_nodes_dies,
 }
 
 async fn call_off(world: &World, trip: &str) {
@@ -41,12 +35,6 @@ async fn call_off(world: &World, trip: &str) {
 
 async fn plan(world: &World, trip: &str) {
     tell(world, Travel::Planned { trip: trip.to_owned() }).await;
-}
-
-async fn instance(world: &World, trip: &str) -> SagaInstance {
-    let found = Sagas::new(world.store().await).get(NAME, trip).await;
-    let found = found.unwrap_or_else(|e| panic!("{e:?}"));
-    found.unwrap_or_else(|| panic!("there is no {NAME}/{trip}"))
 }
 
 async fn timers(world: &World) -> usize {
@@ -284,4 +272,45 @@ async fn a_failed_step_is_tried_again(probe: Probe) {
     assert_eq!(done(&world, "17").await, ["hotel", "flight", "car"]);
     assert_eq!(instance(&world, "17").await.status, SagaStatus::Completed);
     node.stop().await;
+}
+
+async fn another_number_of_partitions_loses_and_repeats_nothing(probe: Probe) {
+    let world = World::new(probe).await;
+    world.hand.on_all(Act::Yield);
+    let node = world.node(trips).await;
+    let trip = |n| format!("trip-{n}");
+    let moving = world.moves(&node, NAME, [5, 1, 3]);
+    let each = async |n| book(&world, &trip(n)).await;
+    let ((), trips) = world.meanwhile(0, each, moving).await;
+    node.settled().await;
+    for n in 0..trips {
+        travelled(&world, &trip(n)).await;
+    }
+    assert_eq!(timers(&world).await, 0, "nothing is left");
+    node.stop().await;
+}
+
+async fn another_number_is_reached_though_one_of_two_nodes_dies(probe: Probe) {
+    let world = World::new(probe).await.lease(SHORT);
+    let survivor = world.node(trips).await;
+    let mut deaths = 0;
+    for (round, partitions) in [3, 5, 2, 4, 3, 6].into_iter().enumerate() {
+        world.alone(NAME, &survivor).await;
+        let doomed = world.node(trips).await;
+        world.shared(NAME, [&survivor, &doomed]).await;
+        let mishap = if round % 2 == 0 { Mishap::DiesAfter } else { Mishap::DiesBefore };
+        doomed.fate.after(round as u32, mishap);
+        let trip = |n| format!("trip-{round}-{n}");
+        let moving = world.passing(world.moves(&survivor, NAME, [partitions]));
+        let each = async |n| book(&world, &trip(n)).await;
+        let ((), trips) = world.meanwhile(0, each, moving).await;
+        world.passing(at_rest(&world, &survivor)).await;
+        for n in 0..trips {
+            travelled(&world, &trip(n)).await;
+        }
+        deaths += u32::from(doomed.fate.is_dead());
+        doomed.kill();
+    }
+    assert!(deaths > 2, "it was to die in the middle: {deaths}");
+    survivor.stop().await;
 }

@@ -1,8 +1,9 @@
 //! What a commit answers and what it leaves in the log: positions, versions, sizes.
 
-use cqrs_core::{Append, Capabilities, Expected, NewEvent, Payload, Support};
+use cqrs_core::{Append, Expected, NewEvent, Payload, Support};
 use serde_json::json;
 
+use crate::store::case::Offered;
 use crate::store::cases::prelude::*;
 
 cases! { "commit":
@@ -20,7 +21,7 @@ cases! { "commit":
     an_event_of_version_0_is_refused,
 }
 
-fn mebibyte(offered: &Capabilities) -> Support {
+fn mebibyte(offered: &Offered) -> Support {
     match offered.limits.payload > 1 << 20 {
         true => Support::Yes,
         false => Support::No("its limit for a payload is one mebibyte or less"),

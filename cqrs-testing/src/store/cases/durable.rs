@@ -1,9 +1,9 @@
 //! What was acknowledged is there when the store is opened anew.
 
-use cqrs_core::{Capabilities, Committed, Expected, FindParked, MessageId, Support};
+use cqrs_core::{Committed, Expected, FindParked, MessageId, Support};
 use serde_json::json;
 
-use crate::store::case::all_of;
+use crate::store::case::{Offered, all_of};
 use crate::store::cases::prelude::*;
 use crate::store::waiting::{MAILER, SHORT, aside, fenced, message, parks, sends, sets, timer};
 
@@ -16,23 +16,23 @@ cases! { "durable":
     a_store_that_is_opened_anew_gives_no_token_twice if durable_leases,
 }
 
-fn durable(offered: &Capabilities) -> Support {
+fn durable(offered: &Offered) -> Support {
     offered.durable
 }
 
-fn durable_timers(offered: &Capabilities) -> Support {
+fn durable_timers(offered: &Offered) -> Support {
     all_of([offered.durable, offered.timers])
 }
 
-fn durable_outgoing(offered: &Capabilities) -> Support {
+fn durable_outgoing(offered: &Offered) -> Support {
     all_of([offered.durable, offered.outgoing])
 }
 
-fn durable_parked(offered: &Capabilities) -> Support {
+fn durable_parked(offered: &Offered) -> Support {
     all_of([offered.durable, offered.parked])
 }
 
-fn durable_leases(offered: &Capabilities) -> Support {
+fn durable_leases(offered: &Offered) -> Support {
     all_of([offered.durable, offered.leases])
 }
 

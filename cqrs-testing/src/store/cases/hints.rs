@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use cqrs_core::{Capabilities, Hint, Support};
+use cqrs_core::{Hint, Support};
 
-use crate::store::case::all_of;
+use crate::store::case::{Offered, all_of};
 use crate::store::cases::prelude::*;
 use crate::store::waiting::{message, sends};
 
@@ -20,11 +20,11 @@ cases! { "hints":
 /// A hint comes at once or not at all.
 const BOUND: Duration = Duration::from_secs(5);
 
-fn hints(offered: &Capabilities) -> Support {
+fn hints(offered: &Offered) -> Support {
     offered.hints
 }
 
-fn hints_of_messages(offered: &Capabilities) -> Support {
+fn hints_of_messages(offered: &Offered) -> Support {
     all_of([offered.hints, offered.outgoing])
 }
 

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cqrs_core::{
-    Capabilities, Commit, Committed, Conflict, Expected, Fingerprint, InboxMark, MessageId, Support,
+    Commit, Committed, Conflict, Expected, Fingerprint, InboxMark, MessageId, Support,
 };
 
+use crate::store::case::Offered;
 use crate::store::cases::prelude::*;
 use crate::store::handle::together;
 
@@ -31,7 +32,7 @@ const CONSUMER: &str = "payments";
 /// The longest that a case waits for a message to be forgotten.
 const SHORTLY: Duration = Duration::from_secs(5);
 
-fn kept_shortly(offered: &Capabilities) -> Support {
+fn kept_shortly(offered: &Offered) -> Support {
     match offered.keeps_inbox {
         kept if kept <= SHORTLY => Support::Yes,
         _ => Support::No("its inbox keeps messages for longer than a case can wait"),

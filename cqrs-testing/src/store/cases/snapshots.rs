@@ -1,10 +1,9 @@
 //! Snapshots: written with the events they are made of, given to readers of their schema, forgotten.
 
-use cqrs_core::{
-    Capabilities, Committed, Expected, Fingerprint, ReadStream, SnapshotWrite, Support, Timestamp,
-};
+use cqrs_core::{Committed, Expected, Fingerprint, ReadStream, SnapshotWrite, Support, Timestamp};
 use serde_json::{Value, json};
 
+use crate::store::case::Offered;
 use crate::store::cases::prelude::*;
 use crate::store::handle::Handle;
 use crate::store::seen::SeenPage;
@@ -35,11 +34,11 @@ cases! { "snapshots":
     a_store_that_is_opened_anew_has_its_snapshots if offered_and_durable,
 }
 
-fn offered(offered: &Capabilities) -> Support {
+fn offered(offered: &Offered) -> Support {
     offered.snapshots
 }
 
-fn offered_and_durable(offered: &Capabilities) -> Support {
+fn offered_and_durable(offered: &Offered) -> Support {
     if offered.snapshots.is_yes() { offered.durable } else { offered.snapshots }
 }
 

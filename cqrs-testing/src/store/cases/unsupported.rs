@@ -3,11 +3,12 @@
 use std::fmt::Debug;
 
 use cqrs_core::{
-    Capabilities, CheckpointWrite, ErrorKind, Fence, FindOutgoing, FindParked, FindTimers, Result,
-    SnapshotWrite, Support, Timestamp,
+    CheckpointWrite, ErrorKind, Fence, FindOutgoing, FindParked, FindTimers, Result, SnapshotWrite,
+    Support, Timestamp,
 };
 use serde_json::json;
 
+use crate::store::case::Offered;
 use crate::store::cases::prelude::*;
 use crate::store::waiting::{LONG, MAILER, SAGA, aside, message, request, sent, timer, unparked};
 
@@ -33,23 +34,23 @@ fn unless(support: Support) -> Support {
     }
 }
 
-fn no_leases(offered: &Capabilities) -> Support {
+fn no_leases(offered: &Offered) -> Support {
     unless(offered.leases)
 }
 
-fn no_timers(offered: &Capabilities) -> Support {
+fn no_timers(offered: &Offered) -> Support {
     unless(offered.timers)
 }
 
-fn no_outgoing(offered: &Capabilities) -> Support {
+fn no_outgoing(offered: &Offered) -> Support {
     unless(offered.outgoing)
 }
 
-fn no_parked(offered: &Capabilities) -> Support {
+fn no_parked(offered: &Offered) -> Support {
     unless(offered.parked)
 }
 
-fn no_snapshots(offered: &Capabilities) -> Support {
+fn no_snapshots(offered: &Offered) -> Support {
     unless(offered.snapshots)
 }
 

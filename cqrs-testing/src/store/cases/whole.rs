@@ -3,13 +3,12 @@
 use std::fmt::Debug;
 
 use cqrs_core::{
-    Capabilities, Committed, Document, Expected, Fence, FindParked, Guard, InboxEntry, Lease,
-    MessageId, Outgoing, ParkedEntry, ParkedWrite, PendingMessage, Position, Settled, Support,
-    Timer,
+    Committed, Document, Expected, Fence, FindParked, Guard, InboxEntry, Lease, MessageId,
+    Outgoing, ParkedEntry, ParkedWrite, PendingMessage, Position, Settled, Support, Timer,
 };
 use serde_json::json;
 
-use crate::store::case::all_of;
+use crate::store::case::{Offered, all_of};
 use crate::store::cases::prelude::*;
 use crate::store::waiting::{
     MAILER, aside, fenced, message, parks, sends, sent, sets, timer, unparked,
@@ -21,7 +20,7 @@ cases! { "whole":
     a_repeat_of_all_parts_changes_nothing if everything,
 }
 
-fn everything(offered: &Capabilities) -> Support {
+fn everything(offered: &Offered) -> Support {
     all_of([offered.leases, offered.timers, offered.outgoing, offered.parked])
 }
 
