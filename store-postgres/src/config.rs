@@ -46,9 +46,10 @@ pub struct PostgresBuilder {
 
 impl PostgresBuilder {
     pub(crate) fn new(url: impl Into<String>) -> Self {
+        let (url, schema) = without_schema(url.into());
         Self {
-            url: url.into(),
-            schema: "cqrs".to_owned(),
+            url,
+            schema: schema.unwrap_or_else(|| "cqrs".to_owned()),
             connections: 8,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
@@ -64,7 +65,8 @@ impl PostgresBuilder {
         }
     }
 
-    /// The schema that holds the tables; default: `cqrs`. Each service of a database has its own.
+    /// The schema that holds the tables; default: what the URL says, as in
+    /// `postgres://localhost/shop?schema=orders`, or `cqrs`. Each service of a database has its own.
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = schema.into();
         self
@@ -179,6 +181,17 @@ impl PostgresBuilder {
     }
 }
 
+/// A URL without its `schema`, which is no word of the driver's.
+fn without_schema(url: String) -> (String, Option<String>) {
+    let Some((base, query)) = url.split_once('?') else { return (url, None) };
+    let named = |pair: &&str| pair.starts_with("schema=");
+    let Some(schema) = query.split('&').find(named) else { return (url, None) };
+    let schema = schema["schema=".len()..].to_owned();
+    let rest: Vec<&str> = query.split('&').filter(|pair| !named(pair)).collect();
+    let rest = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
+    (format!("{base}{rest}"), Some(schema))
+}
+
 /// The server and the database, without a password.
 pub(crate) fn place(config: &tokio_postgres::Config) -> String {
     let host = match config.get_hosts().first() {
@@ -214,6 +227,16 @@ mod tests {
         assert!(!shown.contains("secret"), "{shown}");
         let wrong = PostgresBuilder::new("postgres://shop:secret@db:port/shop").parsed();
         assert!(!format!("{:?}", wrong.unwrap_err()).contains("secret"));
+    }
+
+    #[test]
+    fn a_url_may_name_the_schema() {
+        let url = "postgres://localhost/shop?sslmode=disable&schema=orders&application_name=shop";
+        let builder = PostgresBuilder::new(url);
+        assert_eq!(builder.schema, "orders");
+        assert_eq!(builder.parsed().unwrap().get_application_name(), Some("shop"));
+        let only = PostgresBuilder::new("postgres://localhost/shop?schema=orders");
+        assert_eq!(only.url, "postgres://localhost/shop");
     }
 
     #[test]

@@ -155,7 +155,8 @@ fn tls(settings: &PostgresBuilder) -> Result<ClientConfig> {
         })?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| {
         Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(error)
     })?;

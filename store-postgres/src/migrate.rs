@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0001_tables.sql"),
     include_str!("sql/migrations/0002_commit.sql"),
     include_str!("sql/migrations/0003_reading.sql"),
+    include_str!("sql/migrations/0004_staged.sql"),
 ];
 
 /// The SQL that makes the tables of a schema and brings them to the newest version, for those who run

@@ -83,7 +83,7 @@ impl Store for PostgresStore {
     async fn declare(&self, collection: Collection) -> Result<()> {
         collection.check(&self.inner.capabilities.limits)?;
         let doing = format!("declaring the collection `{}`", collection.name);
-        let wait = &*self.inner.lock_timeout;
+        let wait = &*self.inner.terms.lock_timeout;
         self.reading(&doing, |reader| read::declare(reader, wait, &collection)).await
     }
 
@@ -143,13 +143,13 @@ impl Store for PostgresStore {
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
         request.check(&self.inner.capabilities.limits)?;
-        let (reader, wait) = (&self.inner.reader, &self.inner.lock_timeout);
+        let (reader, wait) = (&self.inner.reader, &self.inner.terms.lock_timeout);
         let given = read::lease(reader, wait, &request).await;
         given.map_err(|trouble| trouble.into_error("giving out leases", &reader.connector.place))
     }
 
     async fn release(&self, holder: &str, names: &[String]) -> Result<()> {
-        let wait = &self.inner.lock_timeout;
+        let wait = &self.inner.terms.lock_timeout;
         let released = self.reading("releasing leases", |reader| async move {
             let client = reader.connector.get().await?;
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [wait, &holder, &names];
@@ -175,7 +175,7 @@ impl Store for PostgresStore {
     }
 
     async fn purge_documents(&self, collection: &str, limit: u32) -> Result<u32> {
-        let (wait, limit) = (&self.inner.lock_timeout, limit.min(i32::MAX as u32) as i32);
+        let (wait, limit) = (&self.inner.terms.lock_timeout, limit.min(i32::MAX as u32) as i32);
         let purged = self.reading("purging documents", |reader| async move {
             let client = reader.connector.get().await?;
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =

@@ -68,19 +68,9 @@ impl ToSql for For {
     to_sql_checked!();
 }
 
-/// JSON as its text.
+/// JSON or a text as it is read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text<'a>(pub(crate) &'a str);
-
-impl ToSql for Text<'_> {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
-        out.put_slice(self.0.as_bytes());
-        Ok(IsNull::No)
-    }
-
-    accepts!(JSON, TEXT);
-    to_sql_checked!();
-}
 
 impl<'a> FromSql<'a> for Text<'a> {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, BoxError> {
@@ -88,6 +78,20 @@ impl<'a> FromSql<'a> for Text<'a> {
     }
 
     accepts!(JSON, TEXT, VARCHAR);
+}
+
+/// JSON as its text, to be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct JsonText(pub(crate) String);
+
+impl ToSql for JsonText {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
+        out.put_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    accepts!(JSON);
+    to_sql_checked!();
 }
 
 /// A tenant as the tables have it: '' is none. No tenant is empty, so the two never meet.
@@ -108,9 +112,8 @@ pub(crate) fn bound(number: u64) -> i64 {
 /// A digest out of a column.
 pub(crate) fn fingerprint(row: &Row, index: usize) -> Result<Fingerprint, Trouble> {
     let bytes: &[u8] = row.try_get(index)?;
-    let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| {
-        Error::new(ErrorKind::Internal, "a fingerprint in the tables is damaged")
-    })?;
+    let bytes = <[u8; 16]>::try_from(bytes)
+        .map_err(|_| Error::new(ErrorKind::Internal, "a fingerprint in the tables is damaged"))?;
     Ok(Fingerprint::from_bytes(bytes))
 }
 

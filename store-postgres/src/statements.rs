@@ -35,6 +35,12 @@ statements! {
         TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
         TEXT_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, INT4_ARRAY, TEXT_ARRAY, UUID_ARRAY, BYTEA_ARRAY,
         BYTEA_ARRAY, JSON, JSON, TEXT_ARRAY],
+    Stage = "stage" [UUID, BOOL, BOOL, TEXT, INTERVAL, INTERVAL, INT4, UUID_ARRAY, BYTEA_ARRAY, INT4_ARRAY,
+        INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, INT4_ARRAY, TEXT_ARRAY, UUID_ARRAY, BYTEA_ARRAY,
+        BYTEA_ARRAY, JSON, JSON, TEXT_ARRAY],
+    KnownCommit = "known_commit" [UUID],
     Head = "head" [],
     ReadLog = "read_log" [INT8, INT8, INT4],
     ReadLogWindow = "read_log_window" [INT8, INT8, TEXT_ARRAY, TEXT_ARRAY, TEXT, INT4],
@@ -133,6 +139,22 @@ impl Statements {
             return client.query_raw(&statement, params.iter().copied()).await;
         }
         client.query_typed_raw(text, params.iter().copied().zip(types.iter().cloned())).await
+    }
+
+    /// Runs one in a transaction.
+    pub(crate) async fn within(
+        &self,
+        transaction: &tokio_postgres::Transaction<'_>,
+        sql: Sql,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, Trouble> {
+        let (text, types) = (&self.texts[sql as usize], Sql::ALL[sql as usize].1);
+        let typed = params.iter().copied().zip(types.iter().cloned());
+        let rows = async {
+            let rows = transaction.query_typed_raw(text, typed).await?;
+            Ok(rows.try_collect().await?)
+        };
+        self.bounded(rows).await
     }
 
     /// Gives up what takes too long.

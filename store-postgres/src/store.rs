@@ -14,7 +14,7 @@ use crate::connect::Connector;
 use crate::migrate::migrate;
 use crate::read::{Loads, Reader};
 use crate::statements::Statements;
-use crate::writer::{self, Writer};
+use crate::writer::{self, Terms, Writer};
 use crate::{hint, sweep};
 
 /// A store in a PostgreSQL database, which any number of processes may share. Its clones are handles on
@@ -51,10 +51,11 @@ pub(crate) struct Inner {
     pub(crate) reader: Reader,
     pub(crate) capabilities: Capabilities,
     pub(crate) grown: Arc<watch::Sender<Position>>,
-    pub(crate) lock_timeout: String,
+    pub(crate) terms: Terms,
     /// What goes on beside it, until the store is closed or dropped.
     beside: Mutex<JoinSet<()>>,
     schema: String,
+    closing: watch::Sender<bool>,
 }
 
 impl PostgresStore {
@@ -76,9 +77,11 @@ impl PostgresStore {
         self.inner.reader.connector.pool()
     }
 
-    /// Closes the connections. Every call on any clone is
-    /// [`Unavailable`](cqrs_core::ErrorKind::Unavailable) then; what was being written may be written.
+    /// Takes no more commits, writes those that it has, and closes the connections. Every call on any
+    /// clone is [`Unavailable`](cqrs_core::ErrorKind::Unavailable) then. Closing again does nothing.
     pub async fn close(&self) {
+        self.inner.closing.send_replace(true);
+        self.inner.writer.ended().await;
         self.inner.reader.connector.close();
         self.inner.beside.lock().await.shutdown().await;
     }
@@ -87,26 +90,28 @@ impl PostgresStore {
         let connector = Arc::new(Connector::new(&settings)?);
         let place = connector.place.clone();
         let schema = settings.schema.clone();
-        let translated = |trouble: crate::error::Trouble| {
-            trouble.into_error("connecting", &connector.place)
-        };
+        let translated =
+            |trouble: crate::error::Trouble| trouble.into_error("connecting", &connector.place);
         let client = connector.own().await.map_err(translated)?;
         migrate(&client, &schema, &place, settings.migrates).await.map_err(translated)?;
         drop(client);
-        let statements =
-            Statements::new(&schema, settings.prepares, settings.statement_timeout);
+        let statements = Statements::new(&schema, settings.prepares, settings.statement_timeout);
         let grown = Arc::new(watch::Sender::new(0));
         let reader = Reader { connector: connector.clone(), statements: statements.clone() };
-        let lock_timeout = millis(settings.lock_timeout);
+        let terms = Terms {
+            keep_commit_ids: settings.keep_commit_ids,
+            keep_inbox: settings.keep_inbox,
+            lock_timeout: millis(settings.lock_timeout),
+        };
+        let closing = watch::Sender::new(false);
         let writer = Writer::start(writer::Settings {
             connector,
             statements,
-            keep_commit_ids: settings.keep_commit_ids,
-            keep_inbox: settings.keep_inbox,
-            lock_timeout: lock_timeout.clone(),
+            terms: terms.clone(),
             patience: settings.patience,
             grown: grown.clone(),
             schema: schema.clone(),
+            closing: closing.subscribe(),
         });
         let mut beside = JoinSet::new();
         if settings.listens {
@@ -128,10 +133,10 @@ impl PostgresStore {
             keeps_inbox: settings.keep_inbox,
             limits: settings.limits,
         };
-        let loads = Loads::start(reader.clone());
+        let loads = Loads::start(reader.clone(), closing.subscribe());
         let beside = Mutex::new(beside);
         let inner =
-            Inner { writer, loads, reader, capabilities, grown, lock_timeout, beside, schema };
+            Inner { writer, loads, reader, capabilities, grown, terms, beside, schema, closing };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

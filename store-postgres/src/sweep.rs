@@ -17,7 +17,12 @@ const REST: Duration = Duration::from_secs(10);
 /// Sweeps until it is dropped. Any number of nodes may.
 pub(crate) async fn run(reader: Reader, schema: String, commits: Duration, inbox: Duration) {
     let mut stretches = [
-        Stretch { table: format!("{schema}.commits"), sql: Sql::SweepCommits, kept: commits, at: 0 },
+        Stretch {
+            table: format!("{schema}.commits"),
+            sql: Sql::SweepCommits,
+            kept: commits,
+            at: 0,
+        },
         Stretch { table: format!("{schema}.inbox"), sql: Sql::SweepInbox, kept: inbox, at: 0 },
     ];
     loop {

@@ -206,28 +206,8 @@ fn project<P: SqliteProjection>(
         Ok(Err(error)) => error,
         Err(panic) => HandlerError::from(format!("it panicked: {}", said(&*panic))),
     };
-    let kind = ErrorKind::EventNotHandled {
-        handler: name.to_owned(),
-        event_type: event.event_type.to_owned(),
-        position: event.position,
-        fatal: failed.is_fatal(),
-    };
-    let (event_type, position) = (event.event_type, event.position);
-    let context = format!("`{name}` failed at `{event_type}`, position {position}: {failed}");
-    Err(Error::new(kind, context).with_source(Cause(failed)))
+    Err(Error::event_not_handled(name, event, failed))
 }
-
-/// Why an event was not handled, as the source of an error.
-#[derive(Debug)]
-struct Cause(HandlerError);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Cause {}
 
 /// What a panic says.
 fn said(panic: &(dyn Any + Send)) -> &str {

@@ -116,21 +116,7 @@ impl Run<'_> {
     }
 
     async fn handle(&mut self, event: &Recorded<'_>) -> Result<()> {
-        let failed = |error: HandlerError| {
-            let fatal = error.is_fatal();
-            let cause = error.into_cause();
-            let kind = ErrorKind::EventNotHandled {
-                handler: self.name.to_owned(),
-                event_type: event.event_type.to_owned(),
-                position: event.position,
-                fatal,
-            };
-            let context = format!(
-                "`{}` failed at `{}`, position {}: {cause}",
-                self.name, event.event_type, event.position
-            );
-            Error::new(kind, context).with_source(cause)
-        };
+        let failed = |error: HandlerError| Error::event_not_handled(self.name, event, error);
         let work = self.handler.handle(event, false)?.await.map_err(failed)?;
         if let Some(work) = work {
             return self.commit(work.take()?, event.position).await;

@@ -240,6 +240,24 @@ impl Error {
         )
     }
 
+    /// The error of a handler at an event: for adapters with sinks. Its source tells why.
+    pub fn event_not_handled(
+        handler: &str,
+        event: &crate::Recorded<'_>,
+        error: impl Into<crate::HandlerError>,
+    ) -> Self {
+        let error = error.into();
+        let kind = ErrorKind::EventNotHandled {
+            handler: handler.to_owned(),
+            event_type: event.event_type.to_owned(),
+            position: event.position,
+            fatal: error.is_fatal(),
+        };
+        let (event_type, position) = (event.event_type, event.position);
+        let context = format!("`{handler}` failed at `{event_type}`, position {position}: {error}");
+        Self::new(kind, context).with_source(error.into_cause())
+    }
+
     /// Whether the caller is to blame, and the same call will fail again.
     pub(crate) fn is_of_the_caller(&self) -> bool {
         use ErrorKind::{

@@ -52,7 +52,7 @@ impl MemoryStore {
             let done = done.unwrap_or_else(|panic| {
                 Err(format!("it panicked: {}", panic_text(&*panic)).into())
             });
-            done.map_err(|cause| Error::not_applied("a sink in memory", event, cause))
+            done.map_err(|cause| Error::event_not_handled("a sink in memory", event, cause))
         });
         Arc::new(MemorySink { store, types: E::types(), state, apply })
     }

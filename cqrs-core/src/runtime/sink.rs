@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::handler::HandlerError;
 use crate::manifest::EventHandlerManifest;
 use crate::port::commit::Commit;
@@ -105,29 +105,5 @@ impl Consumer for SinkConsumer {
 
     async fn write(&mut self, events: SinkEvents, commit: Commit) -> Result<()> {
         self.sink.apply(events, commit).await.map(drop)
-    }
-}
-
-/// The error of a sink whose projection failed at an event: for adapters, so that all say it alike.
-impl Error {
-    /// An [`ErrorKind::EventNotHandled`]: what applied an event to tables failed. See
-    /// [`Sink`](crate::Sink).
-    pub fn not_applied(
-        sink: &str,
-        event: &Recorded<'_>,
-        cause: impl Into<crate::BoxError>,
-    ) -> Self {
-        let cause = cause.into();
-        let kind = ErrorKind::EventNotHandled {
-            handler: sink.to_owned(),
-            event_type: event.event_type.to_owned(),
-            position: event.position,
-            fatal: false,
-        };
-        let context = format!(
-            "`{sink}` failed at `{}`, position {}: {cause}",
-            event.event_type, event.position
-        );
-        Self::new(kind, context).with_source(cause)
     }
 }

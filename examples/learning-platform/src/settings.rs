@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Settings {
-    /// Where everything is kept: `sqlite:PATH` or `memory:`.
+    /// Where everything is kept: `sqlite:PATH`, `postgres://…` or `memory:`.
     #[arg(long, env = "STORE_URL", default_value = "sqlite:learning-platform.db")]
     pub store: String,
     /// What carries messages to other services: `memory:`.

@@ -4,31 +4,46 @@ use std::sync::Arc;
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{BoxError, Store};
+use store_postgres::PostgresStore;
 use store_sqlite::SqliteStore;
 
 /// A store that was opened, and is closed at the end.
 #[derive(Debug)]
 pub struct Opened {
     store: Arc<dyn Store>,
-    sqlite: Option<SqliteStore>,
+    kept: Kept,
+}
+
+/// Where it is kept, to be closed.
+#[derive(Debug)]
+enum Kept {
+    InMemory,
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
 }
 
 impl Opened {
-    /// The store at `sqlite:PATH` or `memory:`.
+    /// The store at `sqlite:PATH`, `postgres://…` or `memory:`.
     ///
     /// # Errors
     /// When the URL names no store, or the store cannot be opened.
     pub async fn at(url: &str) -> Result<Self, BoxError> {
         if url == "memory:" {
-            return Ok(Self { store: Arc::new(MemoryStore::default()), sqlite: None });
+            return Ok(Self { store: Arc::new(MemoryStore::default()), kept: Kept::InMemory });
+        }
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let postgres = PostgresStore::connect(url).await?;
+            let store = Arc::new(postgres.clone());
+            return Ok(Self { store, kept: Kept::Postgres(postgres) });
         }
         if !url.starts_with("sqlite:") {
             // Not the URL: it may hold a password.
             let scheme: String = url.chars().take_while(|c| *c != ':').take(20).collect();
-            return Err(format!("no store of the kind {scheme:?}: sqlite:PATH or memory:").into());
+            let known = "sqlite:PATH, postgres://… or memory:";
+            return Err(format!("no store of the kind {scheme:?}: {known}").into());
         }
         let sqlite = SqliteStore::connect(url).await?;
-        Ok(Self { store: Arc::new(sqlite.clone()), sqlite: Some(sqlite) })
+        Ok(Self { store: Arc::new(sqlite.clone()), kept: Kept::Sqlite(sqlite) })
     }
 
     /// The store, shared.
@@ -41,8 +56,10 @@ impl Opened {
     /// # Errors
     /// When it cannot be closed in order.
     pub async fn close(self) -> Result<(), BoxError> {
-        if let Some(sqlite) = self.sqlite {
-            sqlite.close().await?;
+        match self.kept {
+            Kept::InMemory => {}
+            Kept::Sqlite(sqlite) => sqlite.close().await?,
+            Kept::Postgres(postgres) => postgres.close().await,
         }
         Ok(())
     }

@@ -129,7 +129,9 @@ pub(crate) async fn declare(
     let wanted = collection.fields_json();
     // Most often: every start of a process declares what it uses.
     let is_declared = async |client: &ClientWrapper| {
-        Ok::<_, Trouble>(fields(statements, client, &collection.name).await? == Some(wanted.clone()))
+        Ok::<_, Trouble>(
+            fields(statements, client, &collection.name).await? == Some(wanted.clone()),
+        )
     };
     if is_declared(&*reader.connector.get().await?).await? {
         return Ok(());
@@ -146,8 +148,9 @@ pub(crate) async fn declare(
     let mut after = (String::new(), String::new());
     loop {
         let (whose, id) = &after;
-        let rows =
-            statements.query(client, Sql::DocumentsOfCollection, &[&name, whose, id, &AT_ONCE]).await?;
+        let rows = statements
+            .query(client, Sql::DocumentsOfCollection, &[&name, whose, id, &AT_ONCE])
+            .await?;
         let Some(last) = rows.last() else { break };
         let next = (last.try_get(0)?, last.try_get(1)?);
         let mut columns = Columns::default();

@@ -7,7 +7,7 @@ use std::time::Instant;
 use cqrs_core::{Error, Fingerprint, Page, ReadStream, Result};
 use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::pages::may_pass;
 use super::{Reader, is_full, rows};
@@ -35,10 +35,10 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    pub(crate) fn start(reader: Reader) -> Self {
+    pub(crate) fn start(reader: Reader, closing: watch::Receiver<bool>) -> Self {
         let (queue, asked) = mpsc::channel(1_024);
         let place = reader.connector.place.clone();
-        tokio::spawn(run(reader, asked));
+        tokio::spawn(run(reader, asked, closing));
         Self { queue, place }
     }
 
@@ -52,11 +52,17 @@ impl Loads {
     }
 }
 
-async fn run(reader: Reader, mut queue: mpsc::Receiver<Asked>) {
+async fn run(reader: Reader, mut queue: mpsc::Receiver<Asked>, mut closing: watch::Receiver<bool>) {
     let mut client: Option<ClientWrapper> = None;
-    let mut group = Vec::new();
-    while queue.recv_many(&mut group, AT_ONCE).await > 0 {
-        let mut group: Vec<Asked> = std::mem::take(&mut group);
+    loop {
+        let mut group: Vec<Asked> = Vec::new();
+        let count = tokio::select! {
+            count = queue.recv_many(&mut group, AT_ONCE) => count,
+            _ = closing.wait_for(|closing| *closing) => return,
+        };
+        if count == 0 {
+            return;
+        }
         group.retain(|asked| !asked.answer.is_closed());
         let (since, mut attempts) = (Instant::now(), 0);
         let loaded = loop {

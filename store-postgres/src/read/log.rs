@@ -113,7 +113,8 @@ impl LogReading {
     ) -> Result<bool, Trouble> {
         futures_util::pin_mut!(rows);
         let size = self.read.page;
-        let (mut page, mut count) = (Page::with_capacity(size.events.min(256) as usize, 1 << 14), 0);
+        let (mut page, mut count) =
+            (Page::with_capacity(size.events.min(256) as usize, 1 << 14), 0);
         while let Some(row) = rows.try_next().await? {
             count += 1;
             let event = event(&row, 0)?;
@@ -184,9 +185,7 @@ impl Reading for LogReading {
                 let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
                     [&after, &until_row, types, categories, &whose, &most];
                 let found = match everything {
-                    true => {
-                        statements.begin(&client, Sql::ReadLog, &[&after, &head, &most]).await
-                    }
+                    true => statements.begin(&client, Sql::ReadLog, &[&after, &head, &most]).await,
                     false => statements.begin(&client, Sql::ReadLogWindow, &params).await,
                 };
                 let found = found?.map_err(Trouble::from);
@@ -215,7 +214,16 @@ impl LogReading {
         let Names { types, categories, tags, tenants, of_categories, streams } = &self.names;
         let whose = self.read.filter.tenant.as_deref();
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
-            &after, &head, &most, types, categories, tags, tenants, of_categories, streams, &whose,
+            &after,
+            &head,
+            &most,
+            types,
+            categories,
+            tags,
+            tenants,
+            of_categories,
+            streams,
+            &whose,
         ];
         let found = reader.statements.query(client, Sql::ReadLogFound, &params).await?;
         let Some(first) = found.first() else { return Ok(true) };

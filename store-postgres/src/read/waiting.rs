@@ -21,8 +21,7 @@ pub(crate) async fn timers(reader: &Reader, find: &FindTimers) -> Result<Vec<Tim
         return Ok(Vec::new());
     }
     let client = reader.connector.get().await?;
-    let params: [&(dyn ToSql + Sync); 3] =
-        [&find.owner, &At(find.due_by), &i64::from(find.limit)];
+    let params: [&(dyn ToSql + Sync); 3] = [&find.owner, &At(find.due_by), &i64::from(find.limit)];
     let rows = reader.statements.query(&client, Sql::Timers, &params).await?;
     let timer = |row: &Row| {
         Ok(Timer {
@@ -82,7 +81,9 @@ fn pending(row: &Row) -> Result<PendingMessage, BoxError> {
             key: row.try_get(4)?,
             body: payload(row, 9)?,
             not_before: row.try_get::<_, Option<At>>(7)?.map(|At(at)| at),
-            answer_to: answer_to.map(|Text(to)| serde_json::from_str::<AnswerTo>(to)).transpose()?,
+            answer_to: answer_to
+                .map(|Text(to)| serde_json::from_str::<AnswerTo>(to))
+                .transpose()?,
             tries: match row.try_get::<_, Option<i64>>(13)? {
                 None => Tries::Policy,
                 Some(tries) => u32::try_from(tries).map_or(Tries::UntilAnswered, Tries::AtMost),

@@ -3,26 +3,39 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use cqrs_core::{
-    AnswerTo, Append, CheckpointWrite, Collection, Commit, Error, Expected, Fence, Filter, Fingerprint,
-    Guard, InboxMark, NewEvent, Outgoing, ParkedWrite, Payload, Result, Settled, SnapshotWrite, TimerWrite,
-    Timestamp, Tries,
+    AnswerTo, Append, CheckpointWrite, Collection, Commit, Error, Expected, Fence, Filter,
+    Fingerprint, Guard, InboxMark, NewEvent, Outgoing, ParkedWrite, Payload, Result, Settled,
+    SnapshotWrite, TimerWrite, Timestamp, Tries,
 };
 use serde::Serialize;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::row::{body, bound, hex, tenant, value_text};
+use crate::row::{For, JsonText, body, bound, hex, tenant, value_text};
 
-/// The declared fields of collections, as the writer knows them.
-pub(super) type Known = HashMap<String, (Arc<Collection>, String)>;
+/// A parameter of a statement.
+pub(crate) type Param<'a> = Box<dyn ToSql + Sync + Send + 'a>;
+
+/// On what terms commits are written.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) keep_commit_ids: Duration,
+    pub(crate) keep_inbox: Duration,
+    pub(crate) lock_timeout: String,
+}
+
+/// The declared fields of collections, as far as they are known.
+pub(crate) type Known = HashMap<String, (Arc<Collection>, String)>;
 
 /// The columns of a group. An empty list of appends or inbox marks is NULL, as all of its columns.
 #[derive(Debug, Default)]
-pub(super) struct Group<'a> {
+pub(crate) struct Group<'a> {
     pub(super) places: i32,
     pub(super) ids: Vec<Uuid>,
     pub(super) fingerprints: Vec<&'a [u8]>,
@@ -304,7 +317,7 @@ impl<'a> Group<'a> {
     ///
     /// # Errors
     /// When a document holds a value that cannot be indexed.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         commit: &'a Commit,
         fingerprint: &'a Fingerprint,
@@ -411,7 +424,15 @@ impl<'a> Group<'a> {
         settled.iter().for_each(|settled| others.settle(c, settled));
         for TimerWrite { owner, tenant: whose, key, name, generation, due } in timers {
             let (tenant, generation) = (tenant(whose.as_deref()), bound(*generation));
-            others.timers.push(TimerPart { c, owner, tenant, key, name, generation, due: micros(*due) });
+            others.timers.push(TimerPart {
+                c,
+                owner,
+                tenant,
+                key,
+                name,
+                generation,
+                due: micros(*due),
+            });
         }
         parked.iter().for_each(|write| others.park(c, write, texts));
         snapshots.iter().for_each(|write| others.keep(c, write, texts));
@@ -451,7 +472,7 @@ impl<'a> Group<'a> {
     }
 
     /// The rarer parts; `None`: there are none.
-    pub(super) fn others(&self) -> Result<Option<String>> {
+    fn others(&self) -> Result<Option<String>> {
         let o = &self.others;
         let is_empty = o.fences.is_empty()
             && o.stream_guards.is_empty()
@@ -469,22 +490,72 @@ impl<'a> Group<'a> {
         }
         serde_json::to_string(o).map(Some).map_err(|cause| {
             let context = "the parts of a commit cannot be encoded";
-            cqrs_core::Error::new(cqrs_core::ErrorKind::Internal, context).with_source(cause)
+            Error::new(cqrs_core::ErrorKind::Internal, context).with_source(cause)
         })
     }
 
-    /// What the others name by its place; `None`: there is nothing.
-    pub(super) fn texts(&self) -> Option<&Vec<Cow<'a, str>>> {
-        (!self.texts.0.is_empty()).then_some(&self.texts.0)
+    /// All of it as the parameters of the statement. `strict`: a refusal is an error of the statement;
+    /// `looks`: whether ids of events are looked for, and not only refused by their index.
+    pub(crate) fn params<'p>(
+        &'p self,
+        terms: &'p Terms,
+        known: &Known,
+        strict: bool,
+        looks: bool,
+    ) -> Result<Vec<Param<'p>>> {
+        fn list<T: ToSql + Sync + Send>(column: &Vec<T>) -> Param<'_> {
+            Box::new((!column.is_empty()).then_some(column))
+        }
+        let (appends, events, inbox) = (&self.appends, &self.events, &self.inbox);
+        let tags = events.tags.iter().any(Option::is_some).then_some(&events.tags);
+        Ok(vec![
+            Box::new(strict),
+            Box::new(looks),
+            Box::new(&terms.lock_timeout),
+            Box::new(For(terms.keep_commit_ids)),
+            Box::new(For(terms.keep_inbox)),
+            Box::new(self.places),
+            Box::new(&self.ids),
+            Box::new(&self.fingerprints),
+            Box::new(&self.lasts),
+            list(&appends.commits),
+            list(&appends.tenants),
+            list(&appends.categories),
+            list(&appends.streams),
+            list(&appends.expected),
+            list(&events.appends),
+            list(&events.numbers),
+            list(&events.places),
+            list(&events.tenants),
+            list(&events.categories),
+            list(&events.streams),
+            list(&events.types),
+            list(&events.schemas),
+            list(&events.ids),
+            Box::new(tags),
+            list(&events.metadata),
+            list(&events.data),
+            list(&events.content_types),
+            list(&events.bytes),
+            list(&inbox.commits),
+            list(&inbox.consumers),
+            list(&inbox.messages),
+            list(&inbox.fingerprints),
+            list(&inbox.replies),
+            Box::new(self.collections(known).map(JsonText)),
+            Box::new(self.others()?.map(JsonText)),
+            list(&self.texts.0),
+        ])
     }
 
     /// What the collections of the documents were declared as, as far as is known.
-    pub(super) fn collections(&self, known: &Known) -> Option<String> {
+    fn collections(&self, known: &Known) -> Option<String> {
         if self.collections.is_empty() {
             return None;
         }
         let named = self.collections.iter().filter_map(|name| Some((name, &known.get(*name)?.1)));
-        let named = named.map(|(name, fields)| serde_json::json!({ "name": name, "fields": fields }));
+        let named =
+            named.map(|(name, fields)| serde_json::json!({ "name": name, "fields": fields }));
         Some(serde_json::Value::Array(named.collect()).to_string())
     }
 }
@@ -576,8 +647,9 @@ impl<'a> Others<'a> {
     }
 
     fn park(&mut self, c: i32, write: &'a ParkedWrite, texts: &mut Texts<'a>) {
-        let ParkedWrite { subscription, position, expected: expects, partition, key, message, .. } =
-            write;
+        let ParkedWrite {
+            subscription, position, expected: expects, partition, key, message, ..
+        } = write;
         let ParkedWrite { state, due, cause, attempts, edited, .. } = write;
         self.parked.push(ParkedPart {
             c,

@@ -62,9 +62,11 @@ fn keys(commit: &Commit) -> Vec<Key<'_>> {
     let checkpoint = commit.checkpoint.iter();
     keys.extend(checkpoint.map(|write| Key::Checkpoint(&write.subscription, write.partition)));
     keys.extend(commit.inbox.iter().map(|mark| Key::Inbox(&mark.consumer, mark.message)));
-    keys.extend(commit.timers.iter().map(|timer| {
-        Key::Timer(&timer.owner, timer.tenant.as_deref(), &timer.key, &timer.name)
-    }));
+    keys.extend(
+        commit.timers.iter().map(|timer| {
+            Key::Timer(&timer.owner, timer.tenant.as_deref(), &timer.key, &timer.name)
+        }),
+    );
     keys.extend(commit.outgoing.iter().map(|message| Key::Message(message.metadata.id())));
     keys.extend(commit.settled.iter().map(|settled| match settled {
         Settled::Outgoing(id) => Key::Message(*id),
@@ -75,8 +77,11 @@ fn keys(commit: &Commit) -> Vec<Key<'_>> {
             Key::Parked(subscription, *position, key)
         }
     }));
-    keys.extend(commit.parked.iter().map(|write| {
-        Key::Parked(&write.subscription, write.position, &write.key)
-    }));
+    keys.extend(
+        commit
+            .parked
+            .iter()
+            .map(|write| Key::Parked(&write.subscription, write.position, &write.key)),
+    );
     keys
 }

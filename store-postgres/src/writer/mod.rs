@@ -1,6 +1,7 @@
 //! The one who writes: whatever commits arrived while the last group was on its way go together, as one
 //! statement; each has a verdict of its own.
 
+mod collections;
 mod encode;
 mod keys;
 mod run;
@@ -17,6 +18,10 @@ use crate::connect::Connector;
 use crate::error::closed;
 use crate::statements::Statements;
 use keys::Keys;
+
+pub(crate) use collections::know;
+pub(crate) use encode::{Group, Known, Terms};
+pub(crate) use verdict::Verdict;
 
 /// Commits of one group at most, and bytes of their bodies: one that is larger goes alone.
 const COMMITS: usize = 256;
@@ -37,11 +42,10 @@ pub(crate) struct Settings {
     pub(crate) connector: Arc<Connector>,
     pub(crate) statements: Arc<Statements>,
     pub(crate) schema: String,
-    pub(crate) keep_commit_ids: Duration,
-    pub(crate) keep_inbox: Duration,
-    pub(crate) lock_timeout: String,
+    pub(crate) terms: Terms,
     pub(crate) patience: Duration,
     pub(crate) grown: Arc<watch::Sender<Position>>,
+    pub(crate) closing: watch::Receiver<bool>,
 }
 
 /// Takes commits for the one who writes.
@@ -49,14 +53,26 @@ pub(crate) struct Settings {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Pending>,
     place: Arc<str>,
+    /// Ends with the task.
+    running: watch::Receiver<()>,
 }
 
 impl Writer {
     pub(crate) fn start(settings: Settings) -> Self {
         let (queue, pending) = mpsc::channel(QUEUE);
         let place = settings.connector.place.clone();
-        tokio::spawn(run::Writing::new(settings).run(pending));
-        Self { queue, place }
+        let (runs, running) = watch::channel(());
+        tokio::spawn(async move {
+            run::Writing::new(settings).run(pending).await;
+            drop(runs);
+        });
+        Self { queue, place, running }
+    }
+
+    /// Waits until everything is written that was taken. The store is closing.
+    pub(crate) async fn ended(&self) {
+        let mut running = self.running.clone();
+        while running.changed().await.is_ok() {}
     }
 
     pub(crate) async fn commit(&self, commit: Commit) -> Result<Committed> {

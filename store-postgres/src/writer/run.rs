@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use cqrs_core::{Collection, Commit, Committed, Error, ErrorKind, LogId, Position, Result};
+use cqrs_core::{Commit, Committed, Error, ErrorKind, LogId, Position, Result};
 use deadpool_postgres::ClientWrapper;
 use tokio::sync::mpsc;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::encode::{Group, Known};
 use super::verdict::Verdict;
-use super::{Pending, QUEUE, Settings, Waiting};
+use super::{Pending, QUEUE, Settings, Waiting, collections};
 use crate::connect::backoff;
 use crate::error::{Trouble, unknown};
-use crate::row::{For, Text};
+use crate::row::Text;
 use crate::statements::Sql;
 
 /// How often a group is sent again because a collection was declared otherwise meanwhile.
@@ -44,7 +45,15 @@ impl Writing {
         let mut waiting = Waiting::default();
         loop {
             if waiting.0.is_empty() {
-                match queue.recv().await {
+                let next = tokio::select! {
+                    next = queue.recv() => next,
+                    _ = self.settings.closing.wait_for(|closing| *closing), if !queue.is_closed() => {
+                        // What is in the queue is still written.
+                        queue.close();
+                        continue;
+                    }
+                };
+                match next {
                     Some(pending) => waiting.0.push_back(pending),
                     None => return,
                 }
@@ -108,27 +117,10 @@ impl Writing {
         knowing
     }
 
-    /// Reads what the collections of a commit were declared as, where that is not known.
     async fn know(&mut self, commit: &Commit) -> Result<()> {
-        for write in commit.documents.iter().chain(&commit.views) {
-            let name = &*write.key.collection;
-            if self.known.contains_key(name) {
-                continue;
-            }
-            let place = self.settings.connector.place.clone();
-            let doing = |trouble: Trouble| trouble.into_error("reading a collection", &place);
-            let client = self.settings.connector.get().await.map_err(doing)?;
-            let statements = &self.settings.statements;
-            let rows = statements.query(&client, Sql::Collection, &[&name]).await.map_err(doing)?;
-            let fields: Option<String> = match rows.first() {
-                Some(row) => Some(row.try_get(0).map_err(|error| doing(error.into()))?),
-                None => None,
-            };
-            let collection = Collection::from_fields_json(name, fields.as_deref())?;
-            let fields = fields.unwrap_or_default();
-            self.known.insert(name.to_owned(), (Arc::new(collection), fields));
-        }
-        Ok(())
+        let Settings { connector, statements, .. } = &self.settings;
+        let known = &mut self.known;
+        collections::know(connector, statements, commit, known).await
     }
 
     async fn know_anew(&mut self, group: &[Pending]) -> Result<()> {
@@ -248,58 +240,10 @@ impl Writing {
 
     async fn apply(&mut self, group: &Group<'_>, looks: bool) -> Result<Applied, Trouble> {
         let Some(client) = &self.client else { return Err(Trouble::TooLong) };
-        let Settings { statements, keep_commit_ids, keep_inbox, lock_timeout, .. } = &self.settings;
-        let others = group.others()?;
-        let collections = group.collections(&self.known);
-        let (others, collections) =
-            (others.as_deref().map(Text), collections.as_deref().map(Text));
-        let (appends, events, inbox) = (&group.appends, &group.events, &group.inbox);
-        let tags = events.tags.iter().any(Option::is_some).then_some(&events.tags);
-        let (keep_commit_ids, keep_inbox) = (For(*keep_commit_ids), For(*keep_inbox));
-        let row = statements
-            .one(
-                client,
-                Sql::Commit,
-                &[
-                    &false,
-                    &looks,
-                    lock_timeout,
-                    &keep_commit_ids,
-                    &keep_inbox,
-                    &group.places,
-                    &group.ids,
-                    &group.fingerprints,
-                    &group.lasts,
-                    &list(&appends.commits),
-                    &list(&appends.tenants),
-                    &list(&appends.categories),
-                    &list(&appends.streams),
-                    &list(&appends.expected),
-                    &list(&events.appends),
-                    &list(&events.numbers),
-                    &list(&events.places),
-                    &list(&events.tenants),
-                    &list(&events.categories),
-                    &list(&events.streams),
-                    &list(&events.types),
-                    &list(&events.schemas),
-                    &list(&events.ids),
-                    &tags,
-                    &list(&events.metadata),
-                    &list(&events.data),
-                    &list(&events.content_types),
-                    &list(&events.bytes),
-                    &list(&inbox.commits),
-                    &list(&inbox.consumers),
-                    &list(&inbox.messages),
-                    &list(&inbox.fingerprints),
-                    &list(&inbox.replies),
-                    &collections,
-                    &others,
-                    &group.texts(),
-                ],
-            )
-            .await?;
+        let Settings { statements, terms, .. } = &self.settings;
+        let params = group.params(terms, &self.known, false, looks)?;
+        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| &**p as _).collect();
+        let row = statements.one(client, Sql::Commit, &params).await?;
         let verdicts: Option<Text<'_>> = row.try_get(2)?;
         let verdicts = verdicts.map(|Text(json)| Verdict::all(json)).transpose()?;
         Ok(Applied {
@@ -314,9 +258,9 @@ impl Writing {
         if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
             return Ok(());
         }
-        let Settings { connector, statements, lock_timeout, schema, .. } = &self.settings;
+        let Settings { connector, statements, terms, schema, .. } = &self.settings;
         let client = connector.own().await?;
-        let row = statements.one(&client, Sql::NoteRestore, &[lock_timeout]).await?;
+        let row = statements.one(&client, Sql::NoteRestore, &[&terms.lock_timeout]).await?;
         if row.try_get(0)? {
             let place = &connector.place;
             tracing::warn!(%place, schema, "the log was restored: its positions go on far behind");
@@ -326,10 +270,6 @@ impl Writing {
         self.client = Some(client);
         Ok(())
     }
-}
-
-fn list<T>(column: &Vec<T>) -> Option<&Vec<T>> {
-    (!column.is_empty()).then_some(column)
 }
 
 fn answer(group: Vec<Pending>, results: Vec<Result<Committed>>) {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// A verdict on the n-th commit of a group, from 1.
 #[derive(Debug, Deserialize)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     pub(super) n: usize,
     #[serde(flatten)]
     is: Is,
@@ -43,6 +43,25 @@ impl Verdict {
     /// The one verdict that a statement was broken off with.
     pub(crate) fn one(json: &str) -> Result<Self> {
         serde_json::from_str(json).map_err(damaged)
+    }
+
+    /// Why the commit of a transaction was refused, where nobody else knows more.
+    pub(crate) fn into_refusal(self) -> Result<Error> {
+        let (nowhere, commit) = (LogId(Uuid::nil()), Commit::default());
+        match self.is {
+            Is::Beyond => {
+                let kind = ErrorKind::Invalid { field: Some("checkpoint".to_owned()) };
+                Ok(Error::new(kind, "a position of the commit is past the end of the log"))
+            }
+            Is::Before { position, .. } => {
+                let context = format!("the commit was applied before, at position {position}");
+                Ok(Conflict::Settled { what: context }.into())
+            }
+            _ => match self.into_result(&commit, nowhere, 0) {
+                Err(error) => Ok(error),
+                Ok(_) => Err(damaged("a refusal that is none")),
+            },
+        }
     }
 
     /// What became of the commit. `log` and `head` are those of the log at that time.
@@ -81,8 +100,7 @@ impl Verdict {
             }
             Is::Stream { tenant, category, stream, actual } => {
                 let tenant = (!tenant.is_empty()).then(|| tenant.into());
-                let stream =
-                    cqrs_core::StreamId { tenant, category: category.into(), id: stream };
+                let stream = cqrs_core::StreamId { tenant, category: category.into(), id: stream };
                 Conflict::Stream { stream: stream.to_string(), actual: actual as u64 }
             }
             Is::Document { collection, id, actual } => {
@@ -98,11 +116,9 @@ impl Verdict {
             Is::Timer { owner, key, name, actual } => {
                 Conflict::Timer { owner, key, name, actual: actual as u64 }
             }
-            Is::Parked { subscription, position, actual } => Conflict::Parked {
-                subscription,
-                position: position as u64,
-                actual: actual as u64,
-            },
+            Is::Parked { subscription, position, actual } => {
+                Conflict::Parked { subscription, position: position as u64, actual: actual as u64 }
+            }
             Is::Unique { collection, id, field } => Conflict::Unique { collection, id, field },
         };
         Err(conflict.into())

@@ -44,9 +44,11 @@ impl Drop for Schema {
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let (client, connection) =
-                    store_postgres::tokio_postgres::connect(&url, store_postgres::tokio_postgres::NoTls)
-                        .await?;
+                let (client, connection) = store_postgres::tokio_postgres::connect(
+                    &url,
+                    store_postgres::tokio_postgres::NoTls,
+                )
+                .await?;
                 tokio::spawn(connection);
                 client.batch_execute(&sql).await?;
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())

@@ -22,8 +22,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cqrs_core::{
-    Clock, Collection, Commit, Committed, DocumentKey, Error, ErrorKind, Fingerprint, Json, Lease,
-    LeaseRequest, Position, Result, SnapshotWrite, StreamId, Version,
+    Clock, Collection, Commit, Committed, DocumentKey, Error, ErrorKind, Fingerprint, Lease,
+    LeaseRequest, Position, Result, StreamId, Version,
 };
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};

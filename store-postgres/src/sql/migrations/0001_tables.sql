@@ -175,9 +175,3 @@ CREATE TABLE cqrs.leases (
   token bigint NOT NULL,
   until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
-
--- Commits of a user's own transaction, between `commit_in` and its end: no row is ever seen here.
-CREATE TABLE cqrs.staged (
-  id uuid PRIMARY KEY,
-  commits json NOT NULL
-);

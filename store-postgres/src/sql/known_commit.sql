@@ -1,0 +1,1 @@
+SELECT position FROM cqrs.commits WHERE id = $1
