@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::error::Trouble;
 use crate::read::{self, LogReading, Reader, StreamReading, pages};
-use crate::row::{For, fingerprint};
+use crate::row::{For, can_be_tenant, can_exist, fingerprint};
 use crate::statements::Sql;
 use crate::store::PostgresStore;
 
@@ -41,8 +41,8 @@ impl Store for PostgresStore {
     }
 
     fn read_stream(&self, read: ReadStream) -> Pages {
-        // '' stands for no tenant in the tables, but it is not the name of one.
-        if read.stream.tenant.as_deref() == Some("") {
+        let of = &read.stream;
+        if !(can_be_tenant(of.tenant.as_deref()) && can_exist(&of.category) && can_exist(&of.id)) {
             return stream::empty().boxed();
         }
         let reader = self.inner.reader.clone();
@@ -88,9 +88,6 @@ impl Store for PostgresStore {
     }
 
     async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
-        if key.tenant.as_deref() == Some("") {
-            return Ok(None);
-        }
         let read = self.reading("reading a document", |reader| async move {
             let client = reader.connector.get().await?;
             read::document(&reader.statements, &client, key).await
@@ -107,6 +104,9 @@ impl Store for PostgresStore {
     }
 
     async fn inbox(&self, consumer: &str, message: MessageId) -> Result<Option<InboxEntry>> {
+        if !can_exist(consumer) {
+            return Ok(None);
+        }
         let kept = self.inner.capabilities.keeps_inbox;
         let read = self.reading("reading the inbox", |reader| async move {
             let client = reader.connector.get().await?;
@@ -126,6 +126,9 @@ impl Store for PostgresStore {
     }
 
     async fn checkpoint(&self, subscription: &str, partition: u32) -> Result<Option<Position>> {
+        if !can_exist(subscription) {
+            return Ok(None);
+        }
         let partition = i64::from(partition);
         let read = self.reading("reading a checkpoint", |reader| async move {
             let client = reader.connector.get().await?;

@@ -99,6 +99,17 @@ pub(crate) fn tenant(tenant: Option<&str>) -> &str {
     tenant.unwrap_or_default()
 }
 
+/// Whether a name may be in a table. The server refuses a text with NUL, and everything that is asked
+/// with it: others may have asked with it.
+pub(crate) fn can_exist(name: &str) -> bool {
+    !name.contains('\0')
+}
+
+/// Whether somebody may be called so: '' stands for no tenant in the tables.
+pub(crate) fn can_be_tenant(tenant: Option<&str>) -> bool {
+    tenant.is_none_or(|tenant| !tenant.is_empty() && can_exist(tenant))
+}
+
 /// A tenant out of a column.
 pub(crate) fn tenant_of(text: &str) -> Option<Box<str>> {
     (!text.is_empty()).then(|| text.into())

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 
 use super::Reader;
 use crate::error::Trouble;
-use crate::row::{Text, bound, tenant, value_text};
+use crate::row::{Text, bound, can_be_tenant, can_exist, tenant, value_text};
 use crate::statements::{Sql, Statements};
 
 /// Documents that are indexed anew at once.
@@ -41,6 +41,9 @@ pub(crate) async fn document(
     key: &DocumentKey,
 ) -> Found<Option<Document>> {
     let whose = tenant(key.tenant.as_deref());
+    if !(can_be_tenant(key.tenant.as_deref()) && can_exist(&key.collection) && can_exist(&key.id)) {
+        return Ok(None);
+    }
     let rows =
         statements.query(client, Sql::Document, &[&&*key.collection, &whose, &key.id]).await?;
     rows.first().map(|row| document_of(row, &key.collection)).transpose()
@@ -110,13 +113,22 @@ async fn fields(
     client: &ClientWrapper,
     name: &str,
 ) -> Found<Option<String>> {
+    if !can_exist(name) {
+        return Ok(None);
+    }
     let rows = statements.query(client, Sql::Collection, &[&name]).await?;
     Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
 }
 
-/// The tables write no tenant as an empty text, but nobody is called so.
+/// Whether nobody is called so, or nothing.
 fn is_of_nobody(find: &FindDocuments) -> bool {
-    find.tenant.as_deref() == Some("")
+    let field = |(_, value): &(_, FieldValue)| match value {
+        FieldValue::Text(text) => can_exist(text),
+        _ => true,
+    };
+    !can_be_tenant(find.tenant.as_deref())
+        || !find.after.as_deref().is_none_or(can_exist)
+        || !find.field.as_ref().is_none_or(field)
 }
 
 /// Declares a collection, with all its documents indexed anew, while nobody else writes.

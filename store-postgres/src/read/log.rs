@@ -1,14 +1,17 @@
 //! The log, page by page: how it is looked through depends on the filter, how far is bounded.
 
+use std::borrow::Cow;
+
 use cqrs_core::{Filter, Head, LogId, Page, Position, ReadLog, StreamId};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::pages::{Reading, Taker};
 use super::{Reader, is_full, rows};
 use crate::error::Trouble;
-use crate::row::{At, bound, event, tenant};
+use crate::row::{At, bound, can_be_tenant, can_exist, event, tenant};
 use crate::statements::Sql;
 
 /// Pages that one statement reads.
@@ -38,6 +41,8 @@ struct Names {
     tenants: Option<Vec<String>>,
     of_categories: Option<Vec<String>>,
     streams: Option<Vec<String>>,
+    /// It names only what cannot exist.
+    nothing: bool,
 }
 
 impl Names {
@@ -45,14 +50,30 @@ impl Names {
         fn some<T>(from: &[T], text: impl Fn(&T) -> String) -> Option<Vec<String>> {
             (!from.is_empty()).then(|| from.iter().map(text).collect())
         }
-        let streams = &filter.streams;
+        let Filter { types, categories, streams, tags, tenant: whose, since: _ } = filter;
+        let is_stream = |s: &StreamId| {
+            can_be_tenant(s.tenant.as_deref()) && can_exist(&s.category) && can_exist(&s.id)
+        };
+        let none =
+            |names: &[Cow<'_, str>]| !names.is_empty() && !names.iter().any(|name| can_exist(name));
+        let nothing = !can_be_tenant(whose.as_deref())
+            || none(types)
+            || none(categories)
+            || !tags.iter().all(|tag| can_exist(tag))
+            || (!streams.is_empty() && !streams.iter().any(is_stream));
+        let streams: Vec<StreamId> = streams.iter().filter(|s| is_stream(s)).cloned().collect();
+        let plain = |names: &[Cow<'static, str>]| -> Vec<String> {
+            names.iter().filter(|name| can_exist(name)).map(|name| name.to_string()).collect()
+        };
+        let (types, categories) = (plain(types), plain(categories));
         Self {
-            types: some(&filter.types, |name| name.clone().into_owned()),
-            categories: some(&filter.categories, |name| name.clone().into_owned()),
-            tags: some(&filter.tags, Clone::clone),
-            tenants: some(streams, |s: &StreamId| tenant(s.tenant.as_deref()).to_owned()),
-            of_categories: some(streams, |s: &StreamId| s.category.clone().into_owned()),
-            streams: some(streams, |s: &StreamId| s.id.clone()),
+            nothing,
+            types: some(&types, Clone::clone),
+            categories: some(&categories, Clone::clone),
+            tags: some(tags, Clone::clone),
+            tenants: some(&streams, |s: &StreamId| tenant(s.tenant.as_deref()).to_owned()),
+            of_categories: some(&streams, |s: &StreamId| s.category.clone().into_owned()),
+            streams: some(&streams, |s: &StreamId| s.id.clone()),
         }
     }
 
@@ -74,17 +95,8 @@ impl LogReading {
         Self { read, names, has_begun: false, is_dense: false }
     }
 
-    /// The end of the log, before anything is read: what is read later holds all up to there (P4).
+    /// Looks whether it may be read from there, and where it begins.
     async fn begin(
-        &mut self,
-        reader: &Reader,
-        client: &deadpool_postgres::ClientWrapper,
-    ) -> Result<Position, Trouble> {
-        let head = head(reader, client).await?;
-        self.read_from(reader, client, head).await
-    }
-
-    async fn read_from(
         &mut self,
         reader: &Reader,
         client: &deadpool_postgres::ClientWrapper,
@@ -94,8 +106,7 @@ impl LogReading {
         head.admits(read.log, read.after)?;
         if let (false, Some(since)) = (self.has_begun, read.filter.since) {
             let (after, head) = (bound(read.after), bound(head.position));
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-                [&At(since), &after, &head];
+            let params: [&(dyn ToSql + Sync); 3] = [&At(since), &after, &head];
             let row = reader.statements.one(client, Sql::BeforeTime, &params).await?;
             read.after = row.try_get::<_, i64>(0)? as u64;
         }
@@ -161,38 +172,42 @@ impl Reading for LogReading {
         Box::pin(async move {
             let client = reader.connector.get().await?;
             let statements = &reader.statements;
-            let end = statements.bounded(self.begin(reader, &client)).await?;
-            let (after, head) = (bound(self.read.after), bound(end));
             let most = rows(self.read.page.events.max(1).saturating_mul(AT_ONCE).min(16_384));
-            if self.read.filter.tenant.as_deref() == Some("") {
-                // '' stands for no tenant in the tables, but it is not the name of one.
+            let (everything, after) = (self.read.filter.is_everything(), bound(self.read.after));
+            // The end of the log is known before anything is read: what is read later holds all up to
+            // there (P4). Both are asked for at once.
+            let first = async {
+                match everything {
+                    true => {
+                        statements.begin(&client, Sql::ReadLog, &[&after, &most]).await.map(Some)
+                    }
+                    false => Ok(None),
+                }
+            };
+            let (head, first) = futures_util::future::join(head(reader, &client), first).await;
+            let end = self.begin(reader, &client, head?).await?;
+            if let Some(found) = first? {
+                let found = found.map_err(Trouble::from);
+                let taken = self.hand_on(found, pages, most as u32, end).await?;
+                return Ok(taken && self.read.after >= end);
+            }
+            if self.names.nothing {
                 let mut page = Page::default();
                 page.reach(end);
                 return Ok(pages.take(page).await.is_ok());
             }
-            let everything = self.read.filter.is_everything();
-            let looks_through = everything
-                || !self.names.has_index()
-                || (self.is_dense && self.names.may_be_dense());
-            if looks_through {
-                let until = match everything {
-                    true => end,
-                    false => end.min(self.read.after.saturating_add(WINDOW)),
-                };
-                let until_row = bound(until);
+            if !self.names.has_index() || (self.is_dense && self.names.may_be_dense()) {
+                let before = self.read.after;
+                let until = end.min(before.saturating_add(WINDOW));
+                let (after, last) = (bound(before), bound(until));
                 let whose = self.read.filter.tenant.as_deref();
                 let Names { types, categories, .. } = &self.names;
-                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-                    [&after, &until_row, types, categories, &whose, &most];
-                let found = match everything {
-                    true => statements.begin(&client, Sql::ReadLog, &[&after, &head, &most]).await,
-                    false => statements.begin(&client, Sql::ReadLogWindow, &params).await,
-                };
-                let found = found?.map_err(Trouble::from);
-                let before = self.read.after;
+                let params: [&(dyn ToSql + Sync); 6] =
+                    [&after, &last, types, categories, &whose, &most];
+                let found = statements.begin(&client, Sql::ReadLogWindow, &params).await?;
+                let found = found.map_err(Trouble::from);
                 let taken = self.hand_on(found, pages, most as u32, until).await?;
-                let passed = self.read.after - before;
-                self.is_dense = everything || passed < WINDOW;
+                self.is_dense = self.read.after - before < WINDOW;
                 return Ok(taken && self.read.after >= end);
             }
             self.found(reader, &client, pages, end, most).await
@@ -211,9 +226,9 @@ impl LogReading {
         most: i32,
     ) -> Result<bool, Trouble> {
         let (after, head) = (bound(self.read.after), bound(end));
-        let Names { types, categories, tags, tenants, of_categories, streams } = &self.names;
+        let Names { types, categories, tags, tenants, of_categories, streams, .. } = &self.names;
         let whose = self.read.filter.tenant.as_deref();
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
+        let params: [&(dyn ToSql + Sync); 10] = [
             &after,
             &head,
             &most,

@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use super::Reader;
 use crate::error::Trouble;
-use crate::row::{At, For, Text, bound, payload, tenant_of};
+use crate::row::{At, For, Text, bound, can_exist, payload, tenant_of};
 use crate::statements::Sql;
 
 /// Timers of an owner, the earliest first.
 pub(crate) async fn timers(reader: &Reader, find: &FindTimers) -> Result<Vec<Timer>, Trouble> {
-    if cannot_exist([Some(&find.owner)]) {
+    if !can_exist(&find.owner) {
         return Ok(Vec::new());
     }
     let client = reader.connector.get().await?;
@@ -98,7 +98,8 @@ pub(crate) async fn parked(
     find: &FindParked,
 ) -> Result<Vec<ParkedEntry>, Trouble> {
     let FindParked { subscription, key, state, due_by, position, after, limit } = find;
-    if cannot_exist([subscription.as_ref(), key.as_ref(), after.as_ref().map(|after| &after.0)]) {
+    let names = [subscription.as_deref(), key.as_deref(), after.as_ref().map(|after| &*after.0)];
+    if !names.into_iter().flatten().all(can_exist) {
         return Ok(Vec::new());
     }
     // Those after a place, or from the first of a subscription on.
@@ -107,12 +108,20 @@ pub(crate) async fn parked(
     let begin = begin.map(|subscription| (subscription, at.unwrap_or(i64::MIN), ""));
     let after = after.as_ref().map(|(name, position, key)| (&**name, bound(*position), &**key));
     let (after, from, last) = begin.max(after).unwrap_or(("", i64::MIN, ""));
+    // No name is behind this one.
+    let end = subscription.as_deref().unwrap_or("\u{10ffff}\u{10ffff}");
+    let sql = match (key, due_by, state) {
+        (Some(_), ..) => Sql::ParkedOfKey,
+        (None, Some(_), _) => Sql::ParkedDue,
+        (None, None, Some(_)) => Sql::ParkedInState,
+        (None, None, None) => Sql::Parked,
+    };
     let (state, due_by) = (state.map(ParkedState::name), due_by.map(At));
     let limit = i64::from(*limit);
     let client = reader.connector.get().await?;
     let params: [&(dyn ToSql + Sync); 9] =
-        [&after, &from, &last, subscription, &at, &limit, key, &state, &due_by];
-    let rows = reader.statements.query(&client, Sql::Parked, &params).await?;
+        [&after, &from, &last, &end, &at, &limit, key, &state, &due_by];
+    let rows = reader.statements.query(&client, sql, &params).await?;
     let read = |row: &Row| {
         entry(row).map_err(|cause| {
             let text = |index| row.try_get::<_, String>(index).unwrap_or_default();
@@ -157,6 +166,9 @@ pub(crate) async fn lease(
 
 /// The leases that somebody holds, whose names begin so.
 pub(crate) async fn leases(reader: &Reader, prefix: &str) -> Result<Vec<Lease>, Trouble> {
+    if !can_exist(prefix) {
+        return Ok(Vec::new());
+    }
     let client = reader.connector.get().await?;
     let length = prefix.chars().count() as i32;
     let rows = reader.statements.query(&client, Sql::Leases, &[&prefix, &length]).await?;
@@ -171,11 +183,6 @@ fn lease_of(row: &Row) -> Result<Lease, Trouble> {
         until: row.try_get::<_, At>(3)?.0,
         taken_over: row.try_get(4)?,
     })
-}
-
-/// No text of the tables holds NUL, and the server refuses one that does.
-fn cannot_exist<const N: usize>(texts: [Option<&String>; N]) -> bool {
-    texts.into_iter().flatten().any(|text| text.contains('\0'))
 }
 
 #[cold]

@@ -1,7 +1,6 @@
 SELECT subscription, position, version, partition, key, message, state, due, cause, attempts, since,
   is_edited, data, content_type, bytes
 FROM cqrs.parked
-WHERE (subscription, position, key) > ($1, $2, $3) AND ($4::text IS NULL OR subscription = $4)
-  AND ($5::bigint IS NULL OR position = $5) AND ($7::text IS NULL OR key = $7)
-  AND ($8::text IS NULL OR state = $8) AND ($9::timestamptz IS NULL OR due <= $9)
+WHERE (subscription, position, key) > ($1, $2, $3) AND subscription <= $4
+  AND ($5::bigint IS NULL OR position = $5)
 ORDER BY subscription, position, key LIMIT $6
