@@ -1,6 +1,86 @@
-//! The PostgreSQL store: many nodes, one log.
+//! The PostgreSQL store: any number of nodes, one log.
 //!
-//! A [`Store`](cqrs_core::Store) for services of several processes on several machines.
+//! A [`Store`](cqrs_core::Store) for services of several processes, on several machines. It keeps all
+//! parts of a [`Commit`](cqrs_core::Commit) in plain tables of one schema: events, documents, snapshots,
+//! inbox and checkpoints; messages to send, timers, what is set aside, leases.
+//!
+//! # Smallest program
+//!
+//! ```no_run
+//! use cqrs_core::{Commit, Committed, Store};
+//! use store_postgres::PostgresStore;
+//!
+//! # async fn run() -> cqrs_core::Result<()> {
+//! let store = PostgresStore::connect("postgres://shop:secret@localhost/shop").await?;
+//! assert_eq!(store.commit(Commit::default()).await?, Committed::Now { position: 0 });
+//! store.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! See [`PostgresStore`] for one with events, and [`PostgresBuilder`] for the settings.
+//!
+//! # How the parts fit
+//!
+//! One connection writes. Whatever commits of this process arrived while the last group was on its way
+//! go together, as one statement, each with a verdict of its own; nothing waits to fill a group. A second
+//! connection loads streams in the same way. So a command on an aggregate that is loaded by replay takes
+//! two round trips, and one on a cached aggregate one, however many commands there are at once. The pages
+//! of the log, documents and all the rest are read with a [pool](PostgresStore::pool), which is yours as
+//! well.
+//!
+//! The statement that writes takes a lock of the transaction before it gives out positions, so commits
+//! are seen in the order of their positions, by every reader, however slow some writer is. A process that
+//! is stopped or dies in the middle holds up nobody: what it began is the server's to end.
+//!
+//! A commit can be part of a transaction of yours: [`PostgresStore::commit_in`]. It gets its positions
+//! when that is committed, so others do not wait for you. A [`PostgresProjection`] puts events into
+//! tables of yours, each exactly once.
+//!
+//! # What it promises
+//!
+//! - An acknowledged commit survives a crash of the server: where `synchronous_commit` is `off`, it is
+//!   switched on for the commits of the store. With asynchronous replicas, a failover may lose the last
+//!   ones, as for everything else in the database.
+//! - Positions are given in the order of commits and never twice, also when rows were deleted, and after
+//!   the restore of an older state: a restored log goes on far behind all positions it had.
+//! - A commit whose connection is lost is sent again under its id, for as long as
+//!   [`patience`](PostgresBuilder::patience) says; then it is
+//!   [`OutcomeUnknown`](cqrs_core::ErrorKind::OutcomeUnknown).
+//! - What is written can be read with `psql`:
+//!   `SELECT position, stream, version, type, recorded_at, data FROM cqrs.events`.
+//! - Passwords are in no error, log or `Debug`.
+//!
+//! # Connections
+//!
+//! The URL is libpq's, with `schema` beside its words: `postgres://shop@db/shop?schema=orders`. To another
+//! machine a connection is protected by TLS, checked against the system's certificates, unless the URL
+//! says `sslmode=disable`; on the same machine only with `sslmode=require`. Behind a pooler that gives out
+//! connections by the transaction, say so: [`PostgresBuilder::behind_pooler`]. Nothing else is kept in a
+//! session.
+//!
+//! The tables are made when a store is connected, by one node at a time (they are at version 4). A program
+//! with older tables refuses newer ones: [`SchemaTooNew`](cqrs_core::ErrorKind::SchemaTooNew). Those who
+//! run the SQL themselves print it with [`migrations`] and connect with
+//! [`migrate(false)`](PostgresBuilder::migrate).
+//!
+//! # What can go wrong
+//!
+//! - All processes of one schema write in turns. One that waits longer than the
+//!   [`lock_timeout`](PostgresBuilder::lock_timeout) is
+//!   [`Unavailable`](cqrs_core::ErrorKind::Unavailable), and nothing was written.
+//! - `SET CONSTRAINTS ALL IMMEDIATE` in a transaction with [`commit_in`](PostgresStore::commit_in) makes
+//!   all others wait for its end.
+//! - [`Guard::NoneMatching`](cqrs_core::Guard) is checked by an index where it names streams, types,
+//!   categories or tags, and by a look through the log behind its position where it does not.
+//! - Declaring a collection anew indexes all of its documents, and nobody writes meanwhile.
+//! - Messages in the inbox, and commit ids, are forgotten after a time: see
+//!   [`keep_inbox`](PostgresBuilder::keep_inbox) and
+//!   [`keep_commit_ids`](PostgresBuilder::keep_commit_ids).
+//! - The table of events is one table. Its ids, and the versions of a stream, are unique in the whole log,
+//!   which no partitioned table of PostgreSQL can say unless its key is in both.
+//!
+//! There are no feature flags.
 
 mod config;
 mod connect;

@@ -63,7 +63,7 @@ impl Names {
             || (!streams.is_empty() && !streams.iter().any(is_stream));
         let streams: Vec<StreamId> = streams.iter().filter(|s| is_stream(s)).cloned().collect();
         let plain = |names: &[Cow<'static, str>]| -> Vec<String> {
-            names.iter().filter(|name| can_exist(name)).map(|name| name.to_string()).collect()
+            names.iter().filter(|name| can_exist(name)).map(ToString::to_string).collect()
         };
         let (types, categories) = (plain(types), plain(categories));
         Self {
