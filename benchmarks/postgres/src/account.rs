@@ -85,7 +85,7 @@ impl Account {
 }
 
 /// Why an account did not do it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) &'static str);
 
 impl std::fmt::Display for Refused {

@@ -87,9 +87,13 @@ async fn measured(bank: &dyn Bank, clients: usize, window: Duration) -> Result<(
         .into_iter()
         .map(|client| tokio::spawn(work(client, Window { from, until })))
         .collect();
-    let (mut counted, mut repeats, mut written) = (0, 0, Totals::default());
+    let mut all_worked = Vec::with_capacity(clients);
     for task in tasks {
-        let worked = task.await??;
+        all_worked.push(task.await??);
+    }
+    let (mut counted, mut repeats, mut written) = (0, 0, Totals::default());
+    for mut worked in all_worked {
+        worked.check().await?;
         counted += worked.counted;
         repeats += worked.repeats;
         written = written.and(worked.written);
@@ -102,9 +106,24 @@ async fn measured(bank: &dyn Bank, clients: usize, window: Duration) -> Result<(
 }
 
 struct Worked {
+    client: Box<dyn Client>,
     counted: u64,
     repeats: u64,
     written: Totals,
+    /// The account that it had last, and what must be on it.
+    last: (String, i64),
+}
+
+impl Worked {
+    /// Once all have ended: not every store shows what it stored while others write.
+    async fn check(&mut self) -> Result<()> {
+        let (account, balance) = &self.last;
+        let replayed = self.client.balance(account).await?;
+        if replayed != *balance {
+            return Err(format!("{replayed} on an account with {balance}").into());
+        }
+        Ok(())
+    }
 }
 
 async fn work(mut client: Box<dyn Client>, window: Window) -> Result<Worked> {
@@ -120,11 +139,8 @@ async fn work(mut client: Box<dyn Client>, window: Window) -> Result<Worked> {
             written.add(amount);
             let now = Instant::now();
             if now >= window.until {
-                let replayed = client.balance(&account).await?;
-                if replayed != balance {
-                    return Err(format!("{replayed} on an account with {balance}").into());
-                }
-                return Ok(Worked { counted, repeats: client.repeats(), written });
+                let (repeats, last) = (client.repeats(), (account, balance));
+                return Ok(Worked { client, counted, repeats, written, last });
             }
             counted += u64::from(now >= window.from);
         }

@@ -1,10 +1,11 @@
 //! Adaptive groups: what arrives while the last group is in flight is the next group. Nothing waits
 //! for a group to fill.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Json;
 use tokio_postgres::{Client as Connection, Row, Statement};
@@ -28,61 +29,117 @@ pub(crate) trait Work: Send + Sync + 'static {
     async fn together(&self, group: &[Self::Asked]) -> Vec<Result<Self::Answer>>;
 }
 
-/// The way in.
+/// The way in. Who finds a worker idle takes it at once; who comes later waits, and when the worker
+/// is free, the first who waits takes it for all who wait. So one client alone pays for no task
+/// beside its own. Not cancel safe: who has the worker must go on.
 pub(crate) struct Grouping<W: Work> {
-    queue: mpsc::UnboundedSender<Waiting<W>>,
+    state: Arc<Mutex<State<W>>>,
 }
 
-type Waiting<W> = (<W as Work>::Asked, oneshot::Sender<Result<<W as Work>::Answer>>);
+struct State<W: Work> {
+    idle: Vec<W>,
+    waiting: VecDeque<(W::Asked, oneshot::Sender<Told<W>>)>,
+}
+
+enum Told<W: Work> {
+    Answer(Result<W::Answer>),
+    /// The worker is free; here is one's own question back.
+    Lead(W, W::Asked),
+}
 
 impl<W: Work> Clone for Grouping<W> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone() }
+        Self { state: Arc::clone(&self.state) }
     }
 }
 
 impl<W: Work> Grouping<W> {
     /// With as many groups in flight at once as there are workers.
-    pub(crate) fn among(workers: impl IntoIterator<Item = W>) -> Self {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        let waiting = Arc::new(Mutex::new(waiting));
-        for worker in workers {
-            tokio::spawn(serve(worker, Arc::clone(&waiting)));
-        }
-        Self { queue }
+    pub(crate) fn among(idle: Vec<W>) -> Self {
+        Self { state: Arc::new(Mutex::new(State { idle, waiting: VecDeque::new() })) }
     }
 
     pub(crate) async fn ask(&self, asked: W::Asked) -> Result<W::Answer> {
-        let (sender, answer) = oneshot::channel();
-        self.queue.send((asked, sender)).map_err(|_| "the group has ended")?;
-        answer.await?
+        let entered = {
+            let mut state = self.state();
+            match state.idle.pop() {
+                Some(worker) => Ok((worker, asked)),
+                None => {
+                    let (sender, told) = oneshot::channel();
+                    state.waiting.push_back((asked, sender));
+                    Err(told)
+                }
+            }
+        };
+        let (worker, asked) = match entered {
+            Ok(free) => free,
+            Err(told) => match told.await? {
+                Told::Answer(answer) => return answer,
+                Told::Lead(worker, asked) => (worker, asked),
+            },
+        };
+        self.lead(worker, asked).await
     }
-}
 
-async fn serve<W: Work>(worker: W, waiting: Arc<Mutex<mpsc::UnboundedReceiver<Waiting<W>>>>) {
-    let mut arrived = Vec::with_capacity(MOST);
-    loop {
-        if waiting.lock().await.recv_many(&mut arrived, MOST).await == 0 {
-            return;
+    async fn lead(&self, worker: W, asked: W::Asked) -> Result<W::Answer> {
+        let (mut group, mut senders) = (vec![asked], Vec::new());
+        {
+            let mut state = self.state();
+            let others = state.waiting.len().min(MOST - 1);
+            for (asked, sender) in state.waiting.drain(..others) {
+                group.push(asked);
+                senders.push(sender);
+            }
         }
-        let (group, senders): (Vec<_>, Vec<_>) = arrived.drain(..).unzip();
-        for (answer, sender) in worker.together(&group).await.into_iter().zip(senders) {
-            // Who asked may have gone.
-            let _ = sender.send(answer);
+        let mut answers = worker.together(&group).await.into_iter();
+        let own = answers.next().ok_or("no answer")?;
+        // First the next group, then the answers.
+        let mut state = self.state();
+        match state.waiting.pop_front() {
+            Some((asked, sender)) => {
+                let _ = sender.send(Told::Lead(worker, asked));
+            }
+            None => state.idle.push(worker),
         }
+        drop(state);
+        for (answer, sender) in answers.zip(senders) {
+            let _ = sender.send(Told::Answer(answer));
+        }
+        own
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<W>> {
+        self.state.lock().expect("nobody panicked")
     }
 }
 
 /// Loads many accounts with one statement.
 pub(crate) struct Load {
     connection: Arc<Connection>,
-    load: Statement,
+    one: Statement,
+    many: Statement,
 }
 
 impl Load {
     pub(crate) async fn over(connection: &Arc<Connection>) -> Result<Self> {
-        let load = connection.prepare(include_str!("../../sql/floor_group_load.sql")).await?;
-        Ok(Self { connection: Arc::clone(connection), load })
+        let one = connection.prepare(include_str!("../../sql/floor_load.sql")).await?;
+        let many = connection.prepare(include_str!("../../sql/floor_group_load.sql")).await?;
+        Ok(Self { connection: Arc::clone(connection), one, many })
+    }
+
+    async fn load(
+        &self,
+        group: &[String],
+    ) -> std::result::Result<Vec<Rows>, tokio_postgres::Error> {
+        if let [stream] = group {
+            return Ok(vec![Rows(self.connection.query(&self.one, &[stream]).await?)]);
+        }
+        let mut answers: Vec<Rows> = group.iter().map(|_| Rows(Vec::new())).collect();
+        for row in self.connection.query(&self.many, &[&group]).await? {
+            let number: i64 = row.get(2);
+            answers[number as usize - 1].0.push(row);
+        }
+        Ok(answers)
     }
 }
 
@@ -92,16 +149,10 @@ impl Work for Load {
     type Answer = Rows;
 
     async fn together(&self, group: &[String]) -> Vec<Result<Rows>> {
-        let rows = match self.connection.query(&self.load, &[&group]).await {
-            Ok(rows) => rows,
-            Err(error) => return group.iter().map(|_| Err(error.to_string().into())).collect(),
-        };
-        let mut answers: Vec<Rows> = group.iter().map(|_| Rows(Vec::new())).collect();
-        for row in rows {
-            let number: i64 = row.get(2);
-            answers[number as usize - 1].0.push(row);
+        match self.load(group).await {
+            Ok(rows) => rows.into_iter().map(Ok).collect(),
+            Err(error) => group.iter().map(|_| Err(error.to_string().into())).collect(),
         }
-        answers.into_iter().map(Ok).collect()
     }
 }
 
@@ -124,16 +175,23 @@ pub(crate) struct Append {
 /// Stores the events of many streams with one statement.
 pub(crate) struct Commit {
     connection: Arc<Connection>,
-    insert: Statement,
+    one: Statement,
+    many: Statement,
 }
 
 impl Commit {
     pub(crate) async fn over(connection: &Arc<Connection>) -> Result<Self> {
-        let insert = connection.prepare(include_str!("../../sql/floor_group_insert.sql")).await?;
-        Ok(Self { connection: Arc::clone(connection), insert })
+        let one = connection.prepare(include_str!("../../sql/floor_insert.sql")).await?;
+        let many = connection.prepare(include_str!("../../sql/floor_group_insert.sql")).await?;
+        Ok(Self { connection: Arc::clone(connection), one, many })
     }
 
     async fn insert(&self, group: &[Append]) -> std::result::Result<(), tokio_postgres::Error> {
+        if let [Append { stream, version, event }] = group {
+            let (name, id, event) = (event.name(), Uuid::now_v7(), Json(event));
+            self.connection.execute(&self.one, &[stream, version, &name, &id, &event]).await?;
+            return Ok(());
+        }
         let streams: Vec<&str> = group.iter().map(|append| append.stream.as_str()).collect();
         let versions: Vec<i64> = group.iter().map(|append| append.version).collect();
         let names: Vec<&str> = group.iter().map(|append| append.event.name()).collect();
@@ -142,7 +200,7 @@ impl Commit {
             group.iter().map(|append| Json(&append.event)).collect();
         let inserted = self
             .connection
-            .execute(&self.insert, &[&streams, &versions, &names, &ids, &events])
+            .execute(&self.many, &[&streams, &versions, &names, &ids, &events])
             .await?;
         assert_eq!(inserted, group.len() as u64, "all or nothing");
         Ok(())

@@ -11,7 +11,8 @@ use super::tables;
 use crate::account::AccountCommand;
 use crate::contender::{Bank, Client, Connect, Contender, Measure, Result, Totals};
 
-/// Groups of each kind in flight at once.
+/// Groups of each kind in flight at once: with two of them the groups are half as large, and the
+/// flushes to disk twice as many.
 const LOADS: usize = 1;
 const COMMITS: usize = 1;
 

@@ -13,7 +13,7 @@ use crate::account::AccountCommand;
 use crate::contender::{Bank, Client, Connect, Contender, Measure, Result, Totals};
 use crate::server;
 
-/// More connections than this bring nothing on two cores: clients share them.
+/// More connections than this bring nothing on two cores: clients share them, in turns on the wire.
 const MOST_CONNECTIONS: usize = 64;
 
 pub(crate) struct LoadInsert;
