@@ -14,7 +14,8 @@ pub(crate) fn run(steps: &mut Steps, of: &[Benchmark], args: &[String]) -> Resul
             Benchmark::Http => {
                 package(steps, "benchmark http", ["learning-platform", "http"], args)
             }
-            Benchmark::Dispatch => dispatch(steps, args),
+            Benchmark::Dispatch => comparison(steps, "benchmark dispatch", "dispatch", args),
+            Benchmark::Postgres => comparison(steps, "benchmark postgres", "postgres", args),
         }?;
     }
     Ok(())
@@ -33,10 +34,15 @@ fn package(
     })
 }
 
-/// The comparison with other libraries has a workspace of its own.
-fn dispatch(steps: &mut Steps, args: &[String]) -> Result<(), Failed> {
-    steps.step("benchmark dispatch", || {
-        let mut command = benchmarks(["run", "--release", "--bin", "dispatch"]);
+/// The comparisons with other libraries have a workspace of their own.
+fn comparison(
+    steps: &mut Steps,
+    step: &'static str,
+    program: &str,
+    args: &[String],
+) -> Result<(), Failed> {
+    steps.step(step, || {
+        let mut command = benchmarks(["run", "--release", "--bin", program]);
         command.arg("--").args(args);
         command::run(command)
     })
