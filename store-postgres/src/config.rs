@@ -72,8 +72,8 @@ impl PostgresBuilder {
         self
     }
 
-    /// Connections that read, and that [`pool`](PostgresStore::pool) gives out, at most; default: 8.
-    /// The store has three more: one writes, one loads streams, one listens.
+    /// Connections that read, at most; and as many that [`pool`](PostgresStore::pool) gives out, and that
+    /// sinks use; default: 8 each. The store has three more: one writes, one loads streams, one listens.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
         self

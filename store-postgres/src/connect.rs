@@ -20,9 +20,17 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::config::{PostgresBuilder, place};
 use crate::error::Trouble;
 
+/// How the store's own statements are planned: each is written for its indexes, and a plan that was made
+/// while the tables were small must not stay when they are large.
+const PLANS: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off \
+                     -c plan_cache_mode=force_generic_plan";
+
 /// Where connections come from.
 pub(crate) struct Connector {
+    /// The users'.
     pool: Pool,
+    /// Those that read.
+    readers: Pool,
     /// Those of one purpose each: whoever takes one keeps it.
     own: Pool,
     config: tokio_postgres::Config,
@@ -35,7 +43,12 @@ impl Connector {
         let config = settings.parsed()?;
         let place: Arc<str> = place(&config).into();
         let tls = if wants_tls(&config) { Some(tls(settings)?) } else { None };
-        let pool = |size: usize| {
+        let mut planned = config.clone();
+        if settings.prepares {
+            let options = config.get_options().map_or_else(String::new, |set| format!("{set} "));
+            planned.options(format!("{options}{PLANS}"));
+        }
+        let pool = |config: &tokio_postgres::Config, size: usize| {
             let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
             let manager = match tls.clone() {
                 Some(tls) => {
@@ -51,17 +64,18 @@ impl Connector {
                 Error::new(ErrorKind::Internal, context).with_source(error)
             })
         };
-        let (pool, own) = (pool(settings.connections)?, pool(16)?);
-        Ok(Self { pool, own, config, tls, place })
+        let (readers, own) = (pool(&planned, settings.connections)?, pool(&planned, 16)?);
+        let pool = pool(&config, settings.connections)?;
+        Ok(Self { pool, readers, own, config, tls, place })
     }
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 
-    /// A connection of the pool.
+    /// A connection to read with.
     pub(crate) async fn get(&self) -> Result<Object, Trouble> {
-        self.pool.get().await.map_err(|error| self.translate(error))
+        self.readers.get().await.map_err(|error| self.translate(error))
     }
 
     /// A new connection, for one purpose.
@@ -107,8 +121,14 @@ impl Connector {
         }
     }
 
+    /// A connection for statements of the users.
+    pub(crate) async fn for_users(&self) -> Result<Object, Trouble> {
+        self.pool.get().await.map_err(|error| self.translate(error))
+    }
+
     pub(crate) fn close(&self) {
         self.pool.close();
+        self.readers.close();
         self.own.close();
     }
 }

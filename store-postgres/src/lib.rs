@@ -26,8 +26,8 @@
 //! go together, as one statement, each with a verdict of its own; nothing waits to fill a group. A second
 //! connection loads streams in the same way. So a command on an aggregate that is loaded by replay takes
 //! two round trips, and one on a cached aggregate one, however many commands there are at once. The pages
-//! of the log, documents and all the rest are read with a [pool](PostgresStore::pool), which is yours as
-//! well.
+//! of the log, documents and all the rest are read with a few more connections. A
+//! [pool](PostgresStore::pool) of others is for statements of yours.
 //!
 //! The statement that writes takes a lock of the transaction before it gives out positions, so commits
 //! are seen in the order of their positions, by every reader, however slow some writer is. A process that

@@ -124,7 +124,7 @@ impl PostgresStore {
     pub async fn sink<P: PostgresProjection>(&self, projection: P) -> Result<PostgresSink<P>> {
         let reader = &self.inner.reader;
         let set_up = async {
-            let mut client = reader.connector.get().await?;
+            let mut client = reader.connector.for_users().await?;
             let transaction = client.transaction().await?;
             // One process at a time: `CREATE … IF NOT EXISTS` is not enough by itself.
             let name = type_name::<P>();
@@ -204,7 +204,7 @@ impl<P: PostgresProjection> PostgresSink<P> {
         known: &Known,
     ) -> Result<(), Failed> {
         let inner = &self.store.inner;
-        let mut client = inner.reader.connector.get().await?;
+        let mut client = inner.reader.connector.for_users().await?;
         let transaction = client.transaction().await?;
         for event in events.iter() {
             self.project(&event, commit, &transaction).await?;

@@ -17,7 +17,12 @@ pub(crate) fn run(steps: &mut Steps, of: &[Benchmark], args: &[String]) -> Resul
             Benchmark::Http => {
                 package(steps, &servers, "benchmark http", ["learning-platform", "http"], args)
             }
-            Benchmark::Dispatch => dispatch(steps, args),
+            Benchmark::Dispatch => {
+                comparison(steps, &servers, "benchmark dispatch", "dispatch", args)
+            }
+            Benchmark::Postgres => {
+                comparison(steps, &servers, "benchmark postgres", "postgres", args)
+            }
         }?;
     }
     Ok(())
@@ -37,11 +42,17 @@ fn package(
     })
 }
 
-/// The comparison with other libraries has a workspace of its own.
-fn dispatch(steps: &mut Steps, args: &[String]) -> Result<(), Failed> {
-    steps.step("benchmark dispatch", || {
-        let mut command = benchmarks(["run", "--release", "--bin", "dispatch"]);
-        command.arg("--").args(args);
+/// The comparisons with other libraries have a workspace of their own.
+fn comparison(
+    steps: &mut Steps,
+    servers: &Servers,
+    step: &'static str,
+    program: &str,
+    args: &[String],
+) -> Result<(), Failed> {
+    steps.step(step, || {
+        let mut command = benchmarks(["run", "--release", "--bin", program]);
+        command.arg("--").args(args).envs(servers.addresses());
         command::run(command)
     })
 }

@@ -7,12 +7,12 @@ use crate::steps::{Failed, Steps};
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
     steps.step("formatting", || {
         command::run(cargo(["fmt", "--all", "--check"]))?;
-        command::run(benchmarks(["fmt", "--check"]))
+        command::run(benchmarks(["fmt", "--all", "--check"]))
     })?;
     steps.step("lints", || {
         let lints = ["clippy", "--workspace", "--all-targets", "--all-features"];
         command::run(cargo(lints.into_iter().chain(["--", "-D", "warnings"])))?;
-        command::run(benchmarks(["clippy", "--locked", "--", "-D", "warnings"]))
+        command::run(benchmarks(["clippy", "--locked", "--all-targets", "--", "-D", "warnings"]))
     })?;
     steps.step("documentation", || {
         let mut command = cargo(["doc", "--workspace", "--no-deps", "--all-features"]);

@@ -10,9 +10,10 @@ Usage: cargo xtask <task>
   test          everything the build server does: check, all tests, the examples
   services      what the tests need beside Rust: installs what is missing
   services run  private servers, until Ctrl-C; prints their addresses as NAME=url
-  bench [sqlite|http|dispatch|all] [args]
-                the benchmarks of the SQLite store, of HTTP, or of a call beside other libraries
-                (which needs valgrind); the arguments are the benchmark's own
+  bench [sqlite|http|dispatch|postgres|all] [args]
+                the benchmarks of the SQLite store, of HTTP, of a call beside other libraries
+                (which needs valgrind), or of PostgreSQL beside other libraries (which needs
+                POSTGRES_URL); the arguments are the benchmark's own
   chaos         the long form of the fault tests, optimised
   doc [--open]  the documentation of the workspace
   help          this text";
@@ -47,15 +48,18 @@ pub(crate) enum Benchmark {
     Http,
     /// Of a call, beside other libraries.
     Dispatch,
+    /// Of commands on PostgreSQL, beside other libraries.
+    Postgres,
 }
 
 impl Benchmark {
-    const ALL: [Self; 3] = [Self::Sqlite, Self::Http, Self::Dispatch];
+    const ALL: [Self; 4] = [Self::Sqlite, Self::Http, Self::Dispatch, Self::Postgres];
 
     /// Whether it measures a server.
     pub(crate) fn needs_servers(self) -> bool {
         match self {
             Self::Sqlite | Self::Http | Self::Dispatch => false,
+            Self::Postgres => true,
         }
     }
 }
@@ -94,10 +98,13 @@ fn parse_bench(args: &[String]) -> Result<Task, String> {
         "sqlite" => vec![Benchmark::Sqlite],
         "http" => vec![Benchmark::Http],
         "dispatch" => vec![Benchmark::Dispatch],
+        "postgres" => vec![Benchmark::Postgres],
         "all" if args.is_empty() => Benchmark::ALL.to_vec(),
         "all" => return Err("each benchmark has arguments of its own: name one".to_owned()),
         other => {
-            return Err(format!("there is no benchmark `{other}`: sqlite, http, dispatch or all"));
+            return Err(format!(
+                "there is no benchmark `{other}`: sqlite, http, dispatch, postgres or all"
+            ));
         }
     };
     Ok(Task::Bench { of, args: args.to_vec() })
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_benchmark_that_is_none_is_named() {
-        let wrong = "there is no benchmark `append`: sqlite, http, dispatch or all";
+        let wrong = "there is no benchmark `append`: sqlite, http, dispatch, postgres or all";
         assert_eq!(parse("bench append"), Err(wrong.to_owned()));
         assert!(parse("bench all --quick").is_err());
     }

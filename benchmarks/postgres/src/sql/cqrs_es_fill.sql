@@ -1,0 +1,11 @@
+INSERT INTO events
+    (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+SELECT 'account',
+       '00000000-0000-7000-8000-' || lpad(to_hex(account), 12, '0'),
+       version,
+       CASE version WHEN 1 THEN 'Opened' ELSE 'Deposited' END,
+       '1.0',
+       CASE version WHEN 1 THEN $3::text ELSE $4::text END::json,
+       '{}'
+FROM generate_series(1, $1::int) account, generate_series(1, $2::int) version
+ORDER BY version, account

@@ -1,0 +1,1 @@
+SELECT version, data FROM events WHERE stream = $1 ORDER BY version

@@ -1,0 +1,1 @@
+SELECT position, stream, version, type, id, recorded_at, metadata, data FROM events ORDER BY position
