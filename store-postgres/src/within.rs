@@ -112,6 +112,15 @@ impl From<deadpool_postgres::PoolError> for OfPostgres {
     }
 }
 
+/// What commits have once. Whatever breaks it was not seen, or it would have been a verdict.
+const UNIQUE: [&str; 5] = [
+    "events_of_stream",
+    "events_by_id",
+    "commits_pkey",
+    "outgoing_by_id",
+    "document_fields_unique",
+];
+
 /// What was raised instead of a verdict.
 pub(crate) fn raised(error: tokio_postgres::Error) -> Trouble {
     let refused = error.as_db_error();
@@ -128,8 +137,7 @@ pub(crate) fn raised(error: tokio_postgres::Error) -> Trouble {
         }
         _ if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
             let of_ours = refused.and_then(|refused| refused.constraint());
-            let is_stream = of_ours == Some("events_of_stream") || of_ours == Some("commits_pkey");
-            match is_stream {
+            match of_ours.is_some_and(|name| UNIQUE.contains(&name)) {
                 // It was not seen: the transaction began before.
                 true => {
                     let context = "others wrote since the transaction began: begin it again";
