@@ -504,11 +504,12 @@ BEGIN
 END
 $$;
 
--- Which database of which cluster this is. A dump that is restored is in another one, and so is a copy
--- of the files once it was promoted.
+-- Which table of which database of which cluster this is. A dump that is restored is in another one, and
+-- so is a copy of the files once it was promoted.
 CREATE FUNCTION cqrs.place() RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
-  here text := (SELECT oid::text FROM pg_database WHERE datname = current_database());
+  here text := (SELECT oid::text FROM pg_database WHERE datname = current_database())
+    || '.' || 'cqrs.log'::regclass::oid;
 BEGIN
   RETURN here || '/' || (SELECT system_identifier FROM pg_control_system()) || '/'
     || (SELECT timeline_id FROM pg_control_checkpoint());
