@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use cqrs_core::{Error, ErrorKind, Position, Result};
 use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, TimeoutType,
+    Timeouts,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -91,13 +92,16 @@ impl Connector {
         use deadpool_postgres::PoolError;
         match error {
             PoolError::Backend(error) => Trouble::Postgres(error),
-            PoolError::Closed => crate::error::closed(&self.place).into(),
-            PoolError::Timeout(_) => {
+            PoolError::Closed => Trouble::Final(crate::error::closed(&self.place)),
+            PoolError::Timeout(TimeoutType::Wait) => {
                 let context = format!(
-                    "{} gave no connection in time: it is out of reach, or all of the pool are in \
-                     use; try again",
+                    "all connections of the pool to {} are in use: try again, or allow more",
                     self.place
                 );
+                Trouble::Final(Error::new(ErrorKind::Unavailable, context))
+            }
+            PoolError::Timeout(_) => {
+                let context = format!("{} gave no connection in time; try again", self.place);
                 Error::new(ErrorKind::Unavailable, context).into()
             }
             error => {

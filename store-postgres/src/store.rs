@@ -97,7 +97,11 @@ impl PostgresStore {
         drop(client);
         let statements = Statements::new(&schema, settings.prepares, settings.statement_timeout);
         let grown = Arc::new(watch::Sender::new(0));
-        let reader = Reader { connector: connector.clone(), statements: statements.clone() };
+        let reader = Reader {
+            connector: connector.clone(),
+            statements: statements.clone(),
+            patience: settings.patience,
+        };
         let terms = Terms {
             keep_commit_ids: settings.keep_commit_ids,
             keep_inbox: settings.keep_inbox,

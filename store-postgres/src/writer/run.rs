@@ -282,7 +282,7 @@ fn answer(group: Vec<Pending>, results: Vec<Result<Committed>>) {
 /// Whether it is what a commit says that was refused, and not the machinery.
 fn is_of_the_content(trouble: &Trouble) -> bool {
     match trouble {
-        Trouble::Ours(error) => !matches!(
+        Trouble::Ours(error) | Trouble::Final(error) => !matches!(
             error.kind(),
             ErrorKind::Unavailable | ErrorKind::OutcomeUnknown | ErrorKind::Internal
         ),
