@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use cqrs_core::{Error, ErrorKind, Position, Result};
 use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, TimeoutType,
-    Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    TimeoutType, Timeouts,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -20,6 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{PostgresBuilder, place};
 use crate::error::Trouble;
+use crate::statements::Silence;
 
 /// Where connections come from.
 pub(crate) struct Connector {
@@ -28,6 +29,8 @@ pub(crate) struct Connector {
     own: Pool,
     config: tokio_postgres::Config,
     tls: Option<ClientConfig>,
+    /// A connection of before an answer did not come is not given out again.
+    pub(crate) silence: Arc<Silence>,
     pub(crate) place: Arc<str>,
 }
 
@@ -36,6 +39,7 @@ impl Connector {
         let config = settings.parsed()?;
         let place: Arc<str> = place(&config).into();
         let tls = if wants_tls(&config) { Some(tls(settings)?) } else { None };
+        let silence = Arc::<Silence>::default();
         let pool = |size: usize| {
             let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
             let manager = match tls.clone() {
@@ -47,13 +51,20 @@ impl Connector {
             let wait = Some(settings.connect_timeout);
             let timeouts = Timeouts { wait, create: wait, recycle: wait };
             let pool = Pool::builder(manager).max_size(size).timeouts(timeouts);
+            let noted = silence.clone();
+            let pool = pool.pre_recycle(Hook::sync_fn(move |_, metrics| {
+                match noted.is_before(metrics.created) {
+                    true => Ok(()),
+                    false => Err(HookError::message("it may never answer")),
+                }
+            }));
             pool.runtime(Runtime::Tokio1).build().map_err(|error| {
                 let context = "the pool of connections cannot be built";
                 Error::new(ErrorKind::Internal, context).with_source(error)
             })
         };
         let (pool, own) = (pool(settings.connections)?, pool(16)?);
-        Ok(Self { pool, own, config, tls, place })
+        Ok(Self { pool, own, config, tls, silence, place })
     }
 
     pub(crate) fn pool(&self) -> &Pool {

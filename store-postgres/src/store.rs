@@ -95,7 +95,12 @@ impl PostgresStore {
         let client = connector.own().await.map_err(translated)?;
         migrate(&client, &schema, &place, settings.migrates).await.map_err(translated)?;
         drop(client);
-        let statements = Statements::new(&schema, settings.prepares, settings.statement_timeout);
+        let statements = Statements::new(
+            &schema,
+            settings.prepares,
+            settings.statement_timeout,
+            connector.silence.clone(),
+        );
         let grown = Arc::new(watch::Sender::new(0));
         let reader = Reader {
             connector: connector.clone(),
