@@ -92,7 +92,8 @@ BEGIN
       FROM json_to_recordset(others->'none_matching') AS x(c integer, after bigint, filter json)
     LOOP
       IF g.after > log_head THEN
-        RETURN QUERY SELECT g.c, json_build_object('n', g.c, 'is', 'beyond', 'after', g.after);
+        RETURN QUERY SELECT g.c, json_build_object('n', g.c, 'is', 'beyond', 'after', g.after,
+          'head', log_head, 'log', (SELECT id FROM cqrs.log));
         CONTINUE;
       END IF;
       found := cqrs.first_matching(g.filter, g.after, log_head);
@@ -105,7 +106,8 @@ BEGIN
   IF others->'checkpoints' IS NOT NULL THEN
     RETURN QUERY
       SELECT w.c, CASE
-        WHEN w.till > log_head THEN json_build_object('n', w.c, 'is', 'beyond', 'after', w.till)
+        WHEN w.till > log_head THEN json_build_object('n', w.c, 'is', 'beyond', 'after', w.till,
+          'head', log_head, 'log', (SELECT id FROM cqrs.log))
         ELSE json_build_object('n', w.c, 'is', 'checkpoint', 'subscription', w.subscription,
           'partition', w.partition, 'actual', coalesce(k.position, 0))
       END
