@@ -15,4 +15,5 @@ mod race;
 mod race_child;
 mod restore;
 mod short;
+mod sink;
 mod within;
