@@ -11,7 +11,7 @@ use cqrs_core::{
     SinkEvents,
 };
 use futures_util::FutureExt;
-use tokio_postgres::Transaction;
+use tokio_postgres::{IsolationLevel, Transaction};
 
 use crate::error::{Trouble, unknown};
 use crate::store::PostgresStore;
@@ -203,7 +203,9 @@ impl<P: PostgresProjection> PostgresSink<P> {
     ) -> Result<(), Failed> {
         let inner = &self.store.inner;
         let mut client = inner.reader.connector.get().await?;
-        let transaction = client.transaction().await?;
+        // Fences are looked at: see `commit_in`.
+        let level = IsolationLevel::ReadCommitted;
+        let transaction = client.build_transaction().isolation_level(level).start().await?;
         for event in events.iter() {
             self.project(&event, commit, &transaction).await?;
         }

@@ -6,6 +6,7 @@ mod child;
 #[path = "../common/mod.rs"]
 mod common;
 mod cuts;
+mod isolation;
 mod kills;
 mod limits;
 mod load;

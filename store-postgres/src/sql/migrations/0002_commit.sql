@@ -338,6 +338,11 @@ DECLARE
   happened timestamptz;
   recorded timestamptz;
 BEGIN
+  -- In a transaction of the user's, whoever staged the commit has seen to that.
+  IF NOT strict AND current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'commits need READ COMMITTED as the default isolation level of the database'
+      USING ERRCODE = 'CQ003';
+  END IF;
   PERFORM cqrs.take_turn(wait);
   happened := clock_timestamp();
 
