@@ -8,6 +8,10 @@ use tokio_postgres::config::Host;
 
 use crate::store::PostgresStore;
 
+/// Whoever commits looks at what others wrote while it waited for its turn: a snapshot of before would
+/// not show it. A database or a user may have another default.
+const LEVEL: &str = "-c default_transaction_isolation=read\\ committed";
+
 /// Settings of a store. See [`PostgresStore`] for the smallest program.
 ///
 /// ```no_run
@@ -121,7 +125,8 @@ impl PostgresBuilder {
 
     /// For a pooler that gives out connections by the transaction: no prepared statement and no
     /// listening, which would need a connection of one's own. What other processes write is then seen
-    /// by whoever looks from time to time.
+    /// by whoever looks from time to time. The default isolation level of the database must be READ
+    /// COMMITTED, as it is unless somebody changed it.
     pub fn behind_pooler(mut self) -> Self {
         (self.prepares, self.listens) = (false, false);
         self
@@ -176,6 +181,12 @@ impl PostgresBuilder {
         parsed.connect_timeout(self.connect_timeout);
         if parsed.get_application_name().is_none() {
             parsed.application_name("cqrs");
+        }
+        // A pooler may refuse options; the server refuses to commit at another level then.
+        if self.prepares {
+            let given = parsed.get_options().unwrap_or_default();
+            let options = format!("{LEVEL} {given}");
+            parsed.options(options.trim_end());
         }
         Ok(parsed)
     }

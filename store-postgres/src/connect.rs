@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use cqrs_core::{Error, ErrorKind, Position, Result};
 use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    TimeoutType, Timeouts,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -19,6 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{PostgresBuilder, place};
 use crate::error::Trouble;
+use crate::statements::Silence;
 
 /// How the store's own statements are planned: each is written for its indexes, and a plan that was made
 /// while the tables were small must not stay when they are large.
@@ -35,6 +37,8 @@ pub(crate) struct Connector {
     own: Pool,
     config: tokio_postgres::Config,
     tls: Option<ClientConfig>,
+    /// A connection of before an answer did not come is not given out again.
+    pub(crate) silence: Arc<Silence>,
     pub(crate) place: Arc<str>,
 }
 
@@ -43,6 +47,7 @@ impl Connector {
         let config = settings.parsed()?;
         let place: Arc<str> = place(&config).into();
         let tls = if wants_tls(&config) { Some(tls(settings)?) } else { None };
+        let silence = Arc::<Silence>::default();
         let mut planned = config.clone();
         if settings.prepares {
             let options = config.get_options().map_or_else(String::new, |set| format!("{set} "));
@@ -59,6 +64,13 @@ impl Connector {
             let wait = Some(settings.connect_timeout);
             let timeouts = Timeouts { wait, create: wait, recycle: wait };
             let pool = Pool::builder(manager).max_size(size).timeouts(timeouts);
+            let noted = silence.clone();
+            let pool = pool.pre_recycle(Hook::sync_fn(move |_, metrics| {
+                match noted.is_before(metrics.created) {
+                    true => Ok(()),
+                    false => Err(HookError::message("it may never answer")),
+                }
+            }));
             pool.runtime(Runtime::Tokio1).build().map_err(|error| {
                 let context = "the pool of connections cannot be built";
                 Error::new(ErrorKind::Internal, context).with_source(error)
@@ -66,7 +78,7 @@ impl Connector {
         };
         let (readers, own) = (pool(&planned, settings.connections)?, pool(&planned, 16)?);
         let pool = pool(&config, settings.connections)?;
-        Ok(Self { pool, readers, own, config, tls, place })
+        Ok(Self { pool, readers, own, config, tls, silence, place })
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -105,13 +117,16 @@ impl Connector {
         use deadpool_postgres::PoolError;
         match error {
             PoolError::Backend(error) => Trouble::Postgres(error),
-            PoolError::Closed => crate::error::closed(&self.place).into(),
-            PoolError::Timeout(_) => {
+            PoolError::Closed => Trouble::Final(crate::error::closed(&self.place)),
+            PoolError::Timeout(TimeoutType::Wait) => {
                 let context = format!(
-                    "{} gave no connection in time: it is out of reach, or all of the pool are in \
-                     use; try again",
+                    "all connections of the pool to {} are in use: try again, or allow more",
                     self.place
                 );
+                Trouble::Final(Error::new(ErrorKind::Unavailable, context))
+            }
+            PoolError::Timeout(_) => {
+                let context = format!("{} gave no connection in time; try again", self.place);
                 Error::new(ErrorKind::Unavailable, context).into()
             }
             error => {

@@ -10,6 +10,8 @@ use tokio_postgres::error::SqlState;
 #[derive(Debug)]
 pub(crate) enum Trouble {
     Ours(Error),
+    /// The same, where another attempt is not worth while.
+    Final(Error),
     Postgres(tokio_postgres::Error),
     /// It was not done within its time. What became of it is not known.
     TooLong,
@@ -31,7 +33,7 @@ impl Trouble {
     /// As others see it. `doing` completes "… while"; `place` names the database.
     pub(crate) fn into_error(self, doing: &str, place: &str) -> Error {
         match self {
-            Self::Ours(error) => error,
+            Self::Ours(error) | Self::Final(error) => error,
             Self::Postgres(error) => translate(error, doing, place),
             Self::TooLong => {
                 let context = format!("{place} did not answer in time while {doing}; try again");
@@ -43,7 +45,7 @@ impl Trouble {
     /// Whether the connection is of no use any more, so that what was asked may have been done.
     pub(crate) fn is_lost(&self) -> bool {
         match self {
-            Self::Ours(_) => false,
+            Self::Ours(_) | Self::Final(_) => false,
             Self::TooLong => true,
             Self::Postgres(error) => error.code().is_none_or(ends_connection),
         }

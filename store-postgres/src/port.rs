@@ -23,7 +23,7 @@ impl PostgresStore {
         F: Future<Output = Result<T, Trouble>>,
     {
         let reader = &self.inner.reader;
-        read::patiently(|| read(reader))
+        read::patiently(reader.patience, || read(reader))
             .await
             .map_err(|trouble| trouble.into_error(doing, &reader.connector.place))
     }

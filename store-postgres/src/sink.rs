@@ -11,7 +11,7 @@ use cqrs_core::{
     SinkEvents,
 };
 use futures_util::FutureExt;
-use tokio_postgres::Transaction;
+use tokio_postgres::{IsolationLevel, Transaction};
 
 use crate::error::{Trouble, unknown};
 use crate::store::PostgresStore;
@@ -160,14 +160,6 @@ impl<P: PostgresProjection> Sink for PostgresSink<P> {
         know(&inner.reader.connector, &inner.reader.statements, &commit, &mut known).await?;
         match self.try_apply(&events, &commit, &known).await {
             Ok(()) => {}
-            Err(Failed::Before(trouble)) => {
-                let is_repeat = matches!(&trouble, Trouble::Ours(error)
-                    if matches!(error.kind(), ErrorKind::Conflict(_)));
-                if is_repeat && let Some(position) = self.store.committed(commit.id).await? {
-                    return Ok(Committed::Before { position, reply: None });
-                }
-                return Err(trouble.into_error("projecting events", place));
-            }
             Err(Failed::AtTheEnd(trouble)) if trouble.is_lost() => {
                 return match self.store.committed(commit.id).await {
                     Ok(Some(position)) => Ok(Committed::Now { position }),
@@ -175,7 +167,13 @@ impl<P: PostgresProjection> Sink for PostgresSink<P> {
                     _ => Err(unknown(trouble, place)),
                 };
             }
-            Err(Failed::AtTheEnd(trouble)) => {
+            Err(Failed::Before(trouble) | Failed::AtTheEnd(trouble)) => {
+                // A repeat fails at its rows, where they may be there once, or at the end.
+                if !trouble.is_lost()
+                    && let Some(position) = self.store.committed(commit.id).await?
+                {
+                    return Ok(Committed::Before { position, reply: None });
+                }
                 return Err(trouble.into_error("projecting events", place));
             }
         }
@@ -205,13 +203,16 @@ impl<P: PostgresProjection> PostgresSink<P> {
     ) -> Result<(), Failed> {
         let inner = &self.store.inner;
         let mut client = inner.reader.connector.for_users().await?;
-        let transaction = client.transaction().await?;
+        // Fences are looked at: see `commit_in`.
+        let level = IsolationLevel::ReadCommitted;
+        let transaction = client.build_transaction().isolation_level(level).start().await?;
         for event in events.iter() {
             self.project(&event, commit, &transaction).await?;
         }
         let statements = &inner.reader.statements;
-        within::run(statements, &transaction, &inner.terms, commit, known, false).await?;
-        transaction.commit().await.map_err(|error| Failed::AtTheEnd(error.into()))?;
+        // It is numbered at the end: nobody waits for what the transaction does until then.
+        within::run(statements, &transaction, &inner.terms, commit, known).await?;
+        transaction.commit().await.map_err(|error| Failed::AtTheEnd(within::raised(error)))?;
         Ok(())
     }
 

@@ -1,10 +1,10 @@
 //! The statements: their texts with the schema in them, and how they are run.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::ClientWrapper;
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, Stream, TryStreamExt};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, RowStream};
 
@@ -96,12 +96,33 @@ pub(crate) struct Statements {
     texts: Vec<String>,
     prepares: bool,
     timeout: Duration,
+    silence: Arc<Silence>,
+}
+
+/// When an answer did not come in time, at last: connections that were there then may never answer.
+#[derive(Debug, Default)]
+pub(crate) struct Silence(Mutex<Option<Instant>>);
+
+impl Silence {
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether a connection of that time is to be trusted.
+    pub(crate) fn is_before(&self, made: Instant) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|noted| noted < made)
+    }
 }
 
 impl Statements {
-    pub(crate) fn new(schema: &str, prepares: bool, timeout: Duration) -> Arc<Self> {
+    pub(crate) fn new(
+        schema: &str,
+        prepares: bool,
+        timeout: Duration,
+        silence: Arc<Silence>,
+    ) -> Arc<Self> {
         let texts = Sql::ALL.iter().map(|(text, _)| in_schema(text, schema)).collect();
-        Arc::new(Self { texts, prepares, timeout })
+        Arc::new(Self { texts, prepares, timeout, silence })
     }
 
     /// Runs one, and waits for all of its rows. One round trip, but for the first time on a connection.
@@ -129,19 +150,34 @@ impl Statements {
         })
     }
 
-    /// Runs one. Its rows come as they are read.
+    /// Runs one. Its rows come as they are read: each is waited for by [`next`](Self::next).
     pub(crate) async fn begin(
         &self,
         client: &ClientWrapper,
         sql: Sql,
         params: Params<'_>,
-    ) -> Result<RowStream, tokio_postgres::Error> {
+    ) -> Result<RowStream, Trouble> {
         let (text, types) = (&self.texts[sql as usize], Sql::ALL[sql as usize].1);
-        if self.prepares {
-            let statement = client.prepare_typed_cached(text, types).await?;
-            return client.query_raw(&statement, params.iter().copied()).await;
+        let begun = async {
+            if self.prepares {
+                let statement = client.prepare_typed_cached(text, types).await?;
+                return Ok(client.query_raw(&statement, params.iter().copied()).await?);
+            }
+            let typed = params.iter().copied().zip(types.iter().cloned());
+            Ok(client.query_typed_raw(text, typed).await?)
+        };
+        self.bounded(begun).await
+    }
+
+    /// The next row, waited for no longer than it may take. One that is there costs no timer.
+    pub(crate) async fn next<S>(&self, rows: &mut S) -> Result<Option<Row>, Trouble>
+    where
+        S: Stream<Item = Result<Row, Trouble>> + Unpin,
+    {
+        match rows.try_next().now_or_never() {
+            Some(next) => next,
+            None => self.bounded(rows.try_next()).await,
         }
-        client.query_typed_raw(text, params.iter().copied().zip(types.iter().cloned())).await
     }
 
     /// Runs one in a transaction.
@@ -165,6 +201,9 @@ impl Statements {
         &self,
         work: impl Future<Output = Result<T, Trouble>>,
     ) -> Result<T, Trouble> {
-        tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(Trouble::TooLong))
+        tokio::time::timeout(self.timeout, work).await.unwrap_or_else(|_| {
+            self.silence.note();
+            Err(Trouble::TooLong)
+        })
     }
 }

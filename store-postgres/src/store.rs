@@ -95,9 +95,18 @@ impl PostgresStore {
         let client = connector.own().await.map_err(translated)?;
         migrate(&client, &schema, &place, settings.migrates).await.map_err(translated)?;
         drop(client);
-        let statements = Statements::new(&schema, settings.prepares, settings.statement_timeout);
+        let statements = Statements::new(
+            &schema,
+            settings.prepares,
+            settings.statement_timeout,
+            connector.silence.clone(),
+        );
         let grown = Arc::new(watch::Sender::new(0));
-        let reader = Reader { connector: connector.clone(), statements: statements.clone() };
+        let reader = Reader {
+            connector: connector.clone(),
+            statements: statements.clone(),
+            patience: settings.patience,
+        };
         let terms = Terms {
             keep_commit_ids: settings.keep_commit_ids,
             keep_inbox: settings.keep_inbox,

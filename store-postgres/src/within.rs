@@ -44,8 +44,7 @@ impl PostgresStore {
         let reader = &self.inner.reader;
         let mut known = Known::new();
         know(&reader.connector, &reader.statements, &commit, &mut known).await?;
-        let staged =
-            run(&reader.statements, transaction, &self.inner.terms, &commit, &known, true).await;
+        let staged = run(&reader.statements, transaction, &self.inner.terms, &commit, &known).await;
         staged.map_err(|trouble| trouble.into_error("staging a commit", &reader.connector.place))
     }
 
@@ -112,6 +111,15 @@ impl From<deadpool_postgres::PoolError> for OfPostgres {
     }
 }
 
+/// What commits have once. Whatever breaks it was not seen, or it would have been a verdict.
+const UNIQUE: [&str; 5] = [
+    "events_of_stream",
+    "events_by_id",
+    "commits_pkey",
+    "outgoing_by_id",
+    "document_fields_unique",
+];
+
 /// What was raised instead of a verdict.
 pub(crate) fn raised(error: tokio_postgres::Error) -> Trouble {
     let refused = error.as_db_error();
@@ -128,8 +136,7 @@ pub(crate) fn raised(error: tokio_postgres::Error) -> Trouble {
         }
         _ if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
             let of_ours = refused.and_then(|refused| refused.constraint());
-            let is_stream = of_ours == Some("events_of_stream") || of_ours == Some("commits_pkey");
-            match is_stream {
+            match of_ours.is_some_and(|name| UNIQUE.contains(&name)) {
                 // It was not seen: the transaction began before.
                 true => {
                     let context = "others wrote since the transaction began: begin it again";
@@ -142,28 +149,22 @@ pub(crate) fn raised(error: tokio_postgres::Error) -> Trouble {
     }
 }
 
-/// Runs the statement of one commit in a transaction: it is refused as a whole. `later`: when the
-/// transaction ends, and not now.
+/// Adds a commit to a transaction: it is applied when that ends, and refused as a whole.
 pub(crate) async fn run(
     statements: &Statements,
     transaction: &Transaction<'_>,
     terms: &Terms,
     commit: &Commit,
     known: &Known,
-    later: bool,
 ) -> Result<(), Trouble> {
     let fingerprint = commit.fingerprint();
     let mut group = Group::default();
     group.add(commit, &fingerprint, known)?;
     let params = group.params(terms, known, true, true)?;
     let id = commit.id.0.uuid();
-    let mut all: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(params.len() + 1);
-    if later {
-        all.push(&id);
-    }
+    let mut all: Vec<&(dyn ToSql + Sync)> = vec![&id];
     all.extend(params.iter().map(|param| &**param as &(dyn ToSql + Sync)));
-    let sql = if later { Sql::Stage } else { Sql::Commit };
-    match statements.within(transaction, sql, &all).await {
+    match statements.within(transaction, Sql::Stage, &all).await {
         Err(Trouble::Postgres(error)) => Err(raised(error)),
         done => done.map(drop),
     }

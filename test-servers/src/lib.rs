@@ -33,6 +33,8 @@ mod installed;
 mod port;
 mod postgres;
 mod process;
+mod proxy;
 
 pub use error::ServerError;
 pub use postgres::{Postgres, PostgresBuilder};
+pub use proxy::Proxy;

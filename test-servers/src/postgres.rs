@@ -180,7 +180,13 @@ impl Postgres {
     /// `postgres://postgres:<password>@127.0.0.1:<port>/postgres`
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://postgres:{}@127.0.0.1:{}/postgres", self.password, self.port)
+        self.url_on(self.port)
+    }
+
+    /// The same on another port of 127.0.0.1, that of a [`Proxy`](crate::Proxy).
+    #[must_use]
+    pub fn url_on(&self, port: u16) -> String {
+        format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", self.password)
     }
 
     /// The port of 127.0.0.1. It stays the same when the server is started again.

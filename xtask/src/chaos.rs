@@ -8,13 +8,16 @@ use crate::servers::Servers;
 use crate::steps::{Failed, Steps};
 
 /// What makes the tests long. A value that is set already stays.
-const LONG: [(&str, &str); 7] = [
+const LONG: [(&str, &str); 9] = [
     // How often a process is killed while it commits.
     ("CRASH_ROUNDS", "200"),
     // How often nodes are killed while they handle events.
     ("NODE_KILLS", "200"),
     // How long readers race with writers.
-    ("RACE_SECONDS", "30"),
+    ("RACE_SECONDS", "60"),
+    // How often PostgreSQL is killed, and a connection to it cut, while tasks commit.
+    ("SERVER_KILLS", "20"),
+    ("CONNECTION_CUTS", "200"),
     // How often the learning platform is killed under load.
     ("KILL_ROUNDS", "50"),
     // How many students enrol, and how often it is killed at a random moment meanwhile.
@@ -24,8 +27,8 @@ const LONG: [(&str, &str); 7] = [
     ("FAULT_STEPS", "all"),
 ];
 
-/// Runs the tests of the SQLite store, optimised, for a faster writer leaves a reader less time; then
-/// kills the learning platform.
+/// Runs the tests of the stores, optimised, for a faster writer leaves a reader less time; then kills
+/// the learning platform.
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
     let servers = Servers::start(steps)?;
     let test = |args: &[&str]| {
@@ -34,6 +37,11 @@ pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
         command::run(command)
     };
     steps.step("fault tests of SQLite", || test(&["-p", "store-sqlite"]))?;
+    steps.step("fault tests of PostgreSQL", || {
+        // One after the other: what one waits is not to be another one's doing.
+        let only = ["--test", "postgres", "--", "--nocapture", "--test-threads", "1"];
+        test(&[&["-p", "store-postgres"], &only[..]].concat())
+    })?;
     steps.step("kill -9 of the service", || {
         let only = ["--test", "platform", "--", "kill::", "--nocapture"];
         test(&[&["-p", "learning-platform"], &only[..]].concat())
@@ -43,8 +51,8 @@ pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
         test(&[&["-p", "learning-platform"], &only[..]].concat())
     })?;
     steps.step("storm of kills", || {
-        let only = ["--test", "platform", "--", "storm::", "--nocapture", "--test-threads", "1"];
-        test(&[&["-p", "learning-platform"], &only[..]].concat())
+        let only = ["storm::", "storm_postgres::", "--nocapture", "--test-threads", "1"];
+        test(&[&["-p", "learning-platform", "--test", "platform", "--"], &only[..]].concat())
     })
 }
 
@@ -62,12 +70,14 @@ mod tests {
     fn a_value_that_is_set_already_stays() {
         let current = |name: &str| (name == "CRASH_ROUNDS").then(|| "9".into());
         let settings: Vec<_> = settings(current).collect();
-        let (race, kill) = (("RACE_SECONDS", "30".into()), ("KILL_ROUNDS", "50".into()));
+        let (race, kill) = (("RACE_SECONDS", "60".into()), ("KILL_ROUNDS", "50".into()));
         let nodes = ("NODE_KILLS", "200".into());
+        let server = [("SERVER_KILLS", "20".into()), ("CONNECTION_CUTS", "200".into())];
         let storm = [("STORM_ENROLMENTS", "2000".into()), ("STORM_KILLS", "200".into())];
         let steps = [("FAULT_STEPS", "all".into())];
         let expected =
-            [[("CRASH_ROUNDS", "9".into()), nodes, race, kill].as_slice(), &storm, &steps].concat();
+            [&[("CRASH_ROUNDS", "9".into()), nodes, race][..], &server, &[kill], &storm, &steps]
+                .concat();
         assert_eq!(settings, expected);
     }
 }

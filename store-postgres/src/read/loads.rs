@@ -70,7 +70,7 @@ async fn run(reader: Reader, mut queue: mpsc::Receiver<Asked>, mut closing: watc
                 Ok(firsts) => break Ok(firsts),
                 Err(trouble) => trouble,
             };
-            if !may_pass(&trouble) || since.elapsed() >= std::time::Duration::from_secs(5) {
+            if !may_pass(&trouble) || since.elapsed() >= reader.patience {
                 break Err(trouble);
             }
             client = None;

@@ -12,7 +12,7 @@ use super::pages::{Reading, Taker};
 use super::{Reader, is_full, rows};
 use crate::error::Trouble;
 use crate::row::{At, bound, can_be_tenant, can_exist, event, tenant};
-use crate::statements::Sql;
+use crate::statements::{Sql, Statements};
 
 /// Pages that one statement reads.
 const AT_ONCE: u32 = 8;
@@ -121,12 +121,13 @@ impl LogReading {
         pages: &mut Taker,
         more: u32,
         end: Position,
+        statements: &Statements,
     ) -> Result<bool, Trouble> {
         futures_util::pin_mut!(rows);
         let size = self.read.page;
         let (mut page, mut count) =
             (Page::with_capacity(size.events.min(256) as usize, 1 << 14), 0);
-        while let Some(row) = rows.try_next().await? {
+        while let Some(row) = statements.next(&mut rows).await? {
             count += 1;
             let event = event(&row, 0)?;
             if is_full(&page, size) {
@@ -188,7 +189,7 @@ impl Reading for LogReading {
             let end = self.begin(reader, &client, head?).await?;
             if let Some(found) = first? {
                 let found = found.map_err(Trouble::from);
-                let taken = self.hand_on(found, pages, most as u32, end).await?;
+                let taken = self.hand_on(found, pages, most as u32, end, statements).await?;
                 return Ok(taken && self.read.after >= end);
             }
             if self.names.nothing {
@@ -206,7 +207,7 @@ impl Reading for LogReading {
                     [&after, &last, types, categories, &whose, &most];
                 let found = statements.begin(&client, Sql::ReadLogWindow, &params).await?;
                 let found = found.map_err(Trouble::from);
-                let taken = self.hand_on(found, pages, most as u32, until).await?;
+                let taken = self.hand_on(found, pages, most as u32, until, statements).await?;
                 self.is_dense = self.read.after - before < WINDOW;
                 return Ok(taken && self.read.after >= end);
             }
@@ -251,7 +252,7 @@ impl LogReading {
         }
         let (count, before) = (events.len() as u64, self.read.after);
         let events = futures_util::stream::iter(events);
-        let taken = self.hand_on(events, pages, u32::MAX, through).await?;
+        let taken = self.hand_on(events, pages, u32::MAX, through, &reader.statements).await?;
         self.is_dense = count > 0 && (through - before) / count.max(1) < DENSE;
         Ok(taken && self.read.after >= end)
     }

@@ -8,6 +8,7 @@ mod stream;
 mod waiting;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cqrs_core::{Page, PageSize};
 
@@ -26,6 +27,8 @@ pub(crate) use waiting::{lease, leases, outgoing, parked, timers};
 pub(crate) struct Reader {
     pub(crate) connector: Arc<Connector>,
     pub(crate) statements: Arc<Statements>,
+    /// How long it is tried again while the database is out of reach.
+    pub(crate) patience: Duration,
 }
 
 /// A page takes at least one event, whatever its limits.

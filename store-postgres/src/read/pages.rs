@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cqrs_core::{Error, ErrorKind, Page, Pages, Result};
+use cqrs_core::{ErrorKind, Page, Pages, Result};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
@@ -18,9 +18,6 @@ const WAITING: usize = 2;
 /// How long a reading waits for a consumer with its statement open; then it begins anew behind the last
 /// page, when it is asked.
 const OPEN: Duration = Duration::from_millis(200);
-
-/// How long a reading is tried again while the database is out of reach.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is read page by page.
 pub(crate) trait Reading: Send + 'static {
@@ -88,7 +85,7 @@ async fn run<R: Reading>(reader: Reader, mut reading: R, sender: mpsc::Sender<Re
         match reading.read(&reader, &mut pages).await {
             Ok(true) => return,
             Ok(false) => (attempts, since) = (0, Instant::now()),
-            Err(trouble) if may_pass(&trouble) && since.elapsed() < PATIENCE => {
+            Err(trouble) if may_pass(&trouble) && since.elapsed() < reader.patience => {
                 attempts += 1;
                 tracing::debug!(?trouble, attempts, doing = R::DOING, "trying again");
                 tokio::time::sleep(backoff(attempts)).await;
@@ -110,25 +107,21 @@ async fn run<R: Reading>(reader: Reader, mut reading: R, sender: mpsc::Sender<Re
 /// Whether it may pass by itself: a reading changes nothing.
 pub(crate) fn may_pass(trouble: &Trouble) -> bool {
     match trouble {
-        Trouble::Ours(error) => *error.kind() == ErrorKind::Unavailable && !is_closed(error),
-        Trouble::TooLong => false,
+        Trouble::Ours(error) => *error.kind() == ErrorKind::Unavailable,
+        Trouble::TooLong | Trouble::Final(_) => false,
         Trouble::Postgres(_) => trouble.is_lost() || trouble.is_passing(),
     }
 }
 
-fn is_closed(error: &Error) -> bool {
-    error.to_string().contains("is closed")
-}
-
 /// Reads something, again and again for a while when the database is out of reach.
-pub(crate) async fn patiently<T, F>(read: impl Fn() -> F) -> Result<T, Trouble>
+pub(crate) async fn patiently<T, F>(patience: Duration, read: impl Fn() -> F) -> Result<T, Trouble>
 where
     F: Future<Output = Result<T, Trouble>>,
 {
     let (since, mut attempts) = (Instant::now(), 0);
     loop {
         match read().await {
-            Err(trouble) if may_pass(&trouble) && since.elapsed() < PATIENCE => {
+            Err(trouble) if may_pass(&trouble) && since.elapsed() < patience => {
                 attempts += 1;
                 tokio::time::sleep(backoff(attempts)).await;
             }

@@ -44,9 +44,10 @@ impl Reading for StreamReading {
             let whose = tenant(stream.tenant.as_deref());
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
                 [&whose, &&*stream.category, &stream.id, &from, &to, &until, &most];
-            let mut found = Box::pin(reader.statements.begin(&client, sql, &params).await?);
+            let found = reader.statements.begin(&client, sql, &params).await?;
+            let mut found = Box::pin(found.map_err(Trouble::from));
             let (mut page, mut count) = (Page::default(), 0);
-            while let Some(row) = found.try_next().await? {
+            while let Some(row) = reader.statements.next(&mut found).await? {
                 count += 1;
                 let event = event(&row, 0)?;
                 if is_full(&page, read.page) {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use cqrs_core::{Commit, Committed, Error, ErrorKind, LogId, Position, Result};
+use cqrs_core::{Commit, Committed, Error, ErrorKind, Position, Result};
 use deadpool_postgres::ClientWrapper;
 use tokio::sync::mpsc;
 use tokio_postgres::types::ToSql;
-use uuid::Uuid;
 
 use super::encode::{Group, Known};
 use super::verdict::Verdict;
@@ -24,7 +23,6 @@ const DECLARED: u32 = 5;
 pub(super) struct Writing {
     settings: Settings,
     client: Option<ClientWrapper>,
-    log: LogId,
     known: Known,
 }
 
@@ -37,7 +35,7 @@ struct Applied {
 
 impl Writing {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, client: None, log: LogId(Uuid::nil()), known: Known::new() }
+        Self { settings, client: None, known: Known::new() }
     }
 
     /// Runs until nobody is there who could commit, and everything is answered.
@@ -216,7 +214,7 @@ impl Writing {
                 last => base + last as u64,
             };
             match by_place[place].take() {
-                Some(verdict) => match verdict.into_result(commit, self.log, head) {
+                Some(verdict) => match verdict.into_result(commit) {
                     // What an attempt without an answer had applied.
                     Ok(Committed::Before { position, reply: None }) if is_repeat => {
                         Ok(Committed::Now { position })
@@ -265,8 +263,6 @@ impl Writing {
             let place = &connector.place;
             tracing::warn!(%place, schema, "the log was restored: its positions go on far behind");
         }
-        let row = statements.one(&client, Sql::Head, &[]).await?;
-        self.log = LogId(row.try_get(0)?);
         self.client = Some(client);
         Ok(())
     }
@@ -282,7 +278,7 @@ fn answer(group: Vec<Pending>, results: Vec<Result<Committed>>) {
 /// Whether it is what a commit says that was refused, and not the machinery.
 fn is_of_the_content(trouble: &Trouble) -> bool {
     match trouble {
-        Trouble::Ours(error) => !matches!(
+        Trouble::Ours(error) | Trouble::Final(error) => !matches!(
             error.kind(),
             ErrorKind::Unavailable | ErrorKind::OutcomeUnknown | ErrorKind::Internal
         ),

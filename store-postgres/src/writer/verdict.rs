@@ -8,6 +8,8 @@ use cqrs_core::{
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::row::bound;
+
 /// A verdict on the n-th commit of a group, from 1.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Verdict {
@@ -26,7 +28,7 @@ enum Is {
     Stream { tenant: String, category: String, stream: String, actual: i64 },
     Document { collection: String, id: String, actual: i64 },
     Matching { after: i64, found: i64 },
-    Beyond,
+    Beyond { after: i64, head: i64, log: Uuid },
     Checkpoint { subscription: String, partition: u32, actual: i64 },
     Settled { what: String },
     Timer { owner: String, key: String, name: String, actual: i64 },
@@ -47,30 +49,20 @@ impl Verdict {
 
     /// Why the commit of a transaction was refused, where nobody else knows more.
     pub(crate) fn into_refusal(self) -> Result<Error> {
-        let (nowhere, commit) = (LogId(Uuid::nil()), Commit::default());
         match self.is {
-            Is::Beyond => {
-                let kind = ErrorKind::Invalid { field: Some("checkpoint".to_owned()) };
-                Ok(Error::new(kind, "a position of the commit is past the end of the log"))
-            }
             Is::Before { position, .. } => {
                 let context = format!("the commit was applied before, at position {position}");
                 Ok(Conflict::Settled { what: context }.into())
             }
-            _ => match self.into_result(&commit, nowhere, 0) {
+            _ => match self.into_result(&Commit::default()) {
                 Err(error) => Ok(error),
                 Ok(_) => Err(damaged("a refusal that is none")),
             },
         }
     }
 
-    /// What became of the commit. `log` and `head` are those of the log at that time.
-    pub(crate) fn into_result(
-        self,
-        commit: &Commit,
-        log: LogId,
-        head: Position,
-    ) -> Result<Committed> {
+    /// What became of the commit.
+    pub(crate) fn into_result(self, commit: &Commit) -> Result<Committed> {
         let conflict = match self.is {
             Is::Before { position, reply } => {
                 let reply = reply.map(|reply| BASE64.decode(reply)).transpose().map_err(damaged)?;
@@ -85,12 +77,12 @@ impl Verdict {
                 };
                 return Err(Error::id_reused(what, MessageId::from_uuid(id)));
             }
-            Is::Beyond => {
-                let head = Head { log, position: head };
-                let beyond = positions(commit).try_for_each(|after| head.admits(None, after));
-                return Err(beyond.err().unwrap_or_else(|| {
-                    Error::new(ErrorKind::Internal, "a position was and is not past the end")
-                }));
+            Is::Beyond { after, head, log } => {
+                let head = Head { log: LogId(log), position: head as u64 };
+                // The server knows the largest positions as one.
+                let named = positions(commit).find(|position| bound(*position) == after);
+                let beyond = head.admits(None, named.unwrap_or(after as u64));
+                return Err(beyond.err().unwrap_or_else(|| damaged("a position past no end")));
             }
             Is::Inbox { consumer, message } => {
                 Conflict::Inbox { consumer, message: message.to_string() }

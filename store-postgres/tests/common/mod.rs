@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use store_postgres::PostgresBuilder;
-use store_postgres::PostgresStore;
+use store_postgres::tokio_postgres::{self, NoTls};
+use store_postgres::{PostgresBuilder, PostgresStore};
 
 /// The server that the tests use.
-pub fn url() -> String {
+pub(crate) fn url() -> String {
     std::env::var("POSTGRES_URL").unwrap_or_else(|_| {
         panic!(
             "set POSTGRES_URL to a server, or run `cargo xtask services run`, which prints one; \
@@ -16,22 +16,22 @@ pub fn url() -> String {
 }
 
 /// A name that no other test has.
-pub fn schema() -> String {
+pub(crate) fn schema() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("t{}_{:x}_{n}", std::process::id(), uuid::Uuid::now_v7().as_u128() as u32)
 }
 
 /// A store in this schema, with few connections: many tests run at once.
-pub fn store(schema: &str) -> PostgresBuilder {
+pub(crate) fn store(schema: &str) -> PostgresBuilder {
     PostgresStore::builder(url()).schema(schema).connections(3)
 }
 
 /// Removes a schema when it is dropped.
-pub struct Schema(pub String);
+pub(crate) struct Schema(pub(crate) String);
 
 impl Schema {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(schema())
     }
 }
@@ -44,11 +44,7 @@ impl Drop for Schema {
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let (client, connection) = store_postgres::tokio_postgres::connect(
-                    &url,
-                    store_postgres::tokio_postgres::NoTls,
-                )
-                .await?;
+                let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
                 tokio::spawn(connection);
                 client.batch_execute(&sql).await?;
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())

@@ -20,5 +20,6 @@ mod steps_child;
 mod steps_stage;
 mod storm;
 mod storm_clients;
+mod storm_postgres;
 mod storm_sums;
 mod webdriver;

@@ -28,8 +28,11 @@ const TWINS: [&str; 9] = [
     "RUST_LOG",
 ];
 
-/// A folder with the file of a service. It outlives the process.
-pub(crate) struct Folder(TempDir);
+/// A folder with the file of a service and what it logs. It outlives the process.
+pub(crate) struct Folder {
+    folder: TempDir,
+    store: String,
+}
 
 /// A service that runs. Dropping it kills it.
 pub(crate) struct Service {
@@ -42,21 +45,28 @@ pub(crate) struct Service {
 impl Folder {
     pub(crate) fn new() -> Self {
         // On the disk that the build is on: a kill -9 is about what is on a disk.
-        Self(TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let store = format!("sqlite:{}", folder.path().join("platform.db").display());
+        Self { folder, store }
+    }
+
+    /// The same for services with another store.
+    pub(crate) fn with_store(url: &str) -> Self {
+        Self { store: url.to_owned(), ..Self::new() }
     }
 
     pub(crate) fn file(&self) -> PathBuf {
-        self.0.path().join("platform.db")
+        self.folder.path().join("platform.db")
     }
 
     /// What the service has logged.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.0.path().join("log")).unwrap()
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// Where a service logs to.
     pub(crate) fn log_file(&self) -> File {
-        File::options().create(true).append(true).open(self.0.path().join("log")).unwrap()
+        File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap()
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
@@ -65,7 +75,7 @@ impl Folder {
             command.env_remove(name);
         }
         command
-            .env("STORE_URL", format!("sqlite:{}", self.file().display()))
+            .env("STORE_URL", &self.store)
             .env("LISTEN", "127.0.0.1:0")
             .args(arguments)
             .stdout(Stdio::piped())

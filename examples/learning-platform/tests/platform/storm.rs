@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use test_servers::Postgres;
 use tokio::task::JoinSet;
 
 use crate::client::Client;
@@ -34,14 +35,12 @@ const ARGUMENTS: [&str; 6] =
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_kills_at_random_moments_everything_adds_up() {
-    let (enrolments, kills) = (wanted("STORM_ENROLMENTS", 60), wanted("STORM_KILLS", 6));
-    storm(enrolments as usize, kills, false).await;
+    Storm::wanted().on(&Folder::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_processes_on_one_file_one_may_die_again_and_again() {
-    let (enrolments, kills) = (wanted("STORM_ENROLMENTS", 60), wanted("STORM_KILLS", 6));
-    storm(enrolments.min(400) as usize, kills.min(40), true).await;
+    Storm::wanted().beside_another().on(&Folder::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,12 +76,45 @@ fn wanted(name: &str, otherwise: u64) -> u64 {
     env::var(name).map_or(otherwise, |wanted| wanted.parse().unwrap())
 }
 
-/// So many enrolments, and so many kills meanwhile. `beside`: another process goes on.
-async fn storm(enrolments: usize, kills: u64, beside: bool) {
+/// So many enrolments, and so many kills meanwhile.
+pub(crate) struct Storm {
+    enrolments: usize,
+    kills: u64,
+    /// Another process goes on.
+    beside: bool,
+    /// The server of the store, which is killed as well.
+    server: Option<Postgres>,
+}
+
+impl Storm {
+    /// As long as the environment says.
+    pub(crate) fn wanted() -> Self {
+        let enrolments = wanted("STORM_ENROLMENTS", 60) as usize;
+        Self { enrolments, kills: wanted("STORM_KILLS", 6), beside: false, server: None }
+    }
+
+    /// With another process on the same store that goes on. It is shorter then.
+    pub(crate) fn beside_another(mut self) -> Self {
+        (self.enrolments, self.kills) = (self.enrolments.min(400), self.kills.min(40));
+        Self { beside: true, ..self }
+    }
+
+    /// The server of the store is killed as well.
+    pub(crate) fn with_server(self, server: Postgres) -> Self {
+        Self { server: Some(server), ..self }
+    }
+
+    /// Lets it go over services on this store, and adds up.
+    pub(crate) async fn on(self, folder: &Folder) {
+        storm(folder, self).await;
+    }
+}
+
+async fn storm(folder: &Folder, storm: Storm) {
+    let Storm { enrolments, kills, beside, mut server } = storm;
     let seed = wanted("STORM_SEED", fastrand::u64(..));
     println!("STORM_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let folder = Folder::new();
     let mut service = folder.service(&ARGUMENTS);
     let address = service.address.to_string();
     let arguments = [&ARGUMENTS[..], &["--listen", &address]].concat();
@@ -108,6 +140,20 @@ async fn storm(enrolments: usize, kills: u64, beside: bool) {
         if let Some(Err(failed)) = clients.try_join_next() {
             panic!("a client has ended: {failed}\n{}", folder.log());
         }
+        let hits_server = server.is_some() && random.bool();
+        if let Some(server) = server.as_mut().filter(|_| hits_server) {
+            let with_it = random.bool();
+            if with_it {
+                service.kill();
+            }
+            tokio::task::block_in_place(|| {
+                server.kill().unwrap();
+                server.start_again().unwrap();
+            });
+            if !with_it {
+                continue;
+            }
+        }
         service.kill();
         if random.u32(..NEVER_STARTS) == 0 {
             let mut dying = folder.command(&arguments).spawn().unwrap();
@@ -132,7 +178,8 @@ async fn storm(enrolments: usize, kills: u64, beside: bool) {
     assert_eq!(asked.len(), enrolments);
     let ends = add_up(&service.client, &asked, &work.courses.seats).await;
     starts.sort();
-    let (median, slowest) = (starts[starts.len() / 2], starts[starts.len() - 1]);
+    let median = starts.get(starts.len() / 2).copied().unwrap_or_default();
+    let slowest = starts.last().copied().unwrap_or_default();
     let repeated = work.repeated.load(Ordering::Relaxed);
     println!(
         "{kills} kills, {enrolments} enrolments, {repeated} repeats: {ends:?}; settled {took:?} \

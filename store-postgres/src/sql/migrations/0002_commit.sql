@@ -92,7 +92,8 @@ BEGIN
       FROM json_to_recordset(others->'none_matching') AS x(c integer, after bigint, filter json)
     LOOP
       IF g.after > log_head THEN
-        RETURN QUERY SELECT g.c, json_build_object('n', g.c, 'is', 'beyond', 'after', g.after);
+        RETURN QUERY SELECT g.c, json_build_object('n', g.c, 'is', 'beyond', 'after', g.after,
+          'head', log_head, 'log', (SELECT id FROM cqrs.log));
         CONTINUE;
       END IF;
       found := cqrs.first_matching(g.filter, g.after, log_head);
@@ -105,7 +106,8 @@ BEGIN
   IF others->'checkpoints' IS NOT NULL THEN
     RETURN QUERY
       SELECT w.c, CASE
-        WHEN w.till > log_head THEN json_build_object('n', w.c, 'is', 'beyond', 'after', w.till)
+        WHEN w.till > log_head THEN json_build_object('n', w.c, 'is', 'beyond', 'after', w.till,
+          'head', log_head, 'log', (SELECT id FROM cqrs.log))
         ELSE json_build_object('n', w.c, 'is', 'checkpoint', 'subscription', w.subscription,
           'partition', w.partition, 'actual', coalesce(k.position, 0))
       END
@@ -336,6 +338,11 @@ DECLARE
   happened timestamptz;
   recorded timestamptz;
 BEGIN
+  -- In a transaction of the user's, whoever staged the commit has seen to that.
+  IF NOT strict AND current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'commits need READ COMMITTED as the default isolation level of the database'
+      USING ERRCODE = 'CQ003';
+  END IF;
   PERFORM cqrs.take_turn(wait);
   happened := clock_timestamp();
 
@@ -504,11 +511,12 @@ BEGIN
 END
 $$;
 
--- Which database of which cluster this is. A dump that is restored is in another one, and so is a copy
--- of the files once it was promoted.
+-- Which table of which database of which cluster this is. A dump that is restored is in another one, and
+-- so is a copy of the files once it was promoted.
 CREATE FUNCTION cqrs.place() RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
-  here text := (SELECT oid::text FROM pg_database WHERE datname = current_database());
+  here text := (SELECT oid::text FROM pg_database WHERE datname = current_database())
+    || '.' || 'cqrs.log'::regclass::oid;
 BEGIN
   RETURN here || '/' || (SELECT system_identifier FROM pg_control_system()) || '/'
     || (SELECT timeline_id FROM pg_control_checkpoint());

@@ -1,0 +1,20 @@
+//! What is PostgreSQL's own: processes and servers that die, connections that break, transactions,
+//! plans, dumps. What every store promises is in the store suite.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod child;
+#[path = "../common/mod.rs"]
+mod common;
+mod cuts;
+mod isolation;
+mod kills;
+mod limits;
+mod load;
+mod migrations;
+mod plans;
+mod race;
+mod race_child;
+mod restore;
+mod short;
+mod sink;
+mod within;
