@@ -26,6 +26,7 @@ use contender::Result;
 use databases::Databases;
 use report::Report;
 use server::Server;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -56,7 +57,7 @@ async fn run(args: &Args) -> Result<()> {
     let databases = Databases::new(server);
     let outcome = tokio::select! {
         outcome = measures::run(args, &contenders, &databases, &mut report) => outcome,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        () = stopped() => Err("stopped from outside".into()),
     };
     databases.drop_all().await?;
     outcome?;
@@ -68,5 +69,19 @@ async fn run(args: &Args) -> Result<()> {
     match report.failures() {
         0 => Ok(()),
         failures => Err(format!("{failures} measurements failed").into()),
+    }
+}
+
+/// Ctrl-C or SIGTERM: the databases are dropped then too.
+async fn stopped() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::filling::{self, ACCOUNT};
 use crate::account::{Account, FILLED_AMOUNT, Refused, SHORT_REFERENCE};
-use crate::contender::{Bank, Client, Connect, Contender, Error, Result, Totals};
+use crate::contender::{Bank, Client, Connect, Contender, Result, Totals};
 use crate::server;
 
 pub(crate) struct Disintegrate;
@@ -143,7 +143,7 @@ impl Client for DisintegrateClient {
             self.store.clone(),
             NoSnapshot,
         );
-        let loaded = states.load(AccountState::of(account)).await.map_err(Error::from)?;
+        let loaded = states.load(AccountState::of(account)).await?;
         Ok(loaded.state().account.balance)
     }
 
