@@ -27,7 +27,7 @@ async fn what_was_acknowledged_is_there_once_however_often_connections_are_cut()
     let cuts = wanted("CONNECTION_CUTS", 20) as usize;
     let (own, proxy, url) = tokio::task::spawn_blocking(proxied).await.unwrap();
     let stores = patient_and_not(&url).await;
-    let load = Load::begin(&stores).await;
+    let load = Load::begin(&stores, own.url()).await;
     let mut slowest = Duration::ZERO;
     for _ in 0..cuts {
         load.goes_on(fastrand::u64(1..5), Duration::from_secs(30)).await;

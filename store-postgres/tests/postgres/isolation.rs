@@ -40,7 +40,7 @@ async fn commits_are_right_whatever_the_database_says_of_isolation() {
         let connect =
             async || PostgresStore::builder(own.url()).schema(&schema).connect().await.unwrap();
         let stores = [connect().await, connect().await];
-        let load = Load::begin(&stores).await;
+        let load = Load::begin(&stores, own.url()).await;
         load.goes_on(10, RECOVERS).await;
         println!("{level}: {}", load.end(&stores[0]).await);
         // A pooler takes no options: it is refused, and not done wrong.

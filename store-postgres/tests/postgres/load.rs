@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use store_postgres::PostgresStore;
 use tokio::task::JoinHandle;
 
-use crate::short::{append, event_with_id, id, log_of, positions, within};
+use crate::short::{append, event_with_id, id, log_of, plain, positions, within};
 
 const EVENTS: u32 = 2;
 
@@ -77,11 +77,13 @@ pub(crate) struct Load {
     repeated: Arc<AtomicU64>,
     tasks: Vec<Task>,
     follower: JoinHandle<Vec<Position>>,
+    /// The way to the server on which nothing is cut.
+    url: String,
 }
 
 impl Load {
     /// Begins with three tasks on each store.
-    pub(crate) async fn begin(stores: &[PostgresStore]) -> Self {
+    pub(crate) async fn begin(stores: &[PostgresStore], url: String) -> Self {
         stores[0].declare(cqrs_core::Collection::new("progress")).await.unwrap();
         let (stops, repeated) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let task = |(number, store): (usize, &PostgresStore)| {
@@ -103,19 +105,37 @@ impl Load {
         let three = [stores, stores, stores].concat();
         let tasks = three.iter().enumerate().map(task).collect();
         let follower = tokio::spawn(follow(stores[0].clone(), stops.clone()));
-        Self { stops, repeated, tasks, follower }
+        Self { stops, repeated, tasks, follower, url }
     }
 
     /// Waits until each task was answered so often from now on. How long it took.
     pub(crate) async fn goes_on(&self, times: u64, bound: Duration) -> Duration {
         let now = |task: &Task| task.answered.load(Ordering::Relaxed);
         let before: Vec<u64> = self.tasks.iter().map(now).collect();
-        within(bound, "commits go on", async || {
+        let goes_on = within(bound, "commits go on", async || {
             let is_dead = self.tasks.iter().any(|task| task.running.is_finished());
             assert!(!is_dead && !self.follower.is_finished(), "a task has ended");
             self.tasks.iter().zip(&before).all(|(task, before)| now(task) >= before + times)
-        })
-        .await
+        });
+        let told = async {
+            tokio::time::sleep(bound.mul_f32(0.8)).await;
+            println!("commits do not go on; the server:\n{}", self.activity().await);
+        };
+        tokio::pin!(goes_on);
+        tokio::select! {
+            took = &mut goes_on => return took,
+            () = told => {}
+        }
+        goes_on.await
+    }
+
+    /// What the server is doing, for whoever wants to know why nothing goes on.
+    async fn activity(&self) -> String {
+        let query = "SELECT concat_ws(' | ', pid, state, wait_event, now() - xact_start,
+            pg_blocking_pids(pid), left(query, 60))
+          FROM pg_stat_activity WHERE backend_type = 'client backend'";
+        let rows = plain(&self.url).await.query(query, &[]).await.unwrap();
+        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
     }
 
     /// Ends it, and looks for everything. What was done.
