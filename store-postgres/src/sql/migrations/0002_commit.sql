@@ -46,7 +46,9 @@ BEGIN
       SELECT f.c, json_build_object('n', f.c, 'is', 'lease', 'lease', f.lease, 'token', f.token,
         'actual', coalesce(l.token, 0))
       FROM json_to_recordset(others->'fences') AS f(c integer, lease text, token bigint)
-      LEFT JOIN cqrs.leases AS l ON l.name = f.lease
+      LEFT JOIN LATERAL (
+        SELECT x.token FROM cqrs.leases AS x WHERE x.name = f.lease LIMIT 1
+      ) AS l ON true
       WHERE coalesce(l.token, 0) <> f.token;
   END IF;
   IF others->'documents' IS NOT NULL OR others->'document_guards' IS NOT NULL THEN
@@ -60,9 +62,12 @@ BEGIN
         SELECT * FROM json_to_recordset(others->'document_guards')
           AS x(c integer, tenant text, collection text, id text, expected bigint)
       ) AS w
-      LEFT JOIN cqrs.documents AS d
-        ON d.collection = w.collection AND d.tenant = w.tenant AND d.id = w.id
-          AND d.body IS NOT NULL
+      LEFT JOIN LATERAL (
+        SELECT x.version FROM cqrs.documents AS x
+        WHERE x.collection = w.collection AND x.tenant = w.tenant AND x.id = w.id
+          AND x.body IS NOT NULL
+        LIMIT 1
+      ) AS d ON true
       WHERE CASE w.expected
         WHEN -1 THEN false
         WHEN -2 THEN d.version IS NULL
@@ -113,15 +118,17 @@ BEGIN
       END
       FROM json_to_recordset(others->'checkpoints')
         AS w(c integer, subscription text, partition bigint, since bigint, till bigint)
-      LEFT JOIN cqrs.checkpoints AS k
-        ON k.subscription = w.subscription AND k.partition = w.partition
+      LEFT JOIN LATERAL (
+        SELECT x.position FROM cqrs.checkpoints AS x
+        WHERE x.subscription = w.subscription AND x.partition = w.partition LIMIT 1
+      ) AS k ON true
       WHERE w.till > log_head OR coalesce(k.position, 0) <> w.since;
   END IF;
   IF others->'outgoing' IS NOT NULL THEN
     RETURN QUERY
       SELECT w.c, json_build_object('n', w.c, 'is', 'reused', 'what', 'message', 'id', w.id)
       FROM json_to_recordset(others->'outgoing') AS w(c integer, id uuid)
-      JOIN cqrs.outgoing AS o ON o.id = w.id;
+      CROSS JOIN LATERAL (SELECT FROM cqrs.outgoing AS x WHERE x.id = w.id LIMIT 1) AS o;
   END IF;
   IF others->'settled' IS NOT NULL THEN
     RETURN QUERY
@@ -145,8 +152,11 @@ BEGIN
         'name', w.name, 'actual', t.generation)
       FROM json_to_recordset(others->'timers')
         AS w(c integer, owner text, tenant text, key text, name text, generation bigint, due bigint)
-      JOIN cqrs.timers AS t
-        ON t.owner = w.owner AND t.tenant = w.tenant AND t.key = w.key AND t.name = w.name
+      CROSS JOIN LATERAL (
+        SELECT x.generation FROM cqrs.timers AS x
+        WHERE x.owner = w.owner AND x.tenant = w.tenant AND x.key = w.key AND x.name = w.name
+        LIMIT 1
+      ) AS t
       WHERE CASE WHEN w.due IS NULL THEN w.generation < t.generation
         ELSE w.generation <= t.generation END;
   END IF;
@@ -156,8 +166,11 @@ BEGIN
         'position', w.position, 'actual', coalesce(p.version, 0))
       FROM json_to_recordset(others->'parked')
         AS w(c integer, subscription text, position bigint, key text, expected bigint)
-      LEFT JOIN cqrs.parked AS p
-        ON p.subscription = w.subscription AND p.position = w.position AND p.key = w.key
+      LEFT JOIN LATERAL (
+        SELECT x.version FROM cqrs.parked AS x
+        WHERE x.subscription = w.subscription AND x.position = w.position AND x.key = w.key
+        LIMIT 1
+      ) AS p ON true
       WHERE CASE w.expected
         WHEN -1 THEN false
         WHEN -2 THEN p.version IS NULL
@@ -193,10 +206,15 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 BEGIN
   IF others->'documents' IS NOT NULL THEN
     IF (others->>'indexed')::boolean THEN
-      DELETE FROM cqrs.document_fields AS f
-      USING json_to_recordset(others->'documents')
-        AS w(c integer, tenant text, collection text, id text)
-      WHERE applied[w.c] AND f.collection = w.collection AND f.tenant = w.tenant AND f.id = w.id;
+      DELETE FROM cqrs.document_fields AS f WHERE f.ctid = ANY (ARRAY(
+        SELECT k.ctid
+        FROM json_to_recordset(others->'documents')
+          AS w(c integer, tenant text, collection text, id text)
+        CROSS JOIN LATERAL (
+          SELECT x.ctid FROM cqrs.document_fields AS x
+          WHERE x.collection = w.collection AND x.tenant = w.tenant AND x.id = w.id OFFSET 0
+        ) AS k
+        WHERE applied[w.c]));
     END IF;
     INSERT INTO cqrs.documents AS d (collection, tenant, id, version, body)
     SELECT w.collection, w.tenant, w.id, 1, texts[w.body]::json
@@ -206,11 +224,17 @@ BEGIN
     ON CONFLICT (collection, tenant, id)
       DO UPDATE SET version = d.version + 1, body = excluded.body;
     IF (others->>'deletes')::boolean THEN
-      UPDATE cqrs.documents AS d SET version = d.version + 1, body = NULL
-      FROM json_to_recordset(others->'documents')
-        AS w(c integer, tenant text, collection text, id text, gone boolean)
-      WHERE applied[w.c] AND w.gone AND d.collection = w.collection AND d.tenant = w.tenant
-        AND d.id = w.id AND d.body IS NOT NULL;
+      UPDATE cqrs.documents AS d SET version = d.version + 1, body = NULL WHERE d.ctid = ANY (ARRAY(
+        SELECT k.ctid
+        FROM json_to_recordset(others->'documents')
+          AS w(c integer, tenant text, collection text, id text, gone boolean)
+        CROSS JOIN LATERAL (
+          SELECT x.ctid FROM cqrs.documents AS x
+          WHERE x.collection = w.collection AND x.tenant = w.tenant AND x.id = w.id
+            AND x.body IS NOT NULL
+          LIMIT 1
+        ) AS k
+        WHERE applied[w.c] AND w.gone));
     END IF;
   END IF;
   IF others->'fields' IS NOT NULL THEN
@@ -221,19 +245,28 @@ BEGIN
     WHERE applied[w.c];
   END IF;
   IF others->'settled' IS NOT NULL THEN
-    DELETE FROM cqrs.outgoing AS o
-    USING json_to_recordset(others->'settled') AS w(c integer, kind text, id uuid)
-    WHERE applied[w.c] AND w.kind = 'outgoing' AND o.id = w.id;
-    DELETE FROM cqrs.timers AS t
-    USING json_to_recordset(others->'settled')
-      AS w(c integer, kind text, owner text, tenant text, key text, name text)
-    WHERE applied[w.c] AND w.kind = 'timer' AND t.owner = w.owner AND t.tenant = w.tenant
-      AND t.key = w.key AND t.name = w.name;
-    DELETE FROM cqrs.parked AS p
-    USING json_to_recordset(others->'settled')
-      AS w(c integer, kind text, owner text, position bigint, key text)
-    WHERE applied[w.c] AND w.kind = 'parked' AND p.subscription = w.owner
-      AND p.position = w.position AND p.key = w.key;
+    DELETE FROM cqrs.outgoing AS o WHERE o.id = ANY (ARRAY(
+      SELECT w.id FROM json_to_recordset(others->'settled') AS w(c integer, kind text, id uuid)
+      WHERE applied[w.c] AND w.kind = 'outgoing'));
+    DELETE FROM cqrs.timers AS t WHERE t.ctid = ANY (ARRAY(
+      SELECT k.ctid
+      FROM json_to_recordset(others->'settled')
+        AS w(c integer, kind text, owner text, tenant text, key text, name text)
+      CROSS JOIN LATERAL (
+        SELECT x.ctid FROM cqrs.timers AS x
+        WHERE x.owner = w.owner AND x.tenant = w.tenant AND x.key = w.key AND x.name = w.name
+        LIMIT 1
+      ) AS k
+      WHERE applied[w.c] AND w.kind = 'timer'));
+    DELETE FROM cqrs.parked AS p WHERE p.ctid = ANY (ARRAY(
+      SELECT k.ctid
+      FROM json_to_recordset(others->'settled')
+        AS w(c integer, kind text, owner text, position bigint, key text)
+      CROSS JOIN LATERAL (
+        SELECT x.ctid FROM cqrs.parked AS x
+        WHERE x.subscription = w.owner AND x.position = w.position AND x.key = w.key LIMIT 1
+      ) AS k
+      WHERE applied[w.c] AND w.kind = 'parked'));
   END IF;
   IF others->'outgoing' IS NOT NULL THEN
     INSERT INTO cqrs.outgoing (position, recorded_at, not_before, id, tries, kind, name, key, tenant,
@@ -258,11 +291,16 @@ BEGIN
     WHERE applied[w.c] AND w.due IS NOT NULL
     ON CONFLICT (owner, tenant, key, name)
       DO UPDATE SET generation = excluded.generation, due = excluded.due;
-    DELETE FROM cqrs.timers AS t
-    USING json_to_recordset(others->'timers')
-      AS w(c integer, owner text, tenant text, key text, name text, due bigint)
-    WHERE applied[w.c] AND w.due IS NULL AND t.owner = w.owner AND t.tenant = w.tenant
-      AND t.key = w.key AND t.name = w.name;
+    DELETE FROM cqrs.timers AS t WHERE t.ctid = ANY (ARRAY(
+      SELECT k.ctid
+      FROM json_to_recordset(others->'timers')
+        AS w(c integer, owner text, tenant text, key text, name text, due bigint)
+      CROSS JOIN LATERAL (
+        SELECT x.ctid FROM cqrs.timers AS x
+        WHERE x.owner = w.owner AND x.tenant = w.tenant AND x.key = w.key AND x.name = w.name
+        LIMIT 1
+      ) AS k
+      WHERE applied[w.c] AND w.due IS NULL));
   END IF;
   IF others->'parked' IS NOT NULL THEN
     INSERT INTO cqrs.parked AS p (subscription, position, key, version, partition, message, state,
@@ -353,8 +391,12 @@ BEGIN
         min(i.n) FILTER (WHERE k.position IS NOT NULL) AS first
       FROM unnest(inbox_commits, inbox_consumers, inbox_messages, inbox_fingerprints)
         WITH ORDINALITY AS i(c, consumer, message, fingerprint, n)
-      LEFT JOIN cqrs.inbox AS k
-        ON k.consumer = i.consumer AND k.message = i.message AND k.at >= happened - keep_inbox
+      LEFT JOIN LATERAL (
+        SELECT x.fingerprint, x.position FROM cqrs.inbox AS x
+        WHERE x.consumer = i.consumer AND x.message = i.message
+          AND x.at >= happened - keep_inbox
+        LIMIT 1
+      ) AS k ON true
       GROUP BY i.c HAVING count(k.position) > 0
     LOOP
       found[r.c] := CASE
@@ -374,8 +416,10 @@ BEGIN
   FOR r IN
     SELECT c.n, k.fingerprint = c.fingerprint AS same, k.position, c.id
     FROM unnest(ids, fingerprints) WITH ORDINALITY AS c(id, fingerprint, n)
-    JOIN cqrs.commits AS k ON k.id = c.id
-    WHERE k.at >= happened - keep_commits
+    CROSS JOIN LATERAL (
+      SELECT x.fingerprint, x.position FROM cqrs.commits AS x
+      WHERE x.id = c.id AND x.at >= happened - keep_commits LIMIT 1
+    ) AS k
   LOOP
     IF found[r.n] IS NULL THEN
       found[r.n] := CASE r.same
@@ -421,7 +465,7 @@ BEGIN
       FOR r IN
         SELECT append_commits[e.a] AS c, e.id
         FROM unnest(event_appends, event_ids) AS e(a, id)
-        WHERE EXISTS (SELECT FROM cqrs.events AS k WHERE k.id = e.id)
+        CROSS JOIN LATERAL (SELECT FROM cqrs.events AS x WHERE x.id = e.id LIMIT 1) AS k
       LOOP
         IF found[r.c] IS NULL THEN
           found[r.c] := json_build_object('n', r.c, 'is', 'reused', 'what', 'event', 'id', r.id);
