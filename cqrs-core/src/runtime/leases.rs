@@ -284,6 +284,11 @@ impl Claim<'_> {
         &self.name
     }
 
+    /// Whether the lease is this process's, as far as is known.
+    pub(crate) fn is_had(&self) -> bool {
+        self.state.borrow().is_some()
+    }
+
     /// Waits until the lease is this process's.
     pub(crate) async fn granted(&mut self) -> Lease {
         loop {

@@ -43,6 +43,10 @@ impl Slot {
         let mut claim = self.node.leases.claim(&name, true);
         let mut failures = 0;
         while !quit.is_set() {
+            if !claim.is_had() {
+                // One that failed may be another node's by now: it says how it does.
+                self.node.progress.remove(&self.id());
+            }
             let lease = tokio::select! {
                 lease = claim.granted() => lease,
                 () = quit.set() => break,

@@ -62,6 +62,10 @@ impl Relay {
         let mut claim = node.leases.claim(&name, true);
         let mut failures = 0;
         while !quit.is_set() {
+            if !claim.is_had() {
+                // One that failed may be another node's by now: it says how it does.
+                node.progress.remove(&slot);
+            }
             let lease = tokio::select! {
                 lease = claim.granted() => lease,
                 () = quit.set() => break,
