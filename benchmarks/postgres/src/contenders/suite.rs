@@ -174,7 +174,9 @@ impl Contender for Suite {
         let bodies = [body(&opened)?, body(&deposited)?];
         filling::fill(url, statement, [accounts, events], &[&bodies[0], &bodies[1]]).await?;
         let client = server::connect(url).await?;
-        client.batch_execute("SELECT setval('cqrs.positions', max(position)) FROM cqrs.events").await?;
+        client
+            .batch_execute("SELECT setval('cqrs.positions', max(position)) FROM cqrs.events")
+            .await?;
         Ok(())
     }
 
