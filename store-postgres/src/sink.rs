@@ -22,6 +22,8 @@ use crate::writer::{Known, know};
 /// its statements and the checkpoint are one transaction.
 ///
 /// ```no_run
+/// use std::sync::Arc;
+///
 /// use async_trait::async_trait;
 /// use cqrs_core::{App, HandlerError, Recorded};
 /// # use cqrs_core::{Event, EventType};
@@ -59,7 +61,7 @@ use crate::writer::{Known, know};
 /// # async fn run() -> cqrs_core::Result<()> {
 /// let store = PostgresStore::connect("postgres://localhost/bank").await?;
 /// let owners = store.sink(Owners).await?;
-/// let app = App::builder().store(store).sink("bank.owners", owners).build()?;
+/// let app = App::builder().store(store).sink("bank.owners", Arc::new(owners)).build()?;
 /// # drop(app);
 /// # Ok(())
 /// # }
