@@ -8,12 +8,16 @@ use crate::error::Result;
 use crate::port::Position;
 use crate::port::commit::{Commit, Settled};
 use crate::port::parked::FindParked;
-use crate::port::read::ReadLog;
+use crate::port::read::{PageSize, ReadLog};
 use crate::runtime::control::{Control, Generation};
 use crate::runtime::controls;
 use crate::runtime::key::Slice;
 use crate::runtime::node::Node;
 use crate::runtime::slot::Definition;
+
+/// Events that are read at once to see whether one of them is a partition's, and how often.
+const LOOK: u32 = 32;
+const LOOKS: usize = 32;
 
 /// Up to here all partitions of a generation have handled everything.
 pub(crate) async fn position(
@@ -62,17 +66,23 @@ async fn of_partition(
     let at = checkpoint.max(generation.start);
     let slice = Slice { index, of: generation.partitions };
     let consumer = definition.subscriber.clone().consumer(node, generation);
-    let log = ReadLog::after(at).filter(controls::filter(definition));
-    // The first page is enough to know whether there is anything.
-    let Some(page) = node.store.read_log(log).next().await.transpose()? else { return Ok(at) };
-    for event in page.iter() {
-        // One that cannot be read is some partition's.
-        let is_its = consumer.keys(&event).map_or(true, |keys| keys.iter().any(|k| slice.has(k)));
-        if is_its {
-            return Ok(at.max(event.position - 1));
+    // Most often the first few tell: it is asked again and again until a partition has begun.
+    let page = PageSize { events: LOOK, ..PageSize::default() };
+    let log = ReadLog { page, ..ReadLog::after(at).filter(controls::filter(definition)) };
+    let mut pages = node.store.read_log(log).take(LOOKS);
+    let mut through = at;
+    while let Some(page) = pages.next().await.transpose()? {
+        for event in page.iter() {
+            // One that cannot be read is some partition's.
+            let is_its =
+                consumer.keys(&event).map_or(true, |keys| keys.iter().any(|k| slice.has(k)));
+            if is_its {
+                return Ok(through.max(event.position - 1));
+            }
         }
+        through = through.max(page.through());
     }
-    Ok(at.max(page.through()))
+    Ok(through)
 }
 
 /// Removes what a retired generation had set aside. Whether anything is left.
