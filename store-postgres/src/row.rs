@@ -82,11 +82,11 @@ impl<'a> FromSql<'a> for Text<'a> {
 
 /// JSON as its text, to be sent.
 #[derive(Debug, Clone)]
-pub(crate) struct JsonText(pub(crate) String);
+pub(crate) struct JsonText<T>(pub(crate) T);
 
-impl ToSql for JsonText {
+impl<T: AsRef<str> + std::fmt::Debug> ToSql for JsonText<T> {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
-        out.put_slice(self.0.as_bytes());
+        out.put_slice(self.0.as_ref().as_bytes());
         Ok(IsNull::No)
     }
 

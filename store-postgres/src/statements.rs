@@ -32,13 +32,18 @@ macro_rules! statements {
 statements! {
     Commit = "commit" [BOOL, BOOL, TEXT, INTERVAL, INTERVAL, INT4, UUID_ARRAY, BYTEA_ARRAY, INT4_ARRAY,
         INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY,
-        TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
-        TEXT_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, INT4_ARRAY, TEXT_ARRAY, UUID_ARRAY, BYTEA_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT_ARRAY, JSON_ARRAY,
+        JSON_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, INT4_ARRAY, TEXT_ARRAY, UUID_ARRAY, BYTEA_ARRAY,
         BYTEA_ARRAY, JSON, JSON, TEXT_ARRAY],
+    AppendOne = "append_one" [UUID, BYTEA, TEXT, TEXT, TEXT, INT8, TEXT, INT4, UUID, JSON, JSON, TEXT, BYTEA],
+    AppendGroup = "append_group" [INT4, UUID_ARRAY, BYTEA_ARRAY, INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
+        TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY,
+        UUID_ARRAY, JSON_ARRAY, JSON_ARRAY, TEXT_ARRAY, BYTEA_ARRAY],
+    OwnSettings = "own_settings" [TEXT],
     Stage = "stage" [UUID, BOOL, BOOL, TEXT, INTERVAL, INTERVAL, INT4, UUID_ARRAY, BYTEA_ARRAY, INT4_ARRAY,
         INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY,
-        TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
-        TEXT_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, INT4_ARRAY, TEXT_ARRAY, UUID_ARRAY, BYTEA_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT_ARRAY, JSON_ARRAY,
+        JSON_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, INT4_ARRAY, TEXT_ARRAY, UUID_ARRAY, BYTEA_ARRAY,
         BYTEA_ARRAY, JSON, JSON, TEXT_ARRAY],
     KnownCommit = "known_commit" [UUID],
     Head = "head" [],
@@ -47,6 +52,8 @@ statements! {
     ReadLogFound = "read_log_found" [INT8, INT8, INT4, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
         TEXT_ARRAY, TEXT_ARRAY, TEXT],
     BeforeTime = "before_time" [TIMESTAMPTZ, INT8, INT8],
+    LoadStream = "load_stream" [TEXT, TEXT, TEXT, INT8, INT8, INT4],
+    LoadFromSnapshot = "load_from_snapshot" [TEXT, TEXT, TEXT, INT8, INT8, INT4, BYTEA],
     LoadStreams = "load_streams" [TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY],
     LoadFromSnapshots = "load_from_snapshots" [TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT4_ARRAY, BYTEA_ARRAY],
@@ -123,6 +130,11 @@ impl Statements {
     ) -> Arc<Self> {
         let texts = Sql::ALL.iter().map(|(text, _)| in_schema(text, schema)).collect();
         Arc::new(Self { texts, prepares, timeout, silence })
+    }
+
+    /// Whether connections keep statements, and settings: there is no pooler in between.
+    pub(crate) fn prepares(&self) -> bool {
+        self.prepares
     }
 
     /// Runs one, and waits for all of its rows. One round trip, but for the first time on a connection.

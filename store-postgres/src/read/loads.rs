@@ -1,13 +1,17 @@
 //! First pages of streams: whatever is asked for while the last group was on its way is read together,
-//! as one statement.
+//! as one statement. Who finds nobody else about asks by himself: the way through the task and back costs
+//! more than the statement.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use cqrs_core::{Error, Fingerprint, Page, ReadStream, Result};
+use cqrs_core::{Error, Page, ReadStream, Result};
 use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio_postgres::types::ToSql;
 
 use super::pages::may_pass;
 use super::{Reader, is_full, rows};
@@ -31,49 +35,117 @@ struct Asked {
 #[derive(Clone)]
 pub(crate) struct Loads {
     queue: mpsc::Sender<Asked>,
-    place: Arc<str>,
+    shared: Arc<Shared>,
+}
+
+/// What the task shares with those who ask.
+struct Shared {
+    reader: Reader,
+    client: Mutex<Option<Arc<ClientWrapper>>>,
+    /// Held while something is on its way.
+    turn: Semaphore,
+    /// Streams of the last group.
+    last: AtomicUsize,
 }
 
 impl Loads {
     pub(crate) fn start(reader: Reader, closing: watch::Receiver<bool>) -> Self {
         let (queue, asked) = mpsc::channel(1_024);
-        let place = reader.connector.place.clone();
-        tokio::spawn(run(reader, asked, closing));
-        Self { queue, place }
+        let (client, turn, last) = (Mutex::default(), Semaphore::new(1), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { reader, client, turn, last });
+        tokio::spawn(run(shared.clone(), asked, closing));
+        Self { queue, shared }
     }
 
     /// The first page of a stream that is read forwards.
     pub(crate) async fn first(&self, read: ReadStream) -> Result<First> {
+        if self.queue.is_closed() {
+            return Err(closed(&self.shared.reader.connector.place));
+        }
+        if self.shared.last.load(Relaxed) <= 1
+            && let Ok(_turn) = self.shared.turn.try_acquire()
+            && let Some(client) = self.shared.client()
+        {
+            // Whatever goes wrong is left to the task.
+            match load(&self.shared.reader, &client, &[&read]).await {
+                Ok(mut firsts) => {
+                    if let Some(first) = firsts.pop() {
+                        return first;
+                    }
+                }
+                Err(trouble) => self.shared.lose(&trouble),
+            }
+        }
         let (answer, first) = oneshot::channel();
         if self.queue.send(Asked { read, answer }).await.is_err() {
-            return Err(closed(&self.place));
+            return Err(closed(&self.shared.reader.connector.place));
         }
-        first.await.unwrap_or_else(|_| Err(closed(&self.place)))
+        first.await.unwrap_or_else(|_| Err(closed(&self.shared.reader.connector.place)))
     }
 }
 
-async fn run(reader: Reader, mut queue: mpsc::Receiver<Asked>, mut closing: watch::Receiver<bool>) {
-    let mut client: Option<ClientWrapper> = None;
+impl Shared {
+    /// The connection, if it lives.
+    fn client(&self) -> Option<Arc<ClientWrapper>> {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        client.as_ref().filter(|client| !client.is_closed()).cloned()
+    }
+
+    async fn connected(&self) -> Result<Arc<ClientWrapper>, Trouble> {
+        if let Some(client) = self.client() {
+            return Ok(client);
+        }
+        let made = Arc::new(self.reader.connector.own().await?);
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(client.insert(made).clone())
+    }
+
+    /// Uses the connection no more, if it is the one to blame.
+    fn lose(&self, trouble: &Trouble) {
+        tracing::debug!(?trouble, "streams were not loaded");
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+async fn run(
+    shared: Arc<Shared>,
+    mut queue: mpsc::Receiver<Asked>,
+    mut closing: watch::Receiver<bool>,
+) {
     loop {
         let mut group: Vec<Asked> = Vec::new();
-        let count = tokio::select! {
-            count = queue.recv_many(&mut group, AT_ONCE) => count,
+        let first = tokio::select! {
+            first = queue.recv() => first,
             _ = closing.wait_for(|closing| *closing) => return,
         };
-        if count == 0 {
-            return;
+        let Some(first) = first else { return };
+        group.push(first);
+        let Ok(_turn) = shared.turn.acquire().await else { return };
+        while group.len() < AT_ONCE
+            && let Ok(asked) = queue.try_recv()
+        {
+            group.push(asked);
         }
         group.retain(|asked| !asked.answer.is_closed());
+        if group.is_empty() {
+            continue;
+        }
+        shared.last.store(group.len(), Relaxed);
+        let reads: Vec<&ReadStream> = group.iter().map(|asked| &asked.read).collect();
         let (since, mut attempts) = (Instant::now(), 0);
         let loaded = loop {
-            let trouble = match load(&reader, &mut client, &group).await {
+            let loaded = match shared.connected().await {
+                Ok(client) => load(&shared.reader, &client, &reads).await,
+                Err(trouble) => Err(trouble),
+            };
+            let trouble = match loaded {
                 Ok(firsts) => break Ok(firsts),
                 Err(trouble) => trouble,
             };
-            if !may_pass(&trouble) || since.elapsed() >= reader.patience {
+            shared.lose(&trouble);
+            if !may_pass(&trouble) || since.elapsed() >= shared.reader.patience {
                 break Err(trouble);
             }
-            client = None;
             attempts += 1;
             tokio::time::sleep(backoff(attempts)).await;
         };
@@ -85,8 +157,7 @@ async fn run(reader: Reader, mut queue: mpsc::Receiver<Asked>, mut closing: watc
                 }
             }
             Err(trouble) => {
-                client = None;
-                let error = trouble.into_error("loading streams", &reader.connector.place);
+                let error = trouble.into_error("loading streams", &shared.reader.connector.place);
                 let error = Arc::new(error);
                 for asked in group {
                     let copy = Error::new(error.kind().clone(), error.to_string());
@@ -106,24 +177,16 @@ struct Columns<'a> {
     low: Vec<i64>,
     high: Vec<i64>,
     most: Vec<i32>,
-    schemas: Vec<Option<Fingerprint>>,
+    schemas: Vec<Option<Vec<u8>>>,
 }
 
 async fn load(
     reader: &Reader,
-    client: &mut Option<ClientWrapper>,
-    group: &[Asked],
+    client: &ClientWrapper,
+    reads: &[&ReadStream],
 ) -> Result<Vec<Result<First>>, Trouble> {
-    let client = match client.take_if(|client| client.is_closed()) {
-        None if client.is_some() => client.as_ref(),
-        _ => {
-            *client = Some(reader.connector.own().await?);
-            client.as_ref()
-        }
-    };
-    let Some(client) = client else { return Err(Trouble::TooLong) };
     let mut columns = Columns::default();
-    for Asked { read, .. } in group {
+    for read in reads {
         columns.tenants.push(tenant(read.stream.tenant.as_deref()));
         columns.categories.push(&read.stream.category);
         columns.streams.push(&read.stream.id);
@@ -131,41 +194,40 @@ async fn load(
         columns.high.push(bound(read.to));
         // One more tells whether it goes on.
         columns.most.push(rows(read.page.events.max(1)).saturating_add(1));
-        columns.schemas.push(read.wanted_snapshot());
+        columns.schemas.push(read.wanted_snapshot().map(|schema| schema.as_bytes().to_vec()));
     }
-    let snapshots = columns.schemas.iter().any(Option::is_some);
-    reader.statements.bounded(fill(reader, client, group, &columns, snapshots)).await
+    reader.statements.bounded(fill(reader, client, reads, &columns)).await
 }
 
 async fn fill(
     reader: &Reader,
     client: &ClientWrapper,
-    group: &[Asked],
+    reads: &[&ReadStream],
     columns: &Columns<'_>,
-    snapshots: bool,
 ) -> Result<Vec<Result<First>>, Trouble> {
     let Columns { tenants, categories, streams, low, high, most, schemas } = columns;
-    let statements = &reader.statements;
-    let found = match snapshots {
-        false => {
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-                [tenants, categories, streams, low, high, most];
-            statements.begin(client, Sql::LoadStreams, &params).await?
-        }
-        true => {
-            let of = |schema: &Option<Fingerprint>| schema.map(|s| s.as_bytes().to_vec());
-            let schemas: Vec<Option<Vec<u8>>> = schemas.iter().map(of).collect();
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-                [tenants, categories, streams, low, high, most, &schemas];
-            statements.begin(client, Sql::LoadFromSnapshots, &params).await?
-        }
+    let snapshots = schemas.iter().any(Option::is_some);
+    let mut params: Vec<&(dyn ToSql + Sync)> = match reads.len() {
+        1 => vec![&tenants[0], &categories[0], &streams[0], &low[0], &high[0], &most[0]],
+        _ => vec![tenants, categories, streams, low, high, most],
     };
-    let mut firsts: Vec<Result<First>> = group.iter().map(|_| Ok((None, None))).collect();
+    let sql = match (reads.len(), snapshots) {
+        (1, false) => Sql::LoadStream,
+        (1, true) => Sql::LoadFromSnapshot,
+        (_, false) => Sql::LoadStreams,
+        (_, true) => Sql::LoadFromSnapshots,
+    };
+    match reads.len() {
+        1 if snapshots => params.push(&schemas[0]),
+        _ if snapshots => params.push(schemas),
+        _ => {}
+    }
+    let found = reader.statements.begin(client, sql, &params).await?;
+    let mut firsts: Vec<Result<First>> = reads.iter().map(|_| Ok((None, None))).collect();
     let mut found = Box::pin(found);
     while let Some(row) = found.try_next().await? {
         let n = row.try_get::<_, i64>(0)? as usize - 1;
-        let (Some(Asked { read, .. }), Some(Ok((page, rest)))) = (group.get(n), firsts.get_mut(n))
-        else {
+        let (Some(read), Some(Ok((page, rest)))) = (reads.get(n), firsts.get_mut(n)) else {
             continue;
         };
         if rest.is_some() {
@@ -188,7 +250,7 @@ async fn fill(
                 let page = page.get_or_insert_with(Page::default);
                 if is_full(page, read.page) {
                     let from = event.version;
-                    *rest = Some(ReadStream { from, snapshot: None, ..read.clone() });
+                    *rest = Some(ReadStream { from, snapshot: None, ..(*read).clone() });
                 } else {
                     page.push(&event);
                 }

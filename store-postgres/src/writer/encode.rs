@@ -1,23 +1,21 @@
-//! A group of commits as the parameters of one statement.
+//! A group of commits as the parameters of one statement: a column for each that is said of all.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use cqrs_core::{
-    AnswerTo, Append, CheckpointWrite, Collection, Commit, Error, Expected, Fence, Filter,
-    Fingerprint, Guard, InboxMark, NewEvent, Outgoing, ParkedWrite, Payload, Result, Settled,
-    SnapshotWrite, TimerWrite, Timestamp, Tries,
+    Append, CheckpointWrite, Collection, Commit, Error, Fence, Fingerprint, InboxMark, NewEvent,
+    Result, TimerWrite,
 };
-use serde::Serialize;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::row::{For, JsonText, body, bound, hex, tenant, value_text};
+use super::others::{
+    CheckpointPart, DocumentPart, FencePart, FieldPart, Others, Texts, TimerPart, expected, micros,
+};
+use crate::row::{For, JsonText, body, bound, tenant, value_text};
 
 /// A parameter of a statement.
 pub(crate) type Param<'a> = Box<dyn ToSql + Sync + Send + 'a>;
@@ -49,24 +47,6 @@ pub(crate) struct Group<'a> {
     collections: HashSet<&'a str>,
 }
 
-/// Texts that may hold an escaped NUL, which no function of the server for JSON reads.
-#[derive(Debug, Default)]
-struct Texts<'a>(Vec<Cow<'a, str>>);
-
-impl<'a> Texts<'a> {
-    fn place(&mut self, text: impl Into<Cow<'a, str>>) -> i32 {
-        self.0.push(text.into());
-        self.0.len() as i32
-    }
-
-    /// A body as it is named in JSON.
-    fn body(&mut self, payload: &'a Payload) -> BodyPart<'a> {
-        let (data, content_type, bytes) = body(payload);
-        let data = data.map(|data| self.place(data));
-        BodyPart { data, content_type, bytes: bytes.map(|bytes| BASE64.encode(bytes)) }
-    }
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Appends<'a> {
     pub(super) commits: Vec<i32>,
@@ -88,8 +68,8 @@ pub(super) struct Events<'a> {
     pub(super) schemas: Vec<i32>,
     pub(super) ids: Vec<Uuid>,
     pub(super) tags: Vec<Option<String>>,
-    pub(super) metadata: Vec<String>,
-    pub(super) data: Vec<Option<&'a str>>,
+    pub(super) metadata: Vec<JsonText<String>>,
+    pub(super) data: Vec<Option<JsonText<&'a str>>>,
     pub(super) content_types: Vec<Option<&'a str>>,
     pub(super) bytes: Vec<Option<&'a [u8]>>,
 }
@@ -101,215 +81,6 @@ pub(super) struct Inbox<'a> {
     pub(super) messages: Vec<Uuid>,
     pub(super) fingerprints: Vec<&'a [u8]>,
     pub(super) replies: Vec<Option<&'a [u8]>>,
-}
-
-/// The parts that are rarer, as JSON. `c` counts the commits from 1.
-#[derive(Debug, Default, Serialize)]
-struct Others<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    fences: Vec<FencePart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    stream_guards: Vec<StreamPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    document_guards: Vec<DocumentPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    none_matching: Vec<MatchingPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    documents: Vec<DocumentPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    fields: Vec<FieldPart<'a>>,
-    /// Whether fields of the documents may be there.
-    indexed: bool,
-    deletes: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    checkpoints: Vec<CheckpointPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    outgoing: Vec<OutgoingPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    settled: Vec<SettledPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    timers: Vec<TimerPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    parked: Vec<ParkedPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    snapshots: Vec<SnapshotPart<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct FencePart<'a> {
-    c: i32,
-    lease: &'a str,
-    token: i64,
-}
-
-#[derive(Debug, Serialize)]
-struct StreamPart<'a> {
-    c: i32,
-    tenant: &'a str,
-    category: &'a str,
-    stream: &'a str,
-    expected: i64,
-}
-
-#[derive(Debug, Serialize)]
-struct DocumentPart<'a> {
-    c: i32,
-    tenant: &'a str,
-    collection: &'a str,
-    id: &'a str,
-    expected: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gone: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<i32>,
-}
-
-#[derive(Debug, Serialize)]
-struct MatchingPart<'a> {
-    c: i32,
-    after: i64,
-    filter: FilterPart<'a>,
-}
-
-/// A filter; what it does not name is left out.
-#[derive(Debug, Serialize)]
-struct FilterPart<'a> {
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    types: &'a [Cow<'static, str>],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    categories: &'a [Cow<'static, str>],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    tags: &'a [String],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    streams: Vec<[&'a str; 3]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<i64>,
-}
-
-#[derive(Debug, Serialize)]
-struct FieldPart<'a> {
-    c: i32,
-    tenant: &'a str,
-    collection: &'a str,
-    field: String,
-    value: String,
-    id: &'a str,
-    is_unique: bool,
-    /// Another document of the same commit has the value.
-    twice: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct CheckpointPart<'a> {
-    c: i32,
-    subscription: &'a str,
-    partition: i64,
-    since: i64,
-    till: i64,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct BodyPart<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct OutgoingPart<'a> {
-    c: i32,
-    place: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_before: Option<i64>,
-    id: Uuid,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tries: Option<i64>,
-    kind: &'static str,
-    name: &'a str,
-    key: &'a str,
-    tenant: &'a str,
-    metadata: i32,
-    #[serde(flatten)]
-    body: BodyPart<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answer_to: Option<&'a AnswerTo>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct SettledPart<'a> {
-    c: i32,
-    kind: &'static str,
-    what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Uuid>,
-    owner: &'a str,
-    tenant: &'a str,
-    key: &'a str,
-    name: &'a str,
-    generation: i64,
-    position: i64,
-}
-
-#[derive(Debug, Serialize)]
-struct TimerPart<'a> {
-    c: i32,
-    owner: &'a str,
-    tenant: &'a str,
-    key: &'a str,
-    name: &'a str,
-    generation: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due: Option<i64>,
-}
-
-#[derive(Debug, Serialize)]
-struct ParkedPart<'a> {
-    c: i32,
-    subscription: &'a str,
-    position: i64,
-    key: &'a str,
-    expected: i64,
-    partition: i64,
-    message: &'a str,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due: Option<i64>,
-    cause: &'a str,
-    attempts: u32,
-    is_edited: bool,
-    #[serde(flatten)]
-    body: BodyPart<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct SnapshotPart<'a> {
-    c: i32,
-    tenant: &'a str,
-    category: &'a str,
-    stream: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    schema: Option<String>,
-    version: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<i32>,
-}
-
-fn expected(expected: Expected) -> i64 {
-    match expected {
-        Expected::Any => -1,
-        Expected::Exists => -2,
-        Expected::NoStream => 0,
-        Expected::Exactly(version) => bound(version),
-    }
-}
-
-fn micros(at: Option<Timestamp>) -> Option<i64> {
-    at.map(Timestamp::as_micros)
 }
 
 impl<'a> Group<'a> {
@@ -464,37 +235,76 @@ impl<'a> Group<'a> {
             columns.ids.push(event.id().uuid());
             let tags = (!event.tags.is_empty()).then(|| cqrs_core::Page::join_tags(&event.tags));
             columns.tags.push(tags);
-            columns.metadata.push(event.metadata.to_json());
-            columns.data.push(data);
+            columns.metadata.push(JsonText(event.metadata.to_json()));
+            columns.data.push(data.map(JsonText));
             columns.content_types.push(content_type);
             columns.bytes.push(bytes);
         }
     }
 
-    /// The rarer parts; `None`: there are none.
-    fn others(&self) -> Result<Option<String>> {
-        let o = &self.others;
-        let is_empty = o.fences.is_empty()
-            && o.stream_guards.is_empty()
-            && o.document_guards.is_empty()
-            && o.none_matching.is_empty()
-            && o.documents.is_empty()
-            && o.checkpoints.is_empty()
-            && o.outgoing.is_empty()
-            && o.settled.is_empty()
-            && o.timers.is_empty()
-            && o.parked.is_empty()
-            && o.snapshots.is_empty();
-        if is_empty {
-            return Ok(None);
-        }
-        serde_json::to_string(o).map(Some).map_err(|cause| {
-            let context = "the parts of a commit cannot be encoded";
-            Error::new(cqrs_core::ErrorKind::Internal, context).with_source(cause)
-        })
+    /// Whether all that its commits do is to append, to streams of which the version is known.
+    pub(super) fn only_appends(&self) -> bool {
+        self.others.is_empty()
+            && self.inbox.commits.is_empty()
+            && self.events.tags.iter().all(Option::is_none)
+            && self.appends.expected.iter().all(|expected| *expected >= 0)
+            && self.lasts.iter().all(|last| *last > 0)
     }
 
-    /// All of it as the parameters of the statement. `strict`: a refusal is an error of the statement;
+    /// As the parameters of `append_one`; `None`: it is more than one event.
+    pub(super) fn one_append(&self) -> Option<Vec<Param<'_>>> {
+        let (appends, events) = (&self.appends, &self.events);
+        let ([id], [fingerprint], [event]) = (&*self.ids, &*self.fingerprints, &*events.ids) else {
+            return None;
+        };
+        Some(vec![
+            Box::new(id),
+            Box::new(fingerprint),
+            Box::new(appends.tenants[0]),
+            Box::new(appends.categories[0]),
+            Box::new(appends.streams[0]),
+            Box::new(appends.expected[0]),
+            Box::new(events.types[0]),
+            Box::new(events.schemas[0]),
+            Box::new(event),
+            Box::new(&events.metadata[0]),
+            Box::new(&events.data[0]),
+            Box::new(events.content_types[0]),
+            Box::new(events.bytes[0]),
+        ])
+    }
+
+    /// As the parameters of `append_group`.
+    pub(super) fn appends(&self) -> Vec<Param<'_>> {
+        let (appends, events) = (&self.appends, &self.events);
+        let version = |(append, number): (&i32, &i32)| {
+            appends.expected[*append as usize - 1].saturating_add(i64::from(*number))
+        };
+        let versions: Vec<i64> = events.appends.iter().zip(&events.numbers).map(version).collect();
+        vec![
+            Box::new(self.places),
+            Box::new(&self.ids),
+            Box::new(&self.fingerprints),
+            Box::new(&self.lasts),
+            list(&appends.tenants),
+            list(&appends.categories),
+            list(&appends.streams),
+            list(&appends.expected),
+            Box::new(versions),
+            list(&events.tenants),
+            list(&events.categories),
+            list(&events.streams),
+            list(&events.types),
+            list(&events.schemas),
+            list(&events.ids),
+            list(&events.metadata),
+            any(&events.data),
+            any(&events.content_types),
+            any(&events.bytes),
+        ]
+    }
+
+    /// All of it as the parameters of `commit`. `strict`: a refusal is an error of the statement;
     /// `looks`: whether ids of events are looked for, and not only refused by their index.
     pub(crate) fn params<'p>(
         &'p self,
@@ -503,11 +313,7 @@ impl<'a> Group<'a> {
         strict: bool,
         looks: bool,
     ) -> Result<Vec<Param<'p>>> {
-        fn list<T: ToSql + Sync + Send>(column: &Vec<T>) -> Param<'_> {
-            Box::new((!column.is_empty()).then_some(column))
-        }
         let (appends, events, inbox) = (&self.appends, &self.events, &self.inbox);
-        let tags = events.tags.iter().any(Option::is_some).then_some(&events.tags);
         Ok(vec![
             Box::new(strict),
             Box::new(looks),
@@ -532,18 +338,18 @@ impl<'a> Group<'a> {
             list(&events.types),
             list(&events.schemas),
             list(&events.ids),
-            Box::new(tags),
+            any(&events.tags),
             list(&events.metadata),
-            list(&events.data),
-            list(&events.content_types),
-            list(&events.bytes),
+            any(&events.data),
+            any(&events.content_types),
+            any(&events.bytes),
             list(&inbox.commits),
             list(&inbox.consumers),
             list(&inbox.messages),
             list(&inbox.fingerprints),
-            list(&inbox.replies),
+            any(&inbox.replies),
             Box::new(self.collections(known).map(JsonText)),
-            Box::new(self.others()?.map(JsonText)),
+            Box::new(self.others.to_json()?.map(JsonText)),
             list(&self.texts.0),
         ])
     }
@@ -560,133 +366,12 @@ impl<'a> Group<'a> {
     }
 }
 
-impl<'a> Others<'a> {
-    fn guard(&mut self, c: i32, guard: &'a Guard) {
-        match guard {
-            Guard::Stream { stream, expected: expects } => self.stream_guards.push(StreamPart {
-                c,
-                tenant: tenant(stream.tenant.as_deref()),
-                category: &stream.category,
-                stream: &stream.id,
-                expected: expected(*expects),
-            }),
-            Guard::Document { key, expected: expects } => self.document_guards.push(DocumentPart {
-                c,
-                tenant: tenant(key.tenant.as_deref()),
-                collection: &key.collection,
-                id: &key.id,
-                expected: expected(*expects),
-                gone: None,
-                body: None,
-            }),
-            Guard::NoneMatching { filter, after } => {
-                let Filter { types, categories, streams, tags, tenant: whose, since } = filter;
-                let of = |s: &'a cqrs_core::StreamId| {
-                    [tenant(s.tenant.as_deref()), &*s.category, &*s.id]
-                };
-                let streams = streams.iter().map(of).collect();
-                let (tenant, since) = (whose.as_deref(), micros(*since));
-                let filter = FilterPart { types, categories, tags, streams, tenant, since };
-                self.none_matching.push(MatchingPart { c, after: bound(*after), filter });
-            }
-        }
-    }
+/// A column; `None` stands for an empty one.
+fn list<T: ToSql + Sync + Send>(column: &Vec<T>) -> Param<'_> {
+    Box::new((!column.is_empty()).then_some(column))
+}
 
-    fn send(&mut self, c: i32, place: i32, message: &'a Outgoing, texts: &mut Texts<'a>) {
-        let Outgoing { metadata, kind, name, key, body, not_before, answer_to, tries } = message;
-        self.outgoing.push(OutgoingPart {
-            c,
-            place,
-            not_before: micros(*not_before),
-            id: metadata.id().uuid(),
-            tries: match tries {
-                Tries::Policy => None,
-                Tries::AtMost(tries) => Some(i64::from(*tries)),
-                Tries::UntilAnswered => Some(-1),
-            },
-            kind: kind.name(),
-            name,
-            key,
-            tenant: tenant(metadata.tenant()),
-            metadata: texts.place(metadata.to_json()),
-            body: texts.body(body),
-            answer_to: answer_to.as_ref(),
-        });
-    }
-
-    fn settle(&mut self, c: i32, settled: &'a Settled) {
-        self.settled.push(match settled {
-            Settled::Outgoing(id) => SettledPart {
-                c,
-                kind: "outgoing",
-                what: format!("the message {id}"),
-                id: Some(id.uuid()),
-                ..SettledPart::default()
-            },
-            Settled::Timer(timer) => SettledPart {
-                c,
-                kind: "timer",
-                what: format!("the timer `{}` of `{}`/{}", timer.name, timer.owner, timer.key),
-                owner: &timer.owner,
-                tenant: tenant(timer.tenant.as_deref()),
-                key: &timer.key,
-                name: &timer.name,
-                generation: bound(timer.generation),
-                ..SettledPart::default()
-            },
-            Settled::Parked { subscription, position, key } => SettledPart {
-                c,
-                kind: "parked",
-                what: format!("the parked entry {position}@{subscription}"),
-                owner: subscription,
-                key,
-                position: bound(*position),
-                ..SettledPart::default()
-            },
-        });
-    }
-
-    fn park(&mut self, c: i32, write: &'a ParkedWrite, texts: &mut Texts<'a>) {
-        let ParkedWrite {
-            subscription, position, expected: expects, partition, key, message, ..
-        } = write;
-        let ParkedWrite { state, due, cause, attempts, edited, .. } = write;
-        self.parked.push(ParkedPart {
-            c,
-            subscription,
-            position: bound(*position),
-            key,
-            expected: expected(*expects),
-            partition: i64::from(*partition),
-            message,
-            state: state.name(),
-            due: micros(*due),
-            cause,
-            attempts: *attempts,
-            is_edited: edited.is_some(),
-            body: edited.as_ref().map(|edited| texts.body(edited)).unwrap_or_default(),
-        });
-    }
-
-    fn keep(&mut self, c: i32, write: &'a SnapshotWrite, texts: &mut Texts<'a>) {
-        let stream = write.stream();
-        let part = SnapshotPart {
-            c,
-            tenant: tenant(stream.tenant.as_deref()),
-            category: &stream.category,
-            stream: &stream.id,
-            schema: None,
-            version: 0,
-            body: None,
-        };
-        self.snapshots.push(match write {
-            SnapshotWrite::Keep { stream: _, schema, version, body } => SnapshotPart {
-                schema: Some(hex(schema.as_bytes())),
-                version: bound(*version),
-                body: Some(texts.place(body.as_str())),
-                ..part
-            },
-            SnapshotWrite::Forget { .. } => part,
-        });
-    }
+/// A column of which most groups have nothing.
+fn any<T: ToSql + Sync + Send>(column: &Vec<Option<T>>) -> Param<'_> {
+    Box::new(column.iter().any(Option::is_some).then_some(column))
 }

@@ -8,8 +8,6 @@ use cqrs_core::{Commit, Guard, MessageId, Settled, StreamId};
 #[derive(Debug, Default)]
 pub(super) struct Keys<'a> {
     seen: HashSet<Key<'a>>,
-    /// One of them must find no event that matches: it comes first, and is the only one.
-    matches: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,10 +30,10 @@ impl<'a> Keys<'a> {
         let keys = keys(commit);
         let matches = |guard: &Guard| matches!(guard, Guard::NoneMatching { .. });
         let looks = commit.guards.iter().any(matches);
+        // Who must find no event that matches comes first.
         if (looks && !self.seen.is_empty()) || keys.iter().any(|key| self.seen.contains(key)) {
             return false;
         }
-        self.matches |= looks;
         self.seen.extend(keys);
         true
     }

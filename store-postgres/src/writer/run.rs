@@ -1,87 +1,196 @@
-//! The task that writes: sends groups one after the other, and sees to it that each commit is answered.
+//! The task that writes: sends groups, and sees to it that each commit is answered.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use cqrs_core::{Commit, Committed, Error, ErrorKind, Position, Result};
-use deadpool_postgres::ClientWrapper;
-use tokio::sync::mpsc;
-use tokio_postgres::types::ToSql;
+use cqrs_core::{Commit, Committed, Error, ErrorKind, Result};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::encode::{Group, Known};
-use super::verdict::Verdict;
-use super::{Pending, QUEUE, Settings, Waiting, collections};
+use super::attempt::{Attempt, Outcome};
+use super::direct::Shared;
+use super::encode::Known;
+use super::waiting::{SECOND, Waiting};
+use super::{Pending, Settings, collections};
 use crate::connect::backoff;
 use crate::error::{Trouble, unknown};
-use crate::row::Text;
 use crate::statements::Sql;
 
 /// How often a group is sent again because a collection was declared otherwise meanwhile.
 const DECLARED: u32 = 5;
 
+/// Groups on their way at most.
+const FLIGHTS: usize = 2;
+
 /// The one who writes.
 pub(super) struct Writing {
-    settings: Settings,
-    client: Option<ClientWrapper>,
-    known: Known,
+    shared: Arc<Shared>,
+    known: Arc<Known>,
+    /// While something is on its way.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
-/// What the server made of a group.
-struct Applied {
-    base: Position,
-    head: Position,
-    verdicts: Vec<Verdict>,
-}
+/// A group that was sent, and what came of it.
+type Flight = (Vec<Pending>, Result<Outcome, Trouble>);
+
+type Flights = FuturesOrdered<BoxFuture<'static, Flight>>;
 
 impl Writing {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, client: None, known: Known::new() }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, known: Arc::default(), turn: None }
     }
 
     /// Runs until nobody is there who could commit, and everything is answered.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
-        let mut waiting = Waiting::default();
-        loop {
-            if waiting.0.is_empty() {
-                let next = tokio::select! {
-                    next = queue.recv() => next,
-                    _ = self.settings.closing.wait_for(|closing| *closing), if !queue.is_closed() => {
-                        // What is in the queue is still written.
-                        queue.close();
-                        continue;
-                    }
-                };
-                match next {
-                    Some(pending) => waiting.0.push_back(pending),
-                    None => return,
+        let (mut waiting, mut flights) = (Waiting::default(), Flights::new());
+        let (mut last, mut is_open) = (0, true);
+        let shared = self.shared.clone();
+        let mut closing = shared.settings.closing.clone();
+        while is_open || !waiting.is_empty() || !flights.is_empty() {
+            let wants_turn = self.turn.is_none() && !waiting.is_empty();
+            tokio::select! {
+                biased;
+                Some(flight) = flights.next(), if !flights.is_empty() => {
+                    self.land(flight, &mut flights).await;
+                }
+                turn = shared.turn.clone().acquire_owned(), if wants_turn => {
+                    self.turn = turn.ok();
+                }
+                next = queue.recv(), if is_open && waiting.has_room() => match next {
+                    Some(pending) => waiting.push(pending),
+                    None => is_open = false,
+                },
+                () = shared.left.notified() => self.look().await,
+                // What is in the queue is still written.
+                _ = async { closing.wait_for(|closing| *closing).await.is_ok() }, if !queue.is_closed() => {
+                    queue.close();
                 }
             }
-            while waiting.0.len() < QUEUE
-                && let Ok(pending) = queue.try_recv()
-            {
-                waiting.0.push_back(pending);
+            waiting.gather(&mut queue, flights.is_empty() && last > 1).await;
+            while let Some(pending) = waiting.troubled.pop() {
+                self.take_over(pending, &mut flights).await;
             }
-            let group = waiting.group();
-            self.write(group).await;
+            // Whoever is on the way alone is one.
+            while (flights.is_empty() && self.turn.is_some() && !waiting.is_empty())
+                || (flights.len() < FLIGHTS && waiting.len() >= last.max(SECOND))
+            {
+                let group = waiting.group();
+                last = group.len();
+                shared.last.store(last, Relaxed);
+                self.start(group, &mut flights).await;
+            }
+            if flights.is_empty() && waiting.is_empty() {
+                self.turn = None;
+            }
+        }
+        // Whoever commits alone is waited for.
+        if self.turn.is_none() {
+            self.turn = shared.turn.clone().acquire_owned().await.ok();
+        }
+        shared.turn.close();
+    }
+
+    /// Sees to a commit that somebody sent alone, without an answer.
+    async fn take_over(&mut self, mut pending: Pending, flights: &mut Flights) {
+        self.drain(flights).await;
+        let first = pending.first.take();
+        self.settle(vec![pending], first).await;
+    }
+
+    /// Looks how far the log goes.
+    async fn look(&mut self) {
+        let Some(client) = self.shared.client() else { return };
+        let Settings { statements, grown, .. } = &self.shared.settings;
+        let head = async {
+            let row = statements.one(&client, Sql::Head, &[]).await?;
+            Ok::<_, Trouble>(row.try_get::<_, i64>(0)? as u64)
+        };
+        match head.await {
+            Ok(head) => {
+                grown.send_if_modified(|grown| {
+                    let has_grown = head > *grown;
+                    *grown = head.max(*grown);
+                    has_grown
+                });
+            }
+            Err(trouble) => tracing::debug!(?trouble, "it is not known how far the log goes"),
         }
     }
 
-    /// Writes a group, and answers all of it.
-    async fn write(&mut self, mut group: Vec<Pending>) {
+    /// Sends a group.
+    async fn start(&mut self, mut group: Vec<Pending>, flights: &mut Flights) {
         group.retain(|pending| !pending.answer.is_closed());
         let group = self.knowing(group).await;
-        let commits: Vec<&Commit> = group.iter().map(|pending| &pending.commit).collect();
-        if commits.is_empty() {
+        if group.is_empty() {
             return;
         }
-        match self.send(&group, false).await {
+        // A connection that is to be made is waited for; others are still waited for on the last one.
+        if let Err(trouble) = self.connected().await {
+            tracing::debug!(?trouble, "no connection to send a group on");
+            self.drain(flights).await;
+            return self.settle(group, None).await;
+        }
+        let Some(attempt) = self.attempt(false, false, false) else {
+            return self.settle(group, None).await;
+        };
+        flights.push_back(Box::pin(async move {
+            let outcome = attempt.run(&group).await;
+            (group, outcome)
+        }));
+    }
+
+    fn attempt(&self, is_fresh: bool, looks: bool, is_repeat: bool) -> Option<Attempt> {
+        Some(Attempt {
+            shared: self.shared.clone(),
+            client: self.shared.client()?,
+            known: self.known.clone(),
+            is_fresh,
+            hopes: self.shared.hopes() && !is_repeat && !looks,
+            looks,
+            is_repeat,
+        })
+    }
+
+    /// Answers a group that came back, or sees to it.
+    async fn land(&mut self, (group, outcome): Flight, flights: &mut Flights) {
+        match outcome {
+            Ok(Outcome::Answered { results, hoped }) => {
+                self.shared.note(hoped);
+                answer(group, results);
+            }
+            outcome => {
+                let mut beside = Vec::new();
+                while let Some(flight) = flights.next().await {
+                    beside.push(flight);
+                }
+                self.settle(group, Some(outcome)).await;
+                for (group, outcome) in beside {
+                    self.settle(group, Some(outcome)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for all that is on its way.
+    async fn drain(&mut self, flights: &mut Flights) {
+        while let Some((group, outcome)) = flights.next().await {
+            self.settle(group, Some(outcome)).await;
+        }
+    }
+
+    /// Sees to it that a group is answered, whatever came of the first attempt, if there was one. Nothing
+    /// else is on its way.
+    async fn settle(&mut self, group: Vec<Pending>, first: Option<Result<Outcome, Trouble>>) {
+        match self.send(&group, false, first).await {
             Ok(results) => answer(group, results),
             // One of them is to blame: each by itself shows which.
             Err(trouble) if is_of_the_content(&trouble) => {
                 tracing::debug!(commits = group.len(), ?trouble, "a group failed: one by one");
                 for pending in group {
                     let alone = [pending];
-                    let result = match self.send(&alone, true).await {
+                    let result = match self.send(&alone, true, None).await {
                         Ok(results) => results,
                         Err(trouble) => vec![Err(self.refusal(trouble))],
                     };
@@ -100,7 +209,7 @@ impl Writing {
     }
 
     fn refusal(&self, trouble: Trouble) -> Error {
-        trouble.into_error("committing", &self.settings.connector.place)
+        trouble.into_error("committing", &self.shared.settings.connector.place)
     }
 
     /// Leaves out those whose documents belong to no collection, or to one that cannot be read.
@@ -116,13 +225,16 @@ impl Writing {
     }
 
     async fn know(&mut self, commit: &Commit) -> Result<()> {
-        let Settings { connector, statements, .. } = &self.settings;
-        let known = &mut self.known;
-        collections::know(connector, statements, commit, known).await
+        let mut writes = commit.documents.iter().chain(&commit.views);
+        if writes.all(|write| self.known.contains_key(&*write.key.collection)) {
+            return Ok(());
+        }
+        let Settings { connector, statements, .. } = &self.shared.settings;
+        collections::know(connector, statements, commit, Arc::make_mut(&mut self.known)).await
     }
 
     async fn know_anew(&mut self, group: &[Pending]) -> Result<()> {
-        self.known.clear();
+        self.known = Arc::default();
         for pending in group {
             self.know(&pending.commit).await?;
         }
@@ -130,38 +242,49 @@ impl Writing {
     }
 
     /// Sends a group until there is an answer, for as long as it is worth while: the ids of the commits
-    /// tell what an attempt without an answer came to.
+    /// tell what an attempt without an answer came to. `first`: it was sent already.
     async fn send(
         &mut self,
         group: &[Pending],
         looks: bool,
+        mut first: Option<Result<Outcome, Trouble>>,
     ) -> Result<Vec<Result<Committed>>, Trouble> {
         let began = Instant::now();
         let (mut attempts, mut maybe_applied, mut declared) = (0, false, 0);
         loop {
-            let trouble = match self.connected().await {
-                Ok(()) => match self.attempt(group, looks, maybe_applied).await {
-                    Ok(results) => return Ok(results),
-                    Err(trouble) => {
-                        maybe_applied |= trouble.is_lost();
-                        trouble
-                    }
+            let (outcome, was_sent) = match first.take() {
+                Some(outcome) => (outcome, true),
+                None => match self.connected().await {
+                    Ok(()) => match self.attempt(declared > 0, looks, maybe_applied) {
+                        Some(attempt) => (attempt.run(group).await, true),
+                        None => (Err(Trouble::TooLong), false),
+                    },
+                    Err(trouble) => (Err(trouble), false),
                 },
+            };
+            let trouble = match outcome {
+                Ok(Outcome::Answered { results, .. }) => return Ok(results),
+                Ok(Outcome::Stale) => {
+                    declared += 1;
+                    self.know_anew(group).await?;
+                    continue;
+                }
                 Err(trouble) => trouble,
             };
-            if trouble.is_lost() || self.client.as_ref().is_some_and(|client| client.is_closed()) {
-                self.client = None;
+            maybe_applied |= was_sent && trouble.is_lost();
+            if trouble.is_lost() {
+                self.shared.put_client(None);
             }
             if trouble.code().is_some_and(|code| code.code() == "CQ002") && declared < DECLARED {
                 declared += 1;
                 self.know_anew(group).await?;
                 continue;
             }
-            let is_late = began.elapsed() >= self.settings.patience;
-            let may_pass = trouble.is_lost() || self.client.is_none();
+            let is_late = began.elapsed() >= self.shared.settings.patience;
+            let may_pass = trouble.is_lost() || self.shared.client().is_none();
             if !may_pass || is_late {
                 return Err(match maybe_applied {
-                    true => unknown(trouble, &self.settings.connector.place).into(),
+                    true => unknown(trouble, &self.shared.settings.connector.place).into(),
                     false => trouble,
                 });
             }
@@ -171,99 +294,22 @@ impl Writing {
         }
     }
 
-    /// The columns of a group, and the place of each commit in it; where one cannot be written, why.
-    fn encode<'a>(&self, group: &'a [Pending]) -> (Group<'a>, Vec<Result<usize>>) {
-        let mut columns = Group::default();
-        let mut places = Vec::with_capacity(group.len());
-        for Pending { commit, fingerprint, .. } in group {
-            let place = columns.ids.len();
-            places.push(columns.add(commit, fingerprint, &self.known).map(|()| place));
-        }
-        (columns, places)
-    }
-
-    async fn attempt(
-        &mut self,
-        group: &[Pending],
-        looks: bool,
-        is_repeat: bool,
-    ) -> Result<Vec<Result<Committed>>, Trouble> {
-        let (mut columns, mut places) = self.encode(group);
-        if places.iter().any(Result::is_err) && !self.known.is_empty() {
-            // A collection may have been declared otherwise meanwhile.
-            self.know_anew(group).await?;
-            (columns, places) = self.encode(group);
-        }
-        let lasts = columns.lasts.clone();
-        let applied = match lasts.is_empty() {
-            true => Applied { base: 0, head: 0, verdicts: Vec::new() },
-            false => self.apply(&columns, looks).await?,
-        };
-        let Applied { base, head, verdicts } = applied;
-        let mut by_place: Vec<Option<Verdict>> = lasts.iter().map(|_| None).collect();
-        for verdict in verdicts {
-            if let Some(place) = by_place.get_mut(verdict.n.wrapping_sub(1)) {
-                *place = Some(verdict);
-            }
-        }
-        let mut end = head;
-        let results = places.into_iter().zip(group).map(|(place, Pending { commit, .. })| {
-            let place = place?;
-            let position = match lasts[place] {
-                0 => head,
-                last => base + last as u64,
-            };
-            match by_place[place].take() {
-                Some(verdict) => match verdict.into_result(commit) {
-                    // What an attempt without an answer had applied.
-                    Ok(Committed::Before { position, reply: None }) if is_repeat => {
-                        Ok(Committed::Now { position })
-                    }
-                    result => result,
-                },
-                None => {
-                    end = end.max(position);
-                    Ok(Committed::Now { position })
-                }
-            }
-        });
-        let results = results.collect();
-        self.settings.grown.send_if_modified(|grown| {
-            let has_grown = end > *grown;
-            *grown = end.max(*grown);
-            has_grown
-        });
-        Ok(results)
-    }
-
-    async fn apply(&mut self, group: &Group<'_>, looks: bool) -> Result<Applied, Trouble> {
-        let Some(client) = &self.client else { return Err(Trouble::TooLong) };
-        let Settings { statements, terms, .. } = &self.settings;
-        let params = group.params(terms, &self.known, false, looks)?;
-        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| &**p as _).collect();
-        let row = statements.one(client, Sql::Commit, &params).await?;
-        let verdicts: Option<Text<'_>> = row.try_get(2)?;
-        let verdicts = verdicts.map(|Text(json)| Verdict::all(json)).transpose()?;
-        Ok(Applied {
-            base: row.try_get::<_, i64>(0)? as u64,
-            head: row.try_get::<_, i64>(1)? as u64,
-            verdicts: verdicts.unwrap_or_default(),
-        })
-    }
-
     /// Sees to it that there is a connection, which has looked whether the log was restored.
     async fn connected(&mut self) -> Result<(), Trouble> {
-        if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
+        if self.shared.client().is_some() {
             return Ok(());
         }
-        let Settings { connector, statements, terms, schema, .. } = &self.settings;
+        let Settings { connector, statements, terms, schema, .. } = &self.shared.settings;
         let client = connector.own().await?;
         let row = statements.one(&client, Sql::NoteRestore, &[&terms.lock_timeout]).await?;
         if row.try_get(0)? {
             let place = &connector.place;
             tracing::warn!(%place, schema, "the log was restored: its positions go on far behind");
         }
-        self.client = Some(client);
+        if statements.prepares() {
+            statements.one(&client, Sql::OwnSettings, &[&terms.lock_timeout]).await?;
+        }
+        self.shared.put_client(Some(client));
         Ok(())
     }
 }

@@ -9,7 +9,10 @@ CREATE TABLE cqrs.log (
 
 -- The last position that was given out. It is not taken from `events`, so that none is given twice
 -- when rows were deleted, and it is seen in every isolation level.
-CREATE SEQUENCE cqrs.positions AS bigint MINVALUE 0 START 0;
+CREATE SEQUENCE cqrs.positions AS bigint;
+
+-- The last time that was given to something in the log, in microseconds since 1970.
+CREATE SEQUENCE cqrs.clock AS bigint;
 
 -- A body is in `data` (JSON), or in `content_type` and `bytes`; an erased event has neither.
 CREATE TABLE cqrs.events (

@@ -11,6 +11,13 @@ CREATE FUNCTION cqrs.at(us bigint) RETURNS timestamptz LANGUAGE sql IMMUTABLE PA
   END
 $$;
 
+-- The time for what is written next, by whoever has the turn: the clock of the server may step back, the
+-- times of the log do not. It is short enough for the planner to put it in the place of the call.
+CREATE FUNCTION cqrs.tick() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+  SELECT 'epoch'::timestamptz + interval '1 microsecond' * setval('cqrs.clock', greatest(
+    pg_sequence_last_value('cqrs.clock'), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint))
+$$;
+
 -- The end of the log, as far as the transaction sees it.
 CREATE FUNCTION cqrs.head() RETURNS bigint LANGUAGE sql STABLE AS $$
   SELECT greatest(
@@ -20,15 +27,17 @@ CREATE FUNCTION cqrs.head() RETURNS bigint LANGUAGE sql STABLE AS $$
 $$;
 
 -- Whoever holds this lock is the only one who writes: positions are given out in the order in which
--- commits are seen. It is taken in a statement of its own, so that the next one sees what was written
--- before. Another one waits no longer than it may.
+-- commits are seen. It is taken before any statement looks at a table, so that what was written before is
+-- seen. Another one waits no longer than it may. An assignment costs far less than a statement.
 CREATE FUNCTION cqrs.take_turn(wait text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  ignored text;
 BEGIN
-  PERFORM set_config('lock_timeout', wait, true);
+  ignored := set_config('lock_timeout', wait, true);
   IF current_setting('synchronous_commit') = 'off' THEN
-    PERFORM set_config('synchronous_commit', 'on', true);
+    ignored := set_config('synchronous_commit', 'on', true);
   END IF;
-  PERFORM pg_advisory_xact_lock(1668379251, 'cqrs.log'::regclass::oid::bigint::bit(32)::integer);
+  ignored := pg_advisory_xact_lock(1668379251, 'cqrs.log'::regclass::oid::bigint::bit(32)::integer);
 END
 $$;
 
@@ -200,7 +209,7 @@ $$;
 -- Writes the parts of commits beside events, ids and inbox. `applied` tells which commits are. Whatever
 -- may hold an escaped NUL, which no function for JSON reads, is in `texts`, and named by its place.
 CREATE FUNCTION cqrs.write_others(
-  others json, texts text[], applied boolean[], base bigint, recorded timestamptz, happened timestamptz)
+  others json, texts text[], applied boolean[], base bigint, happened timestamptz)
 RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
@@ -271,7 +280,7 @@ BEGIN
   IF others->'outgoing' IS NOT NULL THEN
     INSERT INTO cqrs.outgoing (position, recorded_at, not_before, id, tries, kind, name, key, tenant,
       metadata, data, content_type, bytes, answer_to)
-    SELECT base + w.place, recorded, cqrs.at(w.not_before), w.id, w.tries, w.kind, w.name, w.key,
+    SELECT base + w.place, happened, cqrs.at(w.not_before), w.id, w.tries, w.kind, w.name, w.key,
       w.tenant, texts[w.metadata]::json, texts[w.data]::json, w.content_type,
       decode(w.bytes, 'base64'), w.answer_to
     FROM json_to_recordset(others->'outgoing') AS w(c integer, place integer, not_before bigint,
@@ -348,7 +357,7 @@ END
 $$;
 
 -- Applies a group of commits, each as a whole or not at all, that have nothing in common. Answers where
--- the group begins in the log, the head, and the verdicts on those that were not applied now; NULL: on
+-- the group begins in the log, the head if somebody is there, and the verdicts on those that were not applied now; NULL: on
 -- none. With `strict`, a verdict is raised instead (SQLSTATE CQ001, the verdict as its detail).
 CREATE FUNCTION cqrs.commit_1(
   strict boolean, looks boolean, wait text, keep_commits interval, keep_inbox interval,
@@ -357,8 +366,8 @@ CREATE FUNCTION cqrs.commit_1(
   append_streams text[], append_expected bigint[],
   event_appends integer[], event_numbers integer[], event_places integer[],
   event_tenants text[], event_categories text[], event_streams text[], event_types text[],
-  event_schemas integer[], event_ids uuid[], event_tags text[], event_metadata text[],
-  event_data text[], event_content_types text[], event_bytes bytea[],
+  event_schemas integer[], event_ids uuid[], event_tags text[], event_metadata json[],
+  event_data json[], event_content_types text[], event_bytes bytea[],
   inbox_commits integer[], inbox_consumers text[], inbox_messages uuid[],
   inbox_fingerprints bytea[], inbox_replies bytea[],
   collections json, others json, texts text[],
@@ -368,113 +377,151 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SE
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   n integer := cardinality(ids);
-  applied boolean[];
+  applied boolean[] := array_fill(true, ARRAY[n]);
+  plain boolean;
   found json[];
-  versions bigint[];
+  versions bigint[] := append_expected;
   holds boolean;
   r record;
   happened timestamptz;
-  recorded timestamptz;
+  ignored text;
 BEGIN
   -- In a transaction of the user's, whoever staged the commit has seen to that.
   IF NOT strict AND current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'commits need READ COMMITTED as the default isolation level of the database'
       USING ERRCODE = 'CQ003';
   END IF;
-  PERFORM cqrs.take_turn(wait);
-  happened := clock_timestamp();
+  ignored := cqrs.take_turn(wait);
+  happened := cqrs.tick();
 
-  IF inbox_commits IS NOT NULL THEN
-    FOR r IN
-      SELECT i.c, count(*) AS marks, count(k.position) AS known,
-        min(i.n) FILTER (WHERE k.fingerprint <> i.fingerprint) AS wrong,
-        min(i.n) FILTER (WHERE k.position IS NOT NULL) AS first
-      FROM unnest(inbox_commits, inbox_consumers, inbox_messages, inbox_fingerprints)
-        WITH ORDINALITY AS i(c, consumer, message, fingerprint, n)
+  -- Most commits are new, and say which version they expect. One look tells that nothing speaks against
+  -- any of a group of them; lists are taken apart in the list of columns, which is the quickest way.
+  SELECT NOT EXISTS (
+      SELECT FROM (SELECT unnest(ids) AS id) AS c
+      CROSS JOIN LATERAL (SELECT FROM cqrs.commits AS x WHERE x.id = c.id LIMIT 1) AS k)
+    AND NOT EXISTS (
+      SELECT FROM (
+        SELECT unnest(append_tenants) AS tenant, unnest(append_categories) AS category,
+          unnest(append_streams) AS stream, unnest(append_expected) AS expected) AS a
       LEFT JOIN LATERAL (
-        SELECT x.fingerprint, x.position FROM cqrs.inbox AS x
-        WHERE x.consumer = i.consumer AND x.message = i.message
-          AND x.at >= happened - keep_inbox
-        LIMIT 1
-      ) AS k ON true
-      GROUP BY i.c HAVING count(k.position) > 0
+        SELECT e.version FROM cqrs.events AS e
+        WHERE e.stream = a.stream AND e.category = a.category AND e.tenant = a.tenant
+        ORDER BY e.version DESC LIMIT 1
+      ) AS v ON true
+      WHERE coalesce(v.version, 0) <> a.expected)
+  INTO plain;
+  IF inbox_commits IS NOT NULL THEN
+    plain := plain AND NOT EXISTS (
+      SELECT FROM unnest(inbox_consumers, inbox_messages) AS i(consumer, message)
+      CROSS JOIN LATERAL (
+        SELECT FROM cqrs.inbox AS x
+        WHERE x.consumer = i.consumer AND x.message = i.message LIMIT 1
+      ) AS k);
+  END IF;
+
+  IF NOT plain THEN
+    IF inbox_commits IS NOT NULL THEN
+      FOR r IN
+        SELECT i.c, count(*) AS marks, count(k.position) AS known,
+          min(i.n) FILTER (WHERE k.fingerprint <> i.fingerprint) AS wrong,
+          min(i.n) FILTER (WHERE k.position IS NOT NULL) AS first
+        FROM unnest(inbox_commits, inbox_consumers, inbox_messages, inbox_fingerprints)
+          WITH ORDINALITY AS i(c, consumer, message, fingerprint, n)
+        LEFT JOIN LATERAL (
+          SELECT x.fingerprint, x.position FROM cqrs.inbox AS x
+          WHERE x.consumer = i.consumer AND x.message = i.message
+            AND x.at >= happened - keep_inbox
+          LIMIT 1
+        ) AS k ON true
+        GROUP BY i.c HAVING count(k.position) > 0
+      LOOP
+        found[r.c] := CASE
+          WHEN r.wrong IS NOT NULL THEN json_build_object('n', r.c, 'is', 'reused',
+            'what', 'message', 'id', inbox_messages[r.wrong])
+          WHEN r.known < r.marks THEN json_build_object('n', r.c, 'is', 'inbox',
+            'consumer', inbox_consumers[r.first], 'message', inbox_messages[r.first])
+          ELSE (
+            SELECT json_build_object('n', r.c, 'is', 'before', 'position', k.position,
+              'reply', translate(encode(k.reply, 'base64'), E'\n', ''))
+            FROM cqrs.inbox AS k
+            WHERE k.consumer = inbox_consumers[r.first] AND k.message = inbox_messages[r.first])
+        END;
+      END LOOP;
+    END IF;
+
+    FOR r IN
+      SELECT c.n, k.fingerprint = c.fingerprint AS same, k.position, c.id
+      FROM unnest(ids, fingerprints) WITH ORDINALITY AS c(id, fingerprint, n)
+      CROSS JOIN LATERAL (
+        SELECT x.fingerprint, x.position FROM cqrs.commits AS x
+        WHERE x.id = c.id AND x.at >= happened - keep_commits LIMIT 1
+      ) AS k
     LOOP
-      found[r.c] := CASE
-        WHEN r.wrong IS NOT NULL THEN json_build_object('n', r.c, 'is', 'reused',
-          'what', 'message', 'id', inbox_messages[r.wrong])
-        WHEN r.known < r.marks THEN json_build_object('n', r.c, 'is', 'inbox',
-          'consumer', inbox_consumers[r.first], 'message', inbox_messages[r.first])
-        ELSE (
-          SELECT json_build_object('n', r.c, 'is', 'before', 'position', k.position,
-            'reply', translate(encode(k.reply, 'base64'), E'\n', ''))
-          FROM cqrs.inbox AS k
-          WHERE k.consumer = inbox_consumers[r.first] AND k.message = inbox_messages[r.first])
-      END;
+      IF found[r.n] IS NULL THEN
+        found[r.n] := CASE r.same
+          WHEN true THEN json_build_object('n', r.n, 'is', 'before', 'position', r.position)
+          ELSE json_build_object('n', r.n, 'is', 'reused', 'what', 'commit', 'id', r.id)
+        END;
+      END IF;
+    END LOOP;
+
+    -- Those that are past their time.
+    DELETE FROM cqrs.commits AS c WHERE c.id = ANY (ids) AND c.at < happened - keep_commits;
+
+    IF append_commits IS NOT NULL THEN
+      SELECT array_agg(coalesce(v.version, 0) ORDER BY a.n), bool_and(CASE a.expected
+          WHEN -1 THEN true
+          WHEN -2 THEN v.version IS NOT NULL
+          ELSE coalesce(v.version, 0) = a.expected
+        END)
+      INTO versions, holds
+      FROM unnest(append_tenants, append_categories, append_streams, append_expected)
+        WITH ORDINALITY AS a(tenant, category, stream, expected, n)
+      LEFT JOIN LATERAL (
+        SELECT e.version FROM cqrs.events AS e
+        WHERE e.stream = a.stream AND e.category = a.category AND e.tenant = a.tenant
+        ORDER BY e.version DESC LIMIT 1
+      ) AS v ON true;
+      IF NOT holds THEN
+        FOR r IN
+          SELECT a.c, a.tenant, a.category, a.stream, versions[a.n] AS actual
+          FROM unnest(append_commits, append_tenants, append_categories, append_streams,
+            append_expected) WITH ORDINALITY AS a(c, tenant, category, stream, expected, n)
+          WHERE CASE a.expected
+            WHEN -1 THEN false
+            WHEN -2 THEN versions[a.n] = 0
+            ELSE versions[a.n] <> a.expected
+          END
+          ORDER BY a.n
+        LOOP
+          IF found[r.c] IS NULL THEN
+            found[r.c] := json_build_object('n', r.c, 'is', 'stream', 'tenant', r.tenant,
+              'category', r.category, 'stream', r.stream, 'actual', r.actual);
+          END IF;
+        END LOOP;
+      END IF;
+    END IF;
+  END IF;
+
+  IF looks THEN
+    FOR r IN
+      SELECT append_commits[e.a] AS c, e.id
+      FROM unnest(event_appends, event_ids) AS e(a, id)
+      CROSS JOIN LATERAL (SELECT FROM cqrs.events AS x WHERE x.id = e.id LIMIT 1) AS k
+    LOOP
+      IF found[r.c] IS NULL THEN
+        found[r.c] := json_build_object('n', r.c, 'is', 'reused', 'what', 'event', 'id', r.id);
+      END IF;
     END LOOP;
   END IF;
 
-  FOR r IN
-    SELECT c.n, k.fingerprint = c.fingerprint AS same, k.position, c.id
-    FROM unnest(ids, fingerprints) WITH ORDINALITY AS c(id, fingerprint, n)
-    CROSS JOIN LATERAL (
-      SELECT x.fingerprint, x.position FROM cqrs.commits AS x
-      WHERE x.id = c.id AND x.at >= happened - keep_commits LIMIT 1
-    ) AS k
-  LOOP
-    IF found[r.n] IS NULL THEN
-      found[r.n] := CASE r.same
-        WHEN true THEN json_build_object('n', r.n, 'is', 'before', 'position', r.position)
-        ELSE json_build_object('n', r.n, 'is', 'reused', 'what', 'commit', 'id', r.id)
-      END;
-    END IF;
-  END LOOP;
-
-  IF append_commits IS NOT NULL THEN
-    SELECT array_agg(coalesce(v.version, 0) ORDER BY a.n), bool_and(CASE a.expected
-        WHEN -1 THEN true
-        WHEN -2 THEN v.version IS NOT NULL
-        ELSE coalesce(v.version, 0) = a.expected
-      END)
-    INTO versions, holds
-    FROM unnest(append_tenants, append_categories, append_streams, append_expected)
-      WITH ORDINALITY AS a(tenant, category, stream, expected, n)
-    LEFT JOIN LATERAL (
-      SELECT e.version FROM cqrs.events AS e
-      WHERE e.stream = a.stream AND e.category = a.category AND e.tenant = a.tenant
-      ORDER BY e.version DESC LIMIT 1
-    ) AS v ON true;
-    IF NOT holds THEN
-      FOR r IN
-        SELECT a.c, a.tenant, a.category, a.stream, versions[a.n] AS actual
-        FROM unnest(append_commits, append_tenants, append_categories, append_streams,
-          append_expected) WITH ORDINALITY AS a(c, tenant, category, stream, expected, n)
-        WHERE CASE a.expected
-          WHEN -1 THEN false
-          WHEN -2 THEN versions[a.n] = 0
-          ELSE versions[a.n] <> a.expected
-        END
-        ORDER BY a.n
-      LOOP
-        IF found[r.c] IS NULL THEN
-          found[r.c] := json_build_object('n', r.c, 'is', 'stream', 'tenant', r.tenant,
-            'category', r.category, 'stream', r.stream, 'actual', r.actual);
-        END IF;
-      END LOOP;
-    END IF;
-    IF looks THEN
-      FOR r IN
-        SELECT append_commits[e.a] AS c, e.id
-        FROM unnest(event_appends, event_ids) AS e(a, id)
-        CROSS JOIN LATERAL (SELECT FROM cqrs.events AS x WHERE x.id = e.id LIMIT 1) AS k
-      LOOP
-        IF found[r.c] IS NULL THEN
-          found[r.c] := json_build_object('n', r.c, 'is', 'reused', 'what', 'event', 'id', r.id);
-        END IF;
-      END LOOP;
-    END IF;
+  -- Where nothing was appended, a commit is at the end of the log.
+  IF others IS NOT NULL OR NOT plain OR 0 = ANY (lasts) THEN
+    log_head := greatest(
+      (SELECT position FROM cqrs.events ORDER BY position DESC LIMIT 1),
+      (SELECT position FROM cqrs.heads ORDER BY position DESC LIMIT 1),
+      0);
   END IF;
-
-  log_head := cqrs.head();
   IF others IS NOT NULL THEN
     IF collections IS NOT NULL AND EXISTS (
       SELECT FROM json_to_recordset(collections) AS w(name text, fields text)
@@ -498,31 +545,30 @@ BEGIN
     END IF;
     SELECT array_agg(found[c] IS NULL ORDER BY c) INTO applied FROM generate_series(1, n) AS c;
     IF NOT true = ANY (applied) THEN
-      base := log_head;
       RETURN;
     END IF;
-  ELSE
-    applied := array_fill(true, ARRAY[n]);
   END IF;
 
-  SELECT last_value INTO base FROM cqrs.positions;
   IF places > 0 THEN
-    PERFORM setval('cqrs.positions', base + places);
-    SELECT e.recorded_at INTO recorded FROM cqrs.events AS e ORDER BY e.position DESC LIMIT 1;
-    -- The clock may step back; the log's times do not.
-    recorded := greatest(recorded, happened);
+    base := nextval('cqrs.positions') - 1;
+    IF places > 1 THEN
+      ignored := setval('cqrs.positions', base + places);
+    END IF;
   END IF;
   IF append_commits IS NOT NULL THEN
     INSERT INTO cqrs.events (position, version, recorded_at, id, schema_version, tenant, category,
       stream, type, tags, metadata, data, content_type, bytes)
-    SELECT base + e.place, versions[e.a] + e.number, recorded, e.id, e.schema_version, e.tenant,
-      e.category, e.stream, e.type, string_to_array(e.tags, E'\x1f'), e.metadata::json,
-      e.data::json, e.content_type, e.bytes
-    FROM unnest(event_appends, event_numbers, event_places, event_tenants, event_categories,
-        event_streams, event_types, event_schemas, event_ids, event_tags, event_metadata,
-        event_data, event_content_types, event_bytes)
-      AS e(a, number, place, tenant, category, stream, type, schema_version, id, tags, metadata,
-        data, content_type, bytes)
+    SELECT base + e.place, versions[e.a] + e.number, happened, e.id, e.schema_version, e.tenant,
+      e.category, e.stream, e.type, string_to_array(e.tags, E'\x1f'), e.metadata, e.data,
+      e.content_type, e.bytes
+    FROM (
+      SELECT unnest(event_appends) AS a, unnest(event_numbers) AS number,
+        unnest(event_places) AS place, unnest(event_tenants) AS tenant,
+        unnest(event_categories) AS category, unnest(event_streams) AS stream,
+        unnest(event_types) AS type, unnest(event_schemas) AS schema_version,
+        unnest(event_ids) AS id, unnest(event_tags) AS tags, unnest(event_metadata) AS metadata,
+        unnest(event_data) AS data, unnest(event_content_types) AS content_type,
+        unnest(event_bytes) AS bytes) AS e
     WHERE applied[append_commits[e.a]];
     IF event_tags IS NOT NULL THEN
       INSERT INTO cqrs.event_tags (tag, position)
@@ -533,15 +579,14 @@ BEGIN
     END IF;
   END IF;
   IF others IS NOT NULL THEN
-    PERFORM cqrs.write_others(others, texts, applied, base, recorded, happened);
+    PERFORM cqrs.write_others(others, texts, applied, base, happened);
   END IF;
   INSERT INTO cqrs.commits (id, fingerprint, position, at)
   SELECT c.id, c.fingerprint, CASE c.last WHEN 0 THEN log_head ELSE base + c.last END, happened
-  FROM unnest(ids, fingerprints, lasts) WITH ORDINALITY AS c(id, fingerprint, last, n)
-  WHERE applied[c.n]
-  -- One that is past its time.
-  ON CONFLICT (id) DO UPDATE
-    SET fingerprint = excluded.fingerprint, position = excluded.position, at = excluded.at;
+  FROM (
+    SELECT unnest(ids) AS id, unnest(fingerprints) AS fingerprint, unnest(lasts) AS last,
+      unnest(applied) AS applied) AS c
+  WHERE c.applied;
   IF inbox_commits IS NOT NULL THEN
     INSERT INTO cqrs.inbox (consumer, message, fingerprint, position, at, reply)
     SELECT i.consumer, i.message, i.fingerprint,

@@ -8,7 +8,7 @@ CREATE TABLE cqrs.staged_1 (
   append_categories text[], append_streams text[], append_expected bigint[], event_appends integer[],
   event_numbers integer[], event_places integer[], event_tenants text[], event_categories text[],
   event_streams text[], event_types text[], event_schemas integer[], event_ids uuid[],
-  event_tags text[], event_metadata text[], event_data text[], event_content_types text[],
+  event_tags text[], event_metadata json[], event_data json[], event_content_types text[],
   event_bytes bytea[], inbox_commits integer[], inbox_consumers text[], inbox_messages uuid[],
   inbox_fingerprints bytea[], inbox_replies bytea[], collections json, others json, texts text[]
 );
