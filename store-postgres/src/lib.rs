@@ -23,11 +23,12 @@
 //! # How the parts fit
 //!
 //! One connection writes. Whatever commits of this process arrived while the last group was on its way
-//! go together, as one statement, each with a verdict of its own; nothing waits to fill a group. A second
-//! connection loads streams in the same way. So a command on an aggregate that is loaded by replay takes
-//! two round trips, and one on a cached aggregate one, however many commands there are at once. The pages
-//! of the log, documents and all the rest are read with a few more connections. A
-//! [pool](PostgresStore::pool) of others is for statements of yours.
+//! go together, as one statement, each with a verdict of its own; nothing waits to fill a group. With many
+//! waiting, the next group is on its way while the last is answered. A second connection loads streams in
+//! the same way. So a command on an aggregate that is loaded by replay takes two round trips, and one on a
+//! cached aggregate one, however many commands there are at once. The pages of the log, documents and all
+//! the rest are read with a few more connections. A [pool](PostgresStore::pool) of others is for
+//! statements of yours.
 //!
 //! The statement that writes takes a lock of the transaction before it gives out positions, so commits
 //! are seen in the order of their positions, by every reader, however slow some writer is. A process that

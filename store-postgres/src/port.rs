@@ -52,12 +52,12 @@ impl Store for PostgresStore {
         let loads = self.inner.loads.clone();
         let first = async move {
             match loads.first(read).await {
-                Ok((page, rest)) => {
+                Ok((first, rest)) => {
                     let rest = match rest {
                         Some(read) => pages(reader, StreamReading::new(read)),
                         None => stream::empty().boxed(),
                     };
-                    stream::iter(page.map(Ok)).chain(rest).boxed()
+                    stream::iter(first.into_iter().map(Ok)).chain(rest).boxed()
                 }
                 Err(error) => stream::iter([Err(error)]).boxed(),
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use cqrs_core::{
     BoxError, Error, ErrorKind, FieldValue, Fingerprint, Json, MessageId, Payload, PayloadRef,
-    Recorded, Timestamp,
+    Recorded, StreamId, Timestamp,
 };
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
@@ -175,44 +175,63 @@ pub(crate) fn payload(row: &Row, index: usize) -> Result<Payload, BoxError> {
     })
 }
 
-/// An event, borrowed from the columns that all readings of events share; the first is at `from`.
+/// Columns that all readings of events have.
+pub(crate) const EVENT: usize = 11;
+
+/// An event, borrowed from its columns; the first is at `from`. Those of its stream are behind them, where
+/// it is not one stream that is read.
 ///
 /// An event that cannot be read is never passed over (P6): the error names it.
-pub(crate) fn event(row: &Row, from: usize) -> Result<Recorded<'_>, Trouble> {
+pub(crate) fn event<'a>(
+    row: &'a Row,
+    from: usize,
+    of: Option<&'a StreamId>,
+) -> Result<Recorded<'a>, Trouble> {
     let parts = || {
         let text = |index: usize| row.try_get::<_, Text<'_>>(from + index).map(|Text(text)| text);
-        let data = match (row.try_get(from + 11)?, row.try_get(from + 13)?) {
+        let data = match (row.try_get(from + 8)?, row.try_get(from + 10)?) {
             (Some(Text(json)), _) => PayloadRef::Json(json),
-            (None, Some(bytes)) => PayloadRef::Binary { content_type: text(12)?, bytes },
+            (None, Some(bytes)) => PayloadRef::Binary { content_type: text(9)?, bytes },
             (None, None) => PayloadRef::Erased,
         };
-        let tenant = text(5)?;
-        let tags: Option<&str> = row.try_get(from + 9)?;
+        let (tenant, category, stream) = match of {
+            Some(of) => (of.tenant.as_deref(), &*of.category, &*of.id),
+            None => {
+                let tenant = text(EVENT)?;
+                ((!tenant.is_empty()).then_some(tenant), text(EVENT + 1)?, text(EVENT + 2)?)
+            }
+        };
+        let tags: Option<&str> = row.try_get(from + 6)?;
         Ok(Recorded {
-            tenant: (!tenant.is_empty()).then_some(tenant),
-            category: text(6)?,
-            stream: text(7)?,
+            tenant,
+            category,
+            stream,
             version: row.try_get::<_, i64>(from + 1)? as u64,
             position: row.try_get::<_, i64>(from)? as u64,
             recorded_at: row.try_get::<_, At>(from + 2)?.0,
-            event_type: text(8)?,
+            event_type: text(5)?,
             schema_version: u16::try_from(row.try_get::<_, i32>(from + 4)?)?,
             id: MessageId::from_uuid(row.try_get::<_, Uuid>(from + 3)?),
             joined_tags: tags.unwrap_or_default(),
-            metadata_json: text(10)?,
+            metadata_json: text(7)?,
             data,
         })
     };
-    parts().map_err(|cause: BoxError| unreadable(row, from, cause))
+    parts().map_err(|cause: BoxError| unreadable(row, from, of, cause))
 }
 
 #[cold]
-fn unreadable(row: &Row, from: usize, cause: BoxError) -> Trouble {
+fn unreadable(row: &Row, from: usize, of: Option<&StreamId>, cause: BoxError) -> Trouble {
     let text = |index: usize| row.try_get::<_, &str>(from + index).unwrap_or_default().to_owned();
     let number = |index: usize| row.try_get::<_, i64>(from + index).unwrap_or_default() as u64;
-    let stream = [text(5), text(6), text(7)];
-    let stream = stream[usize::from(stream[0].is_empty())..].join("/");
-    let (position, version, event_type) = (number(0), number(1), text(8));
+    let stream = match of {
+        Some(of) => of.to_string(),
+        None => {
+            let stream = [text(EVENT), text(EVENT + 1), text(EVENT + 2)];
+            stream[usize::from(stream[0].is_empty())..].join("/")
+        }
+    };
+    let (position, version, event_type) = (number(0), number(1), text(5));
     let context = format!(
         "`{event_type}` at position {position} (version {version} of {stream}) cannot be read: \
          {cause}; repair its row"

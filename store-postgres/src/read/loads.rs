@@ -1,4 +1,4 @@
-//! First pages of streams: whatever is asked for while the last group was on its way is read together,
+//! The first pages of streams: whatever is asked for while the last group was on its way is read together,
 //! as one statement. Who finds nobody else about asks by himself: the way through the task and back costs
 //! more than the statement.
 
@@ -17,14 +17,17 @@ use super::pages::may_pass;
 use super::{Reader, is_full, rows};
 use crate::connect::backoff;
 use crate::error::{Trouble, closed};
-use crate::row::{bound, event, tenant};
+use crate::row::{EVENT, bound, event, tenant};
 use crate::statements::Sql;
 
 /// Streams of one group at most.
 const AT_ONCE: usize = 256;
 
-/// The first page of a stream, and where it goes on; `None`: that was all.
-type First = (Option<Page>, Option<ReadStream>);
+/// Pages that are read of a stream alone. Of those of a group it is one.
+const ALONE: usize = 4;
+
+/// The first pages of a stream, and where it goes on; `None`: that was all.
+type First = (Vec<Page>, Option<ReadStream>);
 
 struct Asked {
     read: ReadStream,
@@ -57,7 +60,7 @@ impl Loads {
         Self { queue, shared }
     }
 
-    /// The first page of a stream that is read forwards.
+    /// The first pages of a stream that is read forwards.
     pub(crate) async fn first(&self, read: ReadStream) -> Result<First> {
         if self.queue.is_closed() {
             return Err(closed(&self.shared.reader.connector.place));
@@ -185,6 +188,7 @@ async fn load(
     client: &ClientWrapper,
     reads: &[&ReadStream],
 ) -> Result<Vec<Result<First>>, Trouble> {
+    let pages = if reads.len() == 1 { ALONE } else { 1 };
     let mut columns = Columns::default();
     for read in reads {
         columns.tenants.push(tenant(read.stream.tenant.as_deref()));
@@ -193,10 +197,12 @@ async fn load(
         columns.low.push(bound(read.from));
         columns.high.push(bound(read.to));
         // One more tells whether it goes on.
-        columns.most.push(rows(read.page.events.max(1)).saturating_add(1));
+        columns
+            .most
+            .push(rows(read.page.events.max(1).saturating_mul(pages as u32)).saturating_add(1));
         columns.schemas.push(read.wanted_snapshot().map(|schema| schema.as_bytes().to_vec()));
     }
-    reader.statements.bounded(fill(reader, client, reads, &columns)).await
+    reader.statements.bounded(fill(reader, client, reads, &columns, pages)).await
 }
 
 async fn fill(
@@ -204,12 +210,13 @@ async fn fill(
     client: &ClientWrapper,
     reads: &[&ReadStream],
     columns: &Columns<'_>,
+    most: usize,
 ) -> Result<Vec<Result<First>>, Trouble> {
-    let Columns { tenants, categories, streams, low, high, most, schemas } = columns;
+    let Columns { tenants, categories, streams, low, high, most: limits, schemas } = columns;
     let snapshots = schemas.iter().any(Option::is_some);
     let mut params: Vec<&(dyn ToSql + Sync)> = match reads.len() {
-        1 => vec![&tenants[0], &categories[0], &streams[0], &low[0], &high[0], &most[0]],
-        _ => vec![tenants, categories, streams, low, high, most],
+        1 => vec![&tenants[0], &categories[0], &streams[0], &low[0], &high[0], &limits[0]],
+        _ => vec![tenants, categories, streams, low, high, limits],
     };
     let sql = match (reads.len(), snapshots) {
         (1, false) => Sql::LoadStream,
@@ -223,35 +230,40 @@ async fn fill(
         _ => {}
     }
     let found = reader.statements.begin(client, sql, &params).await?;
-    let mut firsts: Vec<Result<First>> = reads.iter().map(|_| Ok((None, None))).collect();
+    let mut firsts: Vec<Result<First>> = reads.iter().map(|_| Ok((Vec::new(), None))).collect();
     let mut found = Box::pin(found);
     while let Some(row) = found.try_next().await? {
         let n = row.try_get::<_, i64>(0)? as usize - 1;
-        let (Some(read), Some(Ok((page, rest)))) = (reads.get(n), firsts.get_mut(n)) else {
+        let (Some(read), Some(Ok((pages, rest)))) = (reads.get(n), firsts.get_mut(n)) else {
             continue;
         };
         if rest.is_some() {
             continue;
         }
         let snapshot = match snapshots {
-            true => row.try_get::<_, Option<i64>>(15)?.map(|version| version as u64),
+            true => row.try_get::<_, Option<i64>>(1 + EVENT)?.map(|version| version as u64),
             false => None,
         };
-        if let (None, Some(version)) = (&page, snapshot) {
+        if let (true, Some(version)) = (pages.is_empty(), snapshot) {
             let mut begun = Page::default();
-            begun.begin_with(version, row.try_get::<_, &str>(16)?);
-            *page = Some(begun);
+            begun.begin_with(version, row.try_get::<_, &str>(2 + EVENT)?);
+            pages.push(begun);
         }
         if row.try_get::<_, Option<i64>>(1)?.is_none() {
             continue;
         }
-        match event(&row, 1) {
+        match event(&row, 1, Some(&read.stream)) {
             Ok(event) => {
-                let page = page.get_or_insert_with(Page::default);
-                if is_full(page, read.page) {
+                let is_full = pages.last().is_none_or(|page| is_full(page, read.page));
+                if is_full && pages.len() >= most {
                     let from = event.version;
                     *rest = Some(ReadStream { from, snapshot: None, ..(*read).clone() });
-                } else {
+                    continue;
+                }
+                if is_full {
+                    pages.push(Page::default());
+                }
+                if let Some(page) = pages.last_mut() {
                     page.push(&event);
                 }
             }

@@ -129,7 +129,7 @@ impl LogReading {
             (Page::with_capacity(size.events.min(256) as usize, 1 << 14), 0);
         while let Some(row) = statements.next(&mut rows).await? {
             count += 1;
-            let event = event(&row, 0)?;
+            let event = event(&row, 0, None)?;
             if is_full(&page, size) {
                 let full = std::mem::take(&mut page);
                 page = Page::with_capacity(full.len(), full.size() + full.size() / 8);

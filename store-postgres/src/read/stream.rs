@@ -49,7 +49,7 @@ impl Reading for StreamReading {
             let (mut page, mut count) = (Page::default(), 0);
             while let Some(row) = reader.statements.next(&mut found).await? {
                 count += 1;
-                let event = event(&row, 0)?;
+                let event = event(&row, 0, Some(&stream))?;
                 if is_full(&page, read.page) {
                     let full = std::mem::take(&mut page);
                     if !hand_on(read, full, pages).await {

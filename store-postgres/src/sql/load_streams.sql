@@ -1,4 +1,4 @@
-SELECT r.n, e.position, e.version, e.recorded_at, e.id, e.schema_version, e.tenant, e.category, e.stream, e.type,
+SELECT r.n, e.position, e.version, e.recorded_at, e.id, e.schema_version, e.type,
   array_to_string(e.tags, E'\x1f'), e.metadata, e.data, e.content_type, e.bytes
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[])
   WITH ORDINALITY AS r(tenant, category, stream, low, high, most, n)

@@ -3,8 +3,8 @@ WITH found AS MATERIALIZED (
   SELECT f.positions, f.through
   FROM cqrs.candidates($4, $5, $6, $7, $8, $9, $1, $2, $3) AS f
 )
-SELECT e.position, e.version, e.recorded_at, e.id, e.schema_version, e.tenant, e.category, e.stream, e.type,
-  array_to_string(e.tags, E'\x1f'), e.metadata, e.data, e.content_type, e.bytes,
+SELECT e.position, e.version, e.recorded_at, e.id, e.schema_version, e.type,
+  array_to_string(e.tags, E'\x1f'), e.metadata, e.data, e.content_type, e.bytes, e.tenant, e.category, e.stream,
   f.through
 FROM found AS f
 LEFT JOIN LATERAL unnest(f.positions) AS p(position) ON true

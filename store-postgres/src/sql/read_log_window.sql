@@ -1,5 +1,5 @@
-SELECT e.position, e.version, e.recorded_at, e.id, e.schema_version, e.tenant, e.category, e.stream, e.type,
-  array_to_string(e.tags, E'\x1f'), e.metadata, e.data, e.content_type, e.bytes
+SELECT e.position, e.version, e.recorded_at, e.id, e.schema_version, e.type,
+  array_to_string(e.tags, E'\x1f'), e.metadata, e.data, e.content_type, e.bytes, e.tenant, e.category, e.stream
 FROM cqrs.events AS e
 WHERE e.position > $1 AND e.position <= $2
   AND ($3::text[] IS NULL OR e.type = ANY ($3)) AND ($4::text[] IS NULL OR e.category = ANY ($4))

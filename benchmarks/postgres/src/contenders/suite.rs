@@ -121,7 +121,7 @@ macro_rules! account {
 }
 
 account!(Folded,);
-account!(Snapped, , snapshot(every = 100));
+account!(Snapped, , snapshot(every = 20));
 
 fn decide(account: &Account, amount: Option<i64>) -> std::result::Result<AccountEvent, Refused> {
     account.decide(amount.map_or(AccountCommand::Open, |amount| AccountCommand::Deposit { amount }))
@@ -140,7 +140,7 @@ impl Contender for Suite {
     fn note(&self) -> &'static str {
         match self {
             Self::Replayed => "store-postgres; `Repository::execute`, the default",
-            Self::FromSnapshots => "as before; `Storage::snapshots(100)`",
+            Self::FromSnapshots => "as before; `Storage::snapshots(20)`",
             Self::Cached => "as before; `Repository::cached(100_000)`",
         }
     }

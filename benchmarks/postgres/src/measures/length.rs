@@ -12,7 +12,7 @@ use crate::statistics::median;
 const MEASURE: &str = "milliseconds of a command";
 
 /// Each figure of a round is the median of so many: of the 10th command on as many accounts, and of
-/// the commands around the 1,000th on one.
+/// the commands around the 1,000th on one, in turns, so that both meet the same weather.
 const SAMPLES: usize = 20;
 const SHORT: usize = 10;
 const LONG: usize = 1_000;
@@ -45,38 +45,59 @@ async fn cell(args: &Args, contender: &dyn Contender, databases: &Databases) -> 
     let template = databases.filled(contender, accounts, events).await?;
     let database = databases.copy_of(&template).await?;
     let url = databases.server().url(&database);
-    let connect = Connect { clients: 1, pool: args.pool };
+    // One for the long account: some know only the account that they opened last.
+    let connect = Connect { clients: 2, pool: args.pool };
     let outcome = async {
         let bank = contender.connect(&url, connect).await?;
-        let mut client = bank.client().await?;
-        // Warms up connection and statements.
-        timed(&mut *client, SHORT, 0).await?;
-        let mut short = Vec::with_capacity(SAMPLES);
-        for _ in 0..SAMPLES {
-            short.extend(timed(&mut *client, SHORT, 1).await?);
+        let (mut client, mut other) = (bank.client().await?, bank.client().await?);
+        let mut of_short = Vec::with_capacity(SAMPLES);
+        let mut of_long = Vec::with_capacity(SAMPLES);
+        // Also warms up connection and statements.
+        let mut long = Account::open(&mut *other).await?;
+        while long.commands < LONG - SAMPLES / 2 {
+            long.timed(&mut *other).await?;
         }
-        let long = timed(&mut *client, LONG + SAMPLES / 2, SAMPLES).await?;
-        Ok([short, long].map(|samples| median(&samples).expect("there are samples")))
+        for _ in 0..SAMPLES {
+            let mut short = Account::open(&mut *client).await?;
+            while short.commands < SHORT - 1 {
+                short.timed(&mut *client).await?;
+            }
+            of_short.push(short.timed(&mut *client).await?);
+            short.check(&mut *client).await?;
+            of_long.push(long.timed(&mut *other).await?);
+        }
+        long.check(&mut *other).await?;
+        Ok([of_short, of_long].map(|samples| median(&samples).expect("there are samples")))
     }
     .await;
     databases.drop(&database).await?;
     outcome
 }
 
-/// Gives commands to a new account; answers with the milliseconds of the last ones.
-async fn timed(client: &mut dyn Client, commands: usize, last: usize) -> Result<Vec<f64>> {
-    let account = client.open().await?;
-    let mut milliseconds = Vec::with_capacity(last);
-    for command in 2..=commands {
+/// An account, and how many commands it was given.
+struct Account {
+    id: String,
+    commands: usize,
+}
+
+impl Account {
+    async fn open(client: &mut dyn Client) -> Result<Self> {
+        Ok(Self { id: client.open().await?, commands: 1 })
+    }
+
+    /// Gives one more. Answers with its milliseconds.
+    async fn timed(&mut self, client: &mut dyn Client) -> Result<f64> {
         let start = Instant::now();
-        client.deposit(&account, 1).await?;
-        if command > commands - last {
-            milliseconds.push(start.elapsed().as_secs_f64() * 1_000.0);
+        client.deposit(&self.id, 1).await?;
+        self.commands += 1;
+        Ok(start.elapsed().as_secs_f64() * 1_000.0)
+    }
+
+    async fn check(&self, client: &mut dyn Client) -> Result<()> {
+        let balance = client.balance(&self.id).await?;
+        if balance != self.commands as i64 - 1 {
+            return Err(format!("{balance} after {} commands", self.commands).into());
         }
+        Ok(())
     }
-    let balance = client.balance(&account).await?;
-    if balance != commands as i64 - 1 {
-        return Err(format!("{balance} after {commands} commands").into());
-    }
-    Ok(milliseconds)
 }
