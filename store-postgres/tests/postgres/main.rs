@@ -2,6 +2,7 @@
 //! plans, dumps. What every store promises is in the store suite.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod appending;
 mod child;
 #[path = "../common/mod.rs"]
 mod common;

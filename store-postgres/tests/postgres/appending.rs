@@ -1,0 +1,175 @@
+//! Appends of several processes at once: each sees the tables as they were before its turn came.
+
+use std::time::Duration;
+
+use cqrs_core::{
+    Commit, CommitId, Committed, Conflict, ErrorKind, Expected, Filter, MessageId, Result, Store,
+};
+use futures_util::future::join_all;
+use store_postgres::PostgresStore;
+
+use crate::common::{self, Schema};
+use crate::short::{append, deposit, event_with_id, log_of, positions, versions, within};
+
+async fn two(schema: &Schema) -> [PostgresStore; 2] {
+    let connect = async || common::store(&schema.0).connect().await.unwrap();
+    [connect().await, connect().await]
+}
+
+/// Commits through both at the same moment.
+async fn at_once(stores: &[PostgresStore; 2], commits: [&Commit; 2]) -> [Result<Committed>; 2] {
+    let [one, other] = commits;
+    let (one, other) = tokio::join!(stores[0].commit(one.clone()), stores[1].commit(other.clone()));
+    [one, other]
+}
+
+fn position(committed: &Result<Committed>) -> u64 {
+    match committed {
+        Ok(Committed::Now { position } | Committed::Before { position, .. }) => *position,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn are_now(committed: &[Result<Committed>]) -> usize {
+    committed.iter().filter(|committed| matches!(committed, Ok(Committed::Now { .. }))).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_those_who_expect_the_same_version_one_is_applied_and_the_others_are_told_the_version() {
+    let schema = Schema::new();
+    let stores = two(&schema).await;
+    let mut applied = 0;
+    for version in 0..60 {
+        let commits = [(); 4].map(|()| deposit("hot", Expected::Exactly(version)));
+        let sent =
+            commits.iter().enumerate().map(|(n, commit)| stores[n % 2].commit(commit.clone()));
+        let answers = join_all(sent).await;
+        assert_eq!(are_now(&answers), 1, "{answers:?}");
+        for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            let ErrorKind::Conflict(Conflict::Stream { actual, .. }) = error.kind() else {
+                panic!("{error}");
+            };
+            assert_eq!(*actual, version + 1);
+        }
+        applied += 1;
+    }
+    assert_eq!(versions(&stores[0], "hot").await, (1..=applied).collect::<Vec<u64>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_is_sent_twice_at_once_is_applied_once() {
+    let schema = Schema::new();
+    let stores = two(&schema).await;
+    for n in 0..60 {
+        let commit = deposit(&format!("stream-{n}"), Expected::NoStream);
+        let answers = at_once(&stores, [&commit, &commit]).await;
+        assert_eq!(are_now(&answers), 1, "{answers:?}");
+        assert_eq!(position(&answers[0]), position(&answers[1]));
+    }
+    assert_eq!(positions(&log_of(&stores[1], Filter::default()).await).len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_of_a_commit_or_an_event_that_two_use_at_once_is_refused_to_one() {
+    let schema = Schema::new();
+    let stores = two(&schema).await;
+    for n in 0..40 {
+        let id = CommitId(MessageId::fresh());
+        let mine = Commit { id, ..deposit(&format!("mine-{n}"), Expected::NoStream) };
+        let yours = Commit { id, ..deposit(&format!("yours-{n}"), Expected::NoStream) };
+        let event = event_with_id(MessageId::fresh());
+        let of_event = |stream: &str| Commit {
+            id: CommitId(MessageId::fresh()),
+            appends: vec![append(stream, Expected::NoStream, vec![event.clone()])],
+            ..Commit::default()
+        };
+        let (ours, theirs) = (of_event(&format!("ours-{n}")), of_event(&format!("theirs-{n}")));
+        for commits in [[&mine, &yours], [&ours, &theirs]] {
+            let answers = at_once(&stores, commits).await;
+            assert_eq!(are_now(&answers), 1, "{answers:?}");
+            let refused = answers.iter().find_map(|answer| answer.as_ref().err()).unwrap();
+            assert!(matches!(refused.kind(), ErrorKind::IdReused { .. }), "{refused}");
+        }
+    }
+    assert_eq!(positions(&log_of(&stores[1], Filter::default()).await).len(), 80);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_many_that_expects_too_much_is_refused_alone_and_leaves_no_gap() {
+    let schema = Schema::new();
+    let stores = two(&schema).await;
+    for n in 0..3 {
+        stores[0].commit(deposit("short", Expected::Exactly(n))).await.unwrap();
+    }
+    for round in 0..20 {
+        let many = (0..64).map(|n| match n {
+            31 => deposit("short", Expected::Exactly(7)),
+            _ => deposit(&format!("stream-{round}-{n}"), Expected::NoStream),
+        });
+        let answers = join_all(many.map(|commit| stores[0].commit(commit))).await;
+        assert_eq!(are_now(&answers), 63);
+        let ErrorKind::Conflict(Conflict::Stream { actual, .. }) =
+            answers[31].as_ref().unwrap_err().kind()
+        else {
+            panic!("{:?}", answers[31]);
+        };
+        assert_eq!(*actual, 3);
+    }
+    assert_eq!(versions(&stores[1], "short").await, [1, 2, 3]);
+    let all = positions(&log_of(&stores[1], Filter::default()).await);
+    assert_eq!(all.len(), 3 + 20 * 63);
+    assert!(all.is_sorted_by(|a, b| a < b));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_never_step_back_whoever_writes() {
+    let schema = Schema::new();
+    let stores = two(&schema).await;
+    for n in 0..50 {
+        let stream = |store: usize| format!("stream-{store}-{n}");
+        let (one, many) =
+            (deposit(&stream(0), Expected::NoStream), deposit(&stream(1), Expected::Any));
+        // The clock of the server was an hour ahead, for a moment.
+        if n == 25 {
+            let client = stores[0].pool().get().await.unwrap();
+            let ahead = format!(
+                "SELECT setval('{0}.clock', last_value + 3600000000) FROM {0}.clock",
+                schema.0
+            );
+            client.batch_execute(&ahead).await.unwrap();
+        }
+        let answers = at_once(&stores, [&one, &many]).await;
+        assert_eq!(are_now(&answers), 2, "{answers:?}");
+    }
+    let pages = log_of(&stores[0], Filter::default()).await;
+    let times: Vec<_> =
+        pages.iter().flat_map(|page| page.iter().map(|event| event.recorded_at)).collect();
+    assert_eq!(times.len(), 100);
+    assert!(times.is_sorted(), "{times:?}");
+    assert!(times[99].as_micros() - times[0].as_micros() >= 3_600_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_nobody_waits_for_is_whole_and_holds_up_nobody() {
+    let schema = Schema::new();
+    let stores = two(&schema).await;
+    let mut left = Vec::new();
+    for n in 0..50 {
+        let commit = deposit(&format!("left-{n}"), Expected::NoStream);
+        left.push(commit.clone());
+        let sent = stores[0].commit(commit);
+        // Asked once, and dropped.
+        let _ = tokio::time::timeout(Duration::from_micros(50 * n), sent).await;
+        let mine = stores[0].commit(deposit(&format!("mine-{n}"), Expected::NoStream)).await;
+        assert!(matches!(mine, Ok(Committed::Now { .. })), "{mine:?}");
+    }
+    // Each came to something, and a repeat tells the same.
+    for commit in left {
+        let repeated = stores[1].commit(commit).await;
+        assert!(repeated.is_ok(), "{repeated:?}");
+    }
+    within(Duration::from_secs(5), "every event is there", async || {
+        positions(&log_of(&stores[1], Filter::default()).await).len() == 100
+    })
+    .await;
+}
