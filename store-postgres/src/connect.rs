@@ -44,9 +44,16 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) fn new(settings: &PostgresBuilder) -> Result<Self> {
-        let config = settings.parsed()?;
+        let mut config = settings.parsed()?;
         let place: Arc<str> = place(&config).into();
-        let tls = if wants_tls(&config) { Some(tls(settings)?) } else { None };
+        let tls = match wants_tls(&config) {
+            true => {
+                // A server that offers none is not talked to in the open.
+                config.ssl_mode(SslMode::Require);
+                Some(tls(settings)?)
+            }
+            false => None,
+        };
         let silence = Arc::<Silence>::default();
         let mut planned = config.clone();
         if settings.prepares {

@@ -40,6 +40,13 @@ fn numbers(told: &str) -> Option<Vec<u32>> {
     Some(word.split('.').map_while(digits).collect())
 }
 
+/// A program on `PATH`, or in that folder.
+pub(crate) fn one(program: &str, folder: &Path) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain([folder.to_owned()]);
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

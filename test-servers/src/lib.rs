@@ -30,11 +30,13 @@ mod error;
 mod guard;
 mod home;
 mod installed;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
 mod proxy;
 
 pub use error::ServerError;
+pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, PostgresBuilder};
 pub use proxy::Proxy;

@@ -189,6 +189,10 @@ impl Postgres {
         format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", self.password)
     }
 
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
     /// The port of 127.0.0.1. It stays the same when the server is started again.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -411,7 +415,7 @@ fn port_was_taken(log: &str) -> bool {
 
 /// Begins a connection. The question for the password comes once the server takes connections; an
 /// error before that.
-fn asks_for_a_password(port: u16) -> io::Result<bool> {
+pub(crate) fn asks_for_a_password(port: u16) -> io::Result<bool> {
     let bound = Duration::from_secs(2);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut connection = TcpStream::connect_timeout(&address, bound)?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use test_servers::Postgres;
+use test_servers::{PgBouncer, Postgres};
 
 use crate::command::{self, Cause};
 use crate::steps::{Failed, Steps};
@@ -21,7 +21,7 @@ struct Needed {
     instead: &'static [&'static str],
 }
 
-const NEEDED: [Needed; 2] = [
+const NEEDED: [Needed; 3] = [
     // The learning platform's page is tried in a browser.
     Needed {
         program: "chromedriver",
@@ -35,6 +35,13 @@ const NEEDED: [Needed; 2] = [
         found: |_| Postgres::is_installed(),
         packages: &[POSTGRESQL],
         instead: &["POSTGRES_URL"],
+    },
+    // A test goes through a pooler.
+    Needed {
+        program: "pgbouncer",
+        found: |_| PgBouncer::is_installed(),
+        packages: &["pgbouncer"],
+        instead: &[],
     },
 ];
 
@@ -122,12 +129,13 @@ mod tests {
 
     #[test]
     fn only_what_is_neither_there_nor_replaced_is_missing() {
-        let all = ["chromium", "chromium-driver", "postgresql"];
+        let all = ["chromium", "chromium-driver", "postgresql", "pgbouncer"];
         assert_eq!(missing(|_| false, |_| false), all);
         assert_eq!(missing(|_| false, |_| true), [""; 0]);
         assert_eq!(missing(|name| name == "CHROMEDRIVER_URL", |_| false), all[2..]);
-        assert_eq!(missing(|name| name == "POSTGRES_URL", |_| false), all[..2]);
-        assert_eq!(missing(|_| false, |needed| needed.program == "postgres"), all[..2]);
+        let others = ["chromium", "chromium-driver", "pgbouncer"];
+        assert_eq!(missing(|name| name == "POSTGRES_URL", |_| false), others);
+        assert_eq!(missing(|_| false, |needed| needed.program == "postgres"), others);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use cqrs_core::{
 use futures_util::StreamExt;
 use store_postgres::tokio_postgres::{self, Client, NoTls};
 use tempfile::TempDir;
-use test_servers::Postgres;
+use test_servers::{Postgres, PostgresBuilder};
 use uuid::Uuid;
 
 /// An id that is the same in every process.
@@ -92,9 +92,13 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) fn start() -> Self {
+        Self::with(Postgres::builder())
+    }
+
+    pub(crate) fn with(builder: PostgresBuilder) -> Self {
         // On the disk that the build is on: a kill -9 is about what is on a disk.
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let server = Postgres::start(folder.path()).unwrap_or_else(|error| panic!("{error}"));
+        let server = builder.start(folder.path()).unwrap_or_else(|error| panic!("{error}"));
         Self { server, _folder: folder }
     }
 
