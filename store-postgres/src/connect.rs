@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cqrs_core::{Error, ErrorKind, Position, Result};
@@ -152,6 +152,30 @@ impl Connector {
         self.pool.close();
         self.readers.close();
         self.own.close();
+    }
+}
+
+/// A place for a connection that several use.
+#[derive(Default)]
+pub(crate) struct Slot(Mutex<Option<Arc<ClientWrapper>>>);
+
+impl Slot {
+    /// The connection, if it lives.
+    pub(crate) fn client(&self) -> Option<Arc<ClientWrapper>> {
+        self.place().as_ref().filter(|client| !client.is_closed()).cloned()
+    }
+
+    pub(crate) fn put(&self, client: ClientWrapper) -> Arc<ClientWrapper> {
+        self.place().insert(Arc::new(client)).clone()
+    }
+
+    /// Uses the connection no more.
+    pub(crate) fn lose(&self) {
+        *self.place() = None;
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Arc<ClientWrapper>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The first pages of streams: whatever is asked for while the last group was on its way is read together,
 //! as one statement. Who finds nobody else about asks by himself: the way through the task and back costs
-//! more than the statement.
+//! as much as the round trip. His connection is his own, for he may stop to read what comes back.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use cqrs_core::{Error, Page, ReadStream, Result};
@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 
 use super::pages::may_pass;
 use super::{Reader, is_full, rows};
-use crate::connect::backoff;
+use crate::connect::{Slot, backoff};
 use crate::error::{Trouble, closed};
 use crate::row::{EVENT, bound, event, tenant};
 use crate::statements::Sql;
@@ -44,8 +44,10 @@ pub(crate) struct Loads {
 /// What the task shares with those who ask.
 struct Shared {
     reader: Reader,
-    client: Mutex<Option<Arc<ClientWrapper>>>,
-    /// Held while something is on its way.
+    /// The connection of the groups, and that of those who are alone.
+    groups: Slot,
+    alone: Slot,
+    /// Held by whoever is on the way alone.
     turn: Semaphore,
     /// Streams of the last group.
     last: AtomicUsize,
@@ -54,8 +56,9 @@ struct Shared {
 impl Loads {
     pub(crate) fn start(reader: Reader, closing: watch::Receiver<bool>) -> Self {
         let (queue, asked) = mpsc::channel(1_024);
-        let (client, turn, last) = (Mutex::default(), Semaphore::new(1), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { reader, client, turn, last });
+        let (groups, alone) = (Slot::default(), Slot::default());
+        let (turn, last) = (Semaphore::new(1), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { reader, groups, alone, turn, last });
         tokio::spawn(run(shared.clone(), asked, closing));
         Self { queue, shared }
     }
@@ -67,7 +70,7 @@ impl Loads {
         }
         if self.shared.last.load(Relaxed) <= 1
             && let Ok(_turn) = self.shared.turn.try_acquire()
-            && let Some(client) = self.shared.client()
+            && let Some(client) = self.shared.alone.client()
         {
             // Whatever goes wrong is left to the task.
             match load(&self.shared.reader, &client, &[&read]).await {
@@ -76,7 +79,10 @@ impl Loads {
                         return first;
                     }
                 }
-                Err(trouble) => self.shared.lose(&trouble),
+                Err(trouble) => {
+                    tracing::debug!(?trouble, "a stream was not loaded; trying again");
+                    self.shared.alone.lose();
+                }
             }
         }
         let (answer, first) = oneshot::channel();
@@ -88,25 +94,12 @@ impl Loads {
 }
 
 impl Shared {
-    /// The connection, if it lives.
-    fn client(&self) -> Option<Arc<ClientWrapper>> {
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        client.as_ref().filter(|client| !client.is_closed()).cloned()
-    }
-
-    async fn connected(&self) -> Result<Arc<ClientWrapper>, Trouble> {
-        if let Some(client) = self.client() {
-            return Ok(client);
+    /// The connection of the place, or a new one.
+    async fn connected(&self, slot: &Slot) -> Result<Arc<ClientWrapper>, Trouble> {
+        match slot.client() {
+            Some(client) => Ok(client),
+            None => Ok(slot.put(self.reader.connector.own().await?)),
         }
-        let made = Arc::new(self.reader.connector.own().await?);
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(client.insert(made).clone())
-    }
-
-    /// Uses the connection no more, if it is the one to blame.
-    fn lose(&self, trouble: &Trouble) {
-        tracing::debug!(?trouble, "streams were not loaded");
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -123,7 +116,6 @@ async fn run(
         };
         let Some(first) = first else { return };
         group.push(first);
-        let Ok(_turn) = shared.turn.acquire().await else { return };
         while group.len() < AT_ONCE
             && let Ok(asked) = queue.try_recv()
         {
@@ -137,7 +129,7 @@ async fn run(
         let reads: Vec<&ReadStream> = group.iter().map(|asked| &asked.read).collect();
         let (since, mut attempts) = (Instant::now(), 0);
         let loaded = loop {
-            let loaded = match shared.connected().await {
+            let loaded = match shared.connected(&shared.groups).await {
                 Ok(client) => load(&shared.reader, &client, &reads).await,
                 Err(trouble) => Err(trouble),
             };
@@ -145,7 +137,7 @@ async fn run(
                 Ok(firsts) => break Ok(firsts),
                 Err(trouble) => trouble,
             };
-            shared.lose(&trouble);
+            shared.groups.lose();
             if !may_pass(&trouble) || since.elapsed() >= shared.reader.patience {
                 break Err(trouble);
             }
@@ -166,7 +158,11 @@ async fn run(
                     let copy = Error::new(error.kind().clone(), error.to_string());
                     let _ = asked.answer.send(Err(copy.with_source(error.clone())));
                 }
+                continue;
             }
+        }
+        if let Err(trouble) = shared.connected(&shared.alone).await {
+            tracing::debug!(?trouble, "all streams are loaded by the same connection");
         }
     }
 }

@@ -1,16 +1,20 @@
 //! A commit that finds nobody else about is sent by whoever asks: the way through the task and back costs
-//! more than the statement itself. Whatever goes wrong is left to the task.
+//! as much as the round trip. Whatever goes wrong is left to the task.
+//!
+//! Whoever asks may stop to ask for the answer, and do something else first that needs the store. So
+//! nothing waits long for him, and his connection is not that of the others, who would wait for him to
+//! read what comes back.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use cqrs_core::{Commit, Committed, Result};
-use deadpool_postgres::ClientWrapper;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::attempt::{Attempt, Outcome};
 use super::{Pending, Settings};
+use crate::connect::Slot;
 use crate::error::Trouble;
 
 /// Groups that are sent with questions asked, after one that was not as hoped.
@@ -19,7 +23,9 @@ const CAREFUL: u32 = 8;
 /// What the task shares with those who commit.
 pub(super) struct Shared {
     pub(super) settings: Settings,
-    client: Mutex<Option<Arc<ClientWrapper>>>,
+    /// The connection of the groups, and that of those who are alone.
+    pub(super) groups: Slot,
+    pub(super) alone: Slot,
     /// Held while something is on its way.
     pub(super) turn: Arc<Semaphore>,
     /// Commits of the last group.
@@ -41,22 +47,13 @@ impl Shared {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            client: Mutex::default(),
+            groups: Slot::default(),
+            alone: Slot::default(),
             turn: Arc::new(Semaphore::new(1)),
             last: AtomicUsize::new(0),
             careful: AtomicU32::new(0),
             left: Notify::new(),
         }
-    }
-
-    /// The connection, if it lives.
-    pub(super) fn client(&self) -> Option<Arc<ClientWrapper>> {
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        client.as_ref().filter(|client| !client.is_closed()).cloned()
-    }
-
-    pub(super) fn put_client(&self, client: Option<ClientWrapper>) {
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client.map(Arc::new);
     }
 
     /// Whether it is likely that nothing speaks against any commit of a group.
@@ -77,7 +74,7 @@ impl Shared {
     }
 
     /// The way for one commit, if nobody else is about and nothing has to be known before.
-    pub(super) fn alone(self: &Arc<Self>, commit: &Commit) -> Option<Direct<'_>> {
+    pub(super) fn way(self: &Arc<Self>, commit: &Commit) -> Option<Direct<'_>> {
         let is_alone = self.last.load(Relaxed) <= 1
             && commit.documents.is_empty()
             && commit.views.is_empty()
@@ -88,7 +85,7 @@ impl Shared {
         let turn = self.turn.clone().try_acquire_owned().ok()?;
         let attempt = Attempt {
             shared: self.clone(),
-            client: self.client()?,
+            client: self.alone.client()?,
             known: Arc::default(),
             is_fresh: true,
             hopes: self.hopes(),
@@ -113,7 +110,10 @@ impl Direct<'_> {
                 self.shared.note(hoped);
                 results.pop().ok_or_else(|| Err(Trouble::TooLong))
             }
-            outcome => Err(outcome),
+            outcome => {
+                self.shared.alone.lose();
+                Err(outcome)
+            }
         }
     }
 }

@@ -84,7 +84,7 @@ impl Writer {
         let (answer, verdict) = oneshot::channel();
         let fingerprint = commit.fingerprint();
         let mut pending = Pending { commit, fingerprint, answer, first: None };
-        if let Some(direct) = self.shared.alone(&pending.commit) {
+        if let Some(direct) = self.shared.way(&pending.commit) {
             match direct.run(&pending).await {
                 Ok(answer) => return answer,
                 Err(outcome) => pending.first = Some(outcome),

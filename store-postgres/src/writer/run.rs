@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cqrs_core::{Commit, Committed, Error, ErrorKind, Result};
+use deadpool_postgres::ClientWrapper;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -20,6 +21,10 @@ use crate::statements::Sql;
 
 /// How often a group is sent again because a collection was declared otherwise meanwhile.
 const DECLARED: u32 = 5;
+
+/// How long a group waits at most for a commit that somebody sent alone. The two would only be one after
+/// the other in the database.
+const TURN: Duration = Duration::from_millis(2);
 
 /// Groups on their way at most.
 const FLIGHTS: usize = 2;
@@ -46,10 +51,13 @@ impl Writing {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
         let (mut waiting, mut flights) = (Waiting::default(), Flights::new());
         let (mut last, mut is_open) = (0, true);
+        let mut wanted: Option<Instant> = None;
         let shared = self.shared.clone();
         let mut closing = shared.settings.closing.clone();
         while is_open || !waiting.is_empty() || !flights.is_empty() {
             let wants_turn = self.turn.is_none() && !waiting.is_empty();
+            wanted = wants_turn.then(|| wanted.unwrap_or_else(Instant::now));
+            let by = wanted.unwrap_or_else(Instant::now) + TURN;
             tokio::select! {
                 biased;
                 Some(flight) = flights.next(), if !flights.is_empty() => {
@@ -58,6 +66,7 @@ impl Writing {
                 turn = shared.turn.clone().acquire_owned(), if wants_turn => {
                     self.turn = turn.ok();
                 }
+                () = tokio::time::sleep_until(by.into()), if wants_turn => {}
                 next = queue.recv(), if is_open && waiting.has_room() => match next {
                     Some(pending) => waiting.push(pending),
                     None => is_open = false,
@@ -72,8 +81,9 @@ impl Writing {
             while let Some(pending) = waiting.troubled.pop() {
                 self.take_over(pending, &mut flights).await;
             }
-            // Whoever is on the way alone is one.
-            while (flights.is_empty() && self.turn.is_some() && !waiting.is_empty())
+            // Nobody is waited for who does not ask for his answer.
+            let may_go = self.turn.is_some() || (wants_turn && Instant::now() >= by);
+            while (flights.is_empty() && may_go && !waiting.is_empty())
                 || (flights.len() < FLIGHTS && waiting.len() >= last.max(SECOND))
             {
                 let group = waiting.group();
@@ -85,9 +95,11 @@ impl Writing {
                 self.turn = None;
             }
         }
-        // Whoever commits alone is waited for.
+        // Whoever commits alone is waited for, if he asks for his answer.
         if self.turn.is_none() {
-            self.turn = shared.turn.clone().acquire_owned().await.ok();
+            let turn = shared.turn.clone().acquire_owned();
+            let turn = tokio::time::timeout(Duration::from_secs(1), turn).await;
+            self.turn = turn.ok().and_then(std::result::Result::ok);
         }
         shared.turn.close();
     }
@@ -97,11 +109,12 @@ impl Writing {
         self.drain(flights).await;
         let first = pending.first.take();
         self.settle(vec![pending], first).await;
+        self.put_alone().await;
     }
 
     /// Looks how far the log goes.
     async fn look(&mut self) {
-        let Some(client) = self.shared.client() else { return };
+        let Some(client) = self.shared.groups.client() else { return };
         let Settings { statements, grown, .. } = &self.shared.settings;
         let head = async {
             let row = statements.one(&client, Sql::Head, &[]).await?;
@@ -144,7 +157,7 @@ impl Writing {
     fn attempt(&self, is_fresh: bool, looks: bool, is_repeat: bool) -> Option<Attempt> {
         Some(Attempt {
             shared: self.shared.clone(),
-            client: self.shared.client()?,
+            client: self.shared.groups.client()?,
             known: self.known.clone(),
             is_fresh,
             hopes: self.shared.hopes() && !is_repeat && !looks,
@@ -273,7 +286,7 @@ impl Writing {
             };
             maybe_applied |= was_sent && trouble.is_lost();
             if trouble.is_lost() {
-                self.shared.put_client(None);
+                self.shared.groups.lose();
             }
             if trouble.code().is_some_and(|code| code.code() == "CQ002") && declared < DECLARED {
                 declared += 1;
@@ -281,7 +294,7 @@ impl Writing {
                 continue;
             }
             let is_late = began.elapsed() >= self.shared.settings.patience;
-            let may_pass = trouble.is_lost() || self.shared.client().is_none();
+            let may_pass = trouble.is_lost() || self.shared.groups.client().is_none();
             if !may_pass || is_late {
                 return Err(match maybe_applied {
                     true => unknown(trouble, &self.shared.settings.connector.place).into(),
@@ -294,11 +307,29 @@ impl Writing {
         }
     }
 
-    /// Sees to it that there is a connection, which has looked whether the log was restored.
+    /// Sees to it that there is a connection.
     async fn connected(&mut self) -> Result<(), Trouble> {
-        if self.shared.client().is_some() {
-            return Ok(());
+        if self.shared.groups.client().is_none() {
+            let client = self.opened().await?;
+            self.shared.groups.put(client);
+            self.put_alone().await;
         }
+        Ok(())
+    }
+
+    /// Sees to it that there is one for those who are alone, if that is possible.
+    async fn put_alone(&mut self) {
+        if !self.shared.settings.statements.prepares() || self.shared.alone.client().is_some() {
+            return;
+        }
+        match self.opened().await {
+            Ok(client) => drop(self.shared.alone.put(client)),
+            Err(trouble) => tracing::debug!(?trouble, "all commits go by the same connection"),
+        }
+    }
+
+    /// A connection, which has looked whether the log was restored.
+    async fn opened(&self) -> Result<ClientWrapper, Trouble> {
         let Settings { connector, statements, terms, schema, .. } = &self.shared.settings;
         let client = connector.own().await?;
         let row = statements.one(&client, Sql::NoteRestore, &[&terms.lock_timeout]).await?;
@@ -309,8 +340,7 @@ impl Writing {
         if statements.prepares() {
             statements.one(&client, Sql::OwnSettings, &[&terms.lock_timeout]).await?;
         }
-        self.shared.put_client(Some(client));
-        Ok(())
+        Ok(client)
     }
 }
 

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use cqrs_core::{
-    Commit, CommitId, Committed, Conflict, ErrorKind, Expected, Filter, MessageId, Result, Store,
+    Commit, CommitId, Committed, Conflict, ErrorKind, Expected, Filter, Json, MessageId, NewEvent,
+    Page, Payload, ReadStream, Result, Store, StreamId,
 };
 use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt};
 use store_postgres::PostgresStore;
 
 use crate::common::{self, Schema};
-use crate::short::{append, deposit, event_with_id, log_of, positions, versions, within};
+use crate::short::{append, collect, deposit, event_with_id, log_of, positions, versions, within};
 
 async fn two(schema: &Schema) -> [PostgresStore; 2] {
     let connect = async || common::store(&schema.0).connect().await.unwrap();
@@ -172,4 +174,42 @@ async fn a_commit_that_nobody_waits_for_is_whole_and_holds_up_nobody() {
         positions(&log_of(&stores[1], Filter::default()).await).len() == 100
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_does_not_ask_for_his_answer_holds_up_nobody() {
+    let schema = Schema::new();
+    let [store, _] = two(&schema).await;
+    // A stream that does not fit into what lies between two processes.
+    for n in 0..40 {
+        let body = format!("{{\"text\":\"{}\"}}", "x".repeat(1_000));
+        let event =
+            || NewEvent::new("bank.noted", Payload::Json(Json::parse(body.as_str()).unwrap()));
+        let events = (0..25).map(|_| event()).collect();
+        let appends = vec![append("long", Expected::Exactly(n * 25), events)];
+        let id = CommitId(MessageId::fresh());
+        store.commit(Commit { id, appends, ..Commit::default() }).await.unwrap();
+    }
+    for n in 0..20 {
+        // Alone on the way, and asked once.
+        let mut sent = Box::pin(store.commit(deposit(&format!("sent-{n}"), Expected::NoStream)));
+        let mut read = store.read_stream(ReadStream::of(StreamId::new("account", "long")));
+        assert!((&mut sent).now_or_never().is_none());
+        assert!(read.next().now_or_never().is_none());
+        let others = async {
+            for k in 0..5 {
+                let commit = deposit(&format!("other-{n}-{k}"), Expected::NoStream);
+                store.commit(commit).await.unwrap();
+                let stream = ReadStream::of(StreamId::new("account", format!("other-{n}-{k}")));
+                assert_eq!(collect(store.read_stream(stream)).await.unwrap()[0].len(), 1);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), others).await.expect("others wait");
+        assert!(matches!(sent.await, Ok(Committed::Now { .. })));
+        assert_eq!(collect(read).await.unwrap().iter().map(Page::len).sum::<usize>(), 1_000);
+    }
+    // And the store can be closed.
+    let mut sent = Box::pin(store.commit(deposit("last", Expected::NoStream)));
+    assert!((&mut sent).now_or_never().is_none());
+    tokio::time::timeout(Duration::from_secs(10), store.close()).await.expect("it is closed");
 }
