@@ -27,8 +27,8 @@
 //! waiting, the next group is on its way while the last is answered. A second connection loads streams in
 //! the same way. So a command on an aggregate that is loaded by replay takes two round trips, and one on a
 //! cached aggregate one, however many commands there are at once. The pages of the log, documents and all
-//! the rest are read with a few more connections. A [pool](PostgresStore::pool) of others is for
-//! statements of yours.
+//! the rest are read with a few more connections; so is a stream, or a commit written, when nobody else
+//! is about. A [pool](PostgresStore::pool) of others is for statements of yours.
 //!
 //! The statement that writes takes a lock of the transaction before it gives out positions, so commits
 //! are seen in the order of their positions, by every reader, however slow some writer is. A process that
@@ -52,13 +52,33 @@
 //!   `SELECT position, stream, version, type, recorded_at, data FROM cqrs.events`.
 //! - Passwords are in no error, log or `Debug`.
 //!
+//! # Looking with `psql`
+//!
+//! The tables are those of [`migrations`], and meant to be read. To change them is the store's.
+//!
+//! ```sql
+//! -- A stream, and an order of it all.
+//! SELECT version, type, recorded_at, data FROM cqrs.events WHERE stream = '17' ORDER BY version;
+//! SELECT position, category, stream, type FROM cqrs.events ORDER BY position DESC LIMIT 20;
+//! -- How far each subscription is behind.
+//! SELECT subscription, partition, position, (SELECT max(position) FROM cqrs.events) - position AS behind
+//! FROM cqrs.checkpoints ORDER BY behind DESC;
+//! -- What is set aside, and why.
+//! SELECT subscription, position, key, state, attempts, due, cause FROM cqrs.parked ORDER BY since;
+//! -- What is still to be sent, and since when.
+//! SELECT kind, name, count(*), min(recorded_at) FROM cqrs.outgoing GROUP BY kind, name;
+//! -- Who runs what, and for how long that is his.
+//! SELECT name, holder, until - now() AS remains FROM cqrs.leases WHERE holder <> '' ORDER BY name;
+//! ```
+//!
 //! # Connections
 //!
 //! The URL is libpq's, with `schema` beside its words: `postgres://shop@db/shop?schema=orders`. To another
 //! machine a connection is protected by TLS, checked against the system's certificates, unless the URL
-//! says `sslmode=disable`; on the same machine only with `sslmode=require`. Behind a pooler that gives out
-//! connections by the transaction, say so: [`PostgresBuilder::behind_pooler`]. Nothing else is kept in a
-//! session.
+//! says `sslmode=disable`: a server that offers none is not talked to. On the same machine it is only
+//! protected with `sslmode=require`. The store's own connections keep prepared statements and a few
+//! settings. Behind a pooler that gives out connections by the transaction, say so, and they keep nothing:
+//! [`PostgresBuilder::behind_pooler`].
 //!
 //! The tables are made when a store is connected, by one node at a time (they are at version 4). A program
 //! with older tables refuses newer ones: [`SchemaTooNew`](cqrs_core::ErrorKind::SchemaTooNew). Those who
