@@ -23,6 +23,10 @@ use crate::statements::Sql;
 /// Streams of one group at most.
 const AT_ONCE: usize = 256;
 
+/// After so many groups of one stream, one after the other, it is worth while to have a connection for who
+/// is alone; after as many again, if it is lost.
+const LONE: u64 = 16;
+
 /// Pages that are read of a stream alone. Of those of a group it is one.
 const ALONE: usize = 4;
 
@@ -108,6 +112,7 @@ async fn run(
     mut queue: mpsc::Receiver<Asked>,
     mut closing: watch::Receiver<bool>,
 ) {
+    let mut lone = 0u64;
     loop {
         let mut group: Vec<Asked> = Vec::new();
         let first = tokio::select! {
@@ -126,6 +131,7 @@ async fn run(
             continue;
         }
         shared.last.store(group.len(), Relaxed);
+        lone = if group.len() == 1 { lone + 1 } else { 0 };
         let reads: Vec<&ReadStream> = group.iter().map(|asked| &asked.read).collect();
         let (since, mut attempts) = (Instant::now(), 0);
         let loaded = loop {
@@ -161,7 +167,10 @@ async fn run(
                 continue;
             }
         }
-        if let Err(trouble) = shared.connected(&shared.alone).await {
+        if lone > 0
+            && lone.is_multiple_of(LONE)
+            && let Err(trouble) = shared.connected(&shared.alone).await
+        {
             tracing::debug!(?trouble, "all streams are loaded by the same connection");
         }
     }

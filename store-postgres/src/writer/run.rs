@@ -26,6 +26,10 @@ const DECLARED: u32 = 5;
 /// the other in the database.
 const TURN: Duration = Duration::from_millis(2);
 
+/// After so many groups of one commit, one after the other, it is worth while to have a connection for
+/// who is alone; after as many again, if it is lost.
+const LONE: u64 = 16;
+
 /// Groups on their way at most.
 const FLIGHTS: usize = 2;
 
@@ -50,7 +54,7 @@ impl Writing {
     /// Runs until nobody is there who could commit, and everything is answered.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
         let (mut waiting, mut flights) = (Waiting::default(), Flights::new());
-        let (mut last, mut is_open) = (0, true);
+        let (mut last, mut lone, mut is_open) = (0, 0u64, true);
         let mut wanted: Option<Instant> = None;
         let shared = self.shared.clone();
         let mut closing = shared.settings.closing.clone();
@@ -89,6 +93,10 @@ impl Writing {
                 let group = waiting.group();
                 last = group.len();
                 shared.last.store(last, Relaxed);
+                lone = if last == 1 { lone + 1 } else { 0 };
+                if lone > 0 && lone.is_multiple_of(LONE) {
+                    self.put_alone().await;
+                }
                 self.start(group, &mut flights).await;
             }
             if flights.is_empty() && waiting.is_empty() {
@@ -109,7 +117,6 @@ impl Writing {
         self.drain(flights).await;
         let first = pending.first.take();
         self.settle(vec![pending], first).await;
-        self.put_alone().await;
     }
 
     /// Looks how far the log goes.
@@ -312,7 +319,6 @@ impl Writing {
         if self.shared.groups.client().is_none() {
             let client = self.opened().await?;
             self.shared.groups.put(client);
-            self.put_alone().await;
         }
         Ok(())
     }
