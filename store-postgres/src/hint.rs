@@ -23,6 +23,15 @@ fn channel(schema: &str) -> String {
     format!("{schema}_grown")
 }
 
+/// The log reaches so far: wakes those of this process who wait for that, if it is news.
+pub(crate) fn grow(grown: &watch::Sender<Position>, to: Position) {
+    grown.send_if_modified(|known| {
+        let is_new = to > *known;
+        *known = to.max(*known);
+        is_new
+    });
+}
+
 /// Tells others what this process commits.
 pub(crate) async fn tell(reader: Reader, schema: String, mut grown: watch::Receiver<Position>) {
     let channel = channel(&schema);
@@ -68,13 +77,7 @@ async fn listen_once(
     client.batch_execute(&format!("LISTEN {}", channel(schema))).await?;
     loop {
         match tokio::time::timeout(LOOKS, told.recv()).await {
-            Ok(Some(position)) => {
-                grown.send_if_modified(|known| {
-                    let is_new = position > *known;
-                    *known = position.max(*known);
-                    is_new
-                });
-            }
+            Ok(Some(position)) => grow(grown, position),
             Ok(None) => return Ok(()),
             // Somebody may have cut the connection without a word.
             Err(_) => drop(reader.statements.query(&client, Sql::Head, &[]).await?),

@@ -6,6 +6,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::error::Trouble;
+use crate::hint::grow;
 use crate::statements::{Sql, Statements};
 use crate::store::PostgresStore;
 use crate::writer::{Group, Known, Terms, Verdict, know};
@@ -79,11 +80,7 @@ impl PostgresStore {
             trouble.into_error("looking for a commit", &reader.connector.place)
         })?;
         if let Some(position) = found {
-            self.inner.grown.send_if_modified(|grown| {
-                let has_grown = position > *grown;
-                *grown = position.max(*grown);
-                has_grown
-            });
+            grow(&self.inner.grown, position);
         }
         Ok(found)
     }

@@ -13,6 +13,7 @@ use super::encode::{Group, Known, Param};
 use super::verdict::Verdict;
 use super::{Pending, Settings};
 use crate::error::Trouble;
+use crate::hint::grow;
 use crate::row::Text;
 use crate::statements::Sql;
 
@@ -90,11 +91,7 @@ impl Attempt {
             }
         });
         let results = results.collect();
-        self.shared.settings.grown.send_if_modified(|grown| {
-            let has_grown = end > *grown;
-            *grown = end.max(*grown);
-            has_grown
-        });
+        grow(&self.shared.settings.grown, end);
         Ok(Outcome::Answered { results, hoped })
     }
 

@@ -17,6 +17,7 @@ use super::waiting::{SECOND, Waiting};
 use super::{Pending, Settings, collections};
 use crate::connect::backoff;
 use crate::error::{Trouble, unknown};
+use crate::hint::grow;
 use crate::statements::Sql;
 
 /// How often a group is sent again because a collection was declared otherwise meanwhile.
@@ -128,13 +129,7 @@ impl Writing {
             Ok::<_, Trouble>(row.try_get::<_, i64>(0)? as u64)
         };
         match head.await {
-            Ok(head) => {
-                grown.send_if_modified(|grown| {
-                    let has_grown = head > *grown;
-                    *grown = head.max(*grown);
-                    has_grown
-                });
-            }
+            Ok(head) => grow(grown, head),
             Err(trouble) => tracing::debug!(?trouble, "it is not known how far the log goes"),
         }
     }
