@@ -245,8 +245,15 @@ async fn looked_at(client: &Client, schema: &str) -> (i64, i64) {
     (row.get(0), row.get(1))
 }
 
-async fn check(client: &Client, schema: &str, case: &Case, is_known: bool) {
-    let when = if is_known { "later" } else { "before it was looked at" };
+/// What the server knows of the tables, and how it came to know it. Where nothing was vacuumed, as while
+/// somebody holds an old snapshot, what an index alone could answer costs more.
+const STAGES: [(&str, Option<&str>); 3] = [
+    ("before they were looked at", None),
+    ("when they were looked at", Some("ANALYZE")),
+    ("when they were vacuumed", Some("VACUUM ANALYZE")),
+];
+
+async fn check(client: &Client, schema: &str, case: &Case, when: &str, is_known: bool) {
     let in_schema = |sql: &str| sql.replace("cqrs.", &format!("{schema}."));
     let types = if case.types.is_empty() { String::new() } else { format!("({})", case.types) };
     let values = if case.values.is_empty() { String::new() } else { format!("({})", case.values) };
@@ -285,9 +292,15 @@ async fn nothing_is_looked_for_by_a_scan() {
     let client = plain(&common::url()).await;
     let schema = &*schema.0;
     client.batch_execute(&fill().replace("cqrs.", &format!("{schema}."))).await.unwrap();
-    for is_known in [false, true] {
+    for (when, look) in STAGES {
+        for table in
+            ["events", "event_tags", "outgoing", "timers", "parked", "commits", "documents"]
+        {
+            let Some(look) = look else { break };
+            client.batch_execute(&format!("{look} {schema}.{table}")).await.unwrap();
+        }
         for case in CASES {
-            check(&client, schema, case, is_known).await;
+            check(&client, schema, case, when, look.is_some()).await;
         }
         // A commit: applied within the transaction, so that it is known what it looked at.
         let mut client = plain(&common::url()).await;
@@ -295,13 +308,7 @@ async fn nothing_is_looked_for_by_a_scan() {
         store.commit_in(&transaction, deposit("17", Expected::NoStream)).await.unwrap();
         transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.unwrap();
         let (scans, rows) = looked_at(transaction.client(), schema).await;
-        assert!(scans == 0 && rows < 20, "a commit: {scans} scans, {rows} rows");
+        assert!(scans == 0 && rows < 20, "a commit, {when}: {scans} scans, {rows} rows");
         transaction.rollback().await.unwrap();
-        for table in
-            ["events", "event_tags", "outgoing", "timers", "parked", "commits", "documents"]
-        {
-            let analyze = format!("VACUUM ANALYZE {schema}.{table}");
-            plain(&common::url()).await.batch_execute(&analyze).await.unwrap();
-        }
     }
 }
