@@ -7,6 +7,7 @@ mod direct;
 mod encode;
 mod keys;
 mod others;
+mod pace;
 mod run;
 mod verdict;
 mod waiting;

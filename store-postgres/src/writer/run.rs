@@ -13,7 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::attempt::{Attempt, Outcome};
 use super::direct::Shared;
 use super::encode::Known;
-use super::waiting::{SECOND, Waiting};
+use super::pace::Pace;
+use super::waiting::Waiting;
 use super::{Pending, Settings, collections};
 use crate::connect::backoff;
 use crate::error::{Trouble, unknown};
@@ -30,9 +31,6 @@ const TURN: Duration = Duration::from_millis(2);
 /// After so many groups of one commit, one after the other, it is worth while to have a connection for
 /// who is alone; after as many again, if it is lost.
 const LONE: u64 = 16;
-
-/// Groups on their way at most.
-const FLIGHTS: usize = 2;
 
 /// The one who writes.
 pub(super) struct Writing {
@@ -55,7 +53,7 @@ impl Writing {
     /// Runs until nobody is there who could commit, and everything is answered.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
         let (mut waiting, mut flights) = (Waiting::default(), Flights::new());
-        let (mut last, mut lone, mut is_open) = (0, 0u64, true);
+        let (mut pace, mut lone, mut is_open) = (Pace::default(), 0u64, true);
         let mut wanted: Option<Instant> = None;
         let shared = self.shared.clone();
         let mut closing = shared.settings.closing.clone();
@@ -82,23 +80,25 @@ impl Writing {
                     queue.close();
                 }
             }
-            waiting.gather(&mut queue, flights.is_empty() && last > 1).await;
+            waiting.gather(&mut queue);
             while let Some(pending) = waiting.troubled.pop() {
                 self.take_over(pending, &mut flights).await;
             }
             // Nobody is waited for who does not ask for his answer.
             let may_go = self.turn.is_some() || (wants_turn && Instant::now() >= by);
+            pace.arrive(flights.len());
             while (flights.is_empty() && may_go && !waiting.is_empty())
-                || (flights.len() < FLIGHTS && waiting.len() >= last.max(SECOND))
+                || pace.goes_beside(waiting.len())
             {
                 let group = waiting.group();
-                last = group.len();
-                shared.last.store(last, Relaxed);
-                lone = if last == 1 { lone + 1 } else { 0 };
+                pace.depart(group.len());
+                shared.last.store(group.len(), Relaxed);
+                lone = if group.len() == 1 { lone + 1 } else { 0 };
                 if lone > 0 && lone.is_multiple_of(LONE) {
                     self.put_alone().await;
                 }
                 self.start(group, &mut flights).await;
+                pace.arrive(flights.len());
             }
             if flights.is_empty() && waiting.is_empty() {
                 self.turn = None;

@@ -11,13 +11,6 @@ use super::{Pending, QUEUE};
 const COMMITS: usize = 256;
 const BYTES: usize = 4 << 20;
 
-/// With as many commits waiting, the next group is sent while the last is on its way: the server has
-/// work while this process sees to the answers. With fewer, one larger group costs less than two.
-pub(super) const SECOND: usize = 16;
-
-/// How often others get a chance to commit before a small group goes. They are ready: nobody waits.
-const CHANCES: u32 = 3;
-
 /// What waits, in the order in which it came.
 #[derive(Default)]
 pub(super) struct Waiting {
@@ -46,22 +39,12 @@ impl Waiting {
         }
     }
 
-    /// Takes what is in the queue. Those who are about to commit may join, if the group `may_grow`.
-    pub(super) async fn gather(&mut self, queue: &mut mpsc::Receiver<Pending>, may_grow: bool) {
-        let mut chances = 0;
-        loop {
-            let before = self.queue.len();
-            while self.queue.len() < QUEUE
-                && let Ok(pending) = queue.try_recv()
-            {
-                self.push(pending);
-            }
-            let has_grown = self.queue.len() > before;
-            if !may_grow || self.is_empty() || self.queue.len() >= SECOND || chances >= CHANCES {
-                return;
-            }
-            chances = if has_grown { 0 } else { chances + 1 };
-            tokio::task::yield_now().await;
+    /// Takes what is in the queue.
+    pub(super) fn gather(&mut self, queue: &mut mpsc::Receiver<Pending>) {
+        while self.has_room()
+            && let Ok(pending) = queue.try_recv()
+        {
+            self.push(pending);
         }
     }
 
