@@ -1,13 +1,12 @@
 //! PostgreSQL's errors by their meaning: what happened, where, and what to do.
 
 use std::error::Error as _;
-use std::sync::Arc;
+use std::fmt;
 
 use cqrs_core::{Error, ErrorKind};
 use tokio_postgres::error::SqlState;
 
 /// An error of ours, or one of the driver's that is still to be translated.
-#[derive(Debug)]
 pub(crate) enum Trouble {
     Ours(Error),
     /// The same, where another attempt is not worth while.
@@ -15,6 +14,17 @@ pub(crate) enum Trouble {
     Postgres(tokio_postgres::Error),
     /// It was not done within its time. What became of it is not known.
     TooLong,
+}
+
+/// As it may be logged: the driver's own form quotes values.
+impl fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ours(error) | Self::Final(error) => fmt::Debug::fmt(error, f),
+            Self::Postgres(error) => f.write_str(&said(error)),
+            Self::TooLong => f.write_str("no answer in time"),
+        }
+    }
 }
 
 impl From<Error> for Trouble {
@@ -139,7 +149,12 @@ fn translate(error: tokio_postgres::Error, doing: &str, place: &str) -> Error {
         None => (ErrorKind::Unavailable, format!("{place} is out of reach; try again")),
     };
     let context = format!("{context} (while {doing}: {said})");
-    Error::new(kind, context).with_source(Arc::new(error))
+    let translated = Error::new(kind, context);
+    match error.as_db_error() {
+        // All of it is said.
+        Some(_) => translated,
+        None => translated.with_source(error),
+    }
 }
 
 /// The error for whoever asks a store that is closed.

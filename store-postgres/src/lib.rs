@@ -98,6 +98,12 @@
 //! - Messages in the inbox, and commit ids, are forgotten after a time: see
 //!   [`keep_inbox`](PostgresBuilder::keep_inbox) and
 //!   [`keep_commit_ids`](PostgresBuilder::keep_commit_ids).
+//! - A position that only the lost part of a restored log had is
+//!   [`BeyondHead`](cqrs_core::ErrorKind::BeyondHead) until the log grows again; from then on it is read
+//!   on from there, and nothing new is missed. Rebuild what was derived of lost events elsewhere, and
+//!   restore whole dumps: one of the data alone is not noticed, and gives positions twice.
+//! - A commit that was sent again because its connection was lost is
+//!   [`Now`](cqrs_core::Committed::Now) also when somebody else had applied it before.
 //! - The table of events is one table. Its ids, and the versions of a stream, are unique in the whole log,
 //!   which no partitioned table of PostgreSQL can say unless its key is in both.
 //!

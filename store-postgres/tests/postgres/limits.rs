@@ -8,7 +8,7 @@ use store_postgres::PostgresStore;
 use store_postgres::tokio_postgres::{self, NoTls};
 
 use crate::common::{self, Schema};
-use crate::short::{Own, collect, deposit, log_of};
+use crate::short::{Own, collect, deposit, log_of, plain};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -40,6 +40,18 @@ fn shown(error: &Error) -> String {
         cause = error.source();
     }
     shown
+}
+
+#[tokio::test]
+async fn what_the_server_quotes_of_a_row_is_in_no_error() {
+    let schema = Schema::new();
+    let store = common::store(&schema.0).connect().await.unwrap();
+    let sql = format!("ALTER TABLE {}.events ADD CHECK (stream <> 'account-of-mallory')", schema.0);
+    plain(&common::url()).await.batch_execute(&sql).await.unwrap();
+    let error = store.commit(deposit("account-of-mallory", Expected::Any)).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Internal);
+    let shown = shown(&error);
+    assert!(shown.contains("23514") && !shown.contains("account-of-mallory"), "{shown}");
 }
 
 #[tokio::test]
