@@ -23,8 +23,8 @@
 //! # How the parts fit
 //!
 //! One connection writes. Whatever commits of this process arrived while the last group was on its way
-//! go together, as one statement, each with a verdict of its own; nothing waits to fill a group. With many
-//! waiting, the next group is on its way while the last is answered. A second connection loads streams in
+//! go together, as one statement, each with a verdict of its own; nothing waits to fill a group. Half of
+//! those who commit at once are on their way while the others are answered. A second connection loads streams in
 //! the same way. So a command on an aggregate that is loaded by replay takes two round trips, and one on a
 //! cached aggregate one, however many commands there are at once. The pages of the log, documents and all
 //! the rest are read with a few more connections; so is a stream, or a commit written, when nobody else
@@ -105,7 +105,8 @@
 //! - A commit that was sent again because its connection was lost is
 //!   [`Now`](cqrs_core::Committed::Now) also when somebody else had applied it before.
 //! - The table of events is one table. Its ids, and the versions of a stream, are unique in the whole log,
-//!   which no partitioned table of PostgreSQL can say unless its key is in both.
+//!   which no partitioned table of PostgreSQL can say unless its key is in both. Commands are as fast with
+//!   5,000,000 events as with 10,000; the repository's `ARCHITECTURE.md` has the figures.
 //!
 //! There are no feature flags.
 

@@ -15,6 +15,7 @@ what: throughput, length, replay, round-trips; nothing means all
   --seconds S         how long a throughput is measured, after a warm-up (3)
   --clients 1,8,...   how many clients at once                          (1,8,32,128)
   --events N          how many events are replayed                      (1000000)
+  --there N           how many are there before throughput is measured  (10000)
   --pool N            connections of a pool of those that have one      (10)
   --only name,name    contenders whose name contains one of these
   --json FILE         writes all rounds there";
@@ -39,6 +40,7 @@ pub(crate) struct Args {
     pub(crate) window: Duration,
     pub(crate) clients: Vec<usize>,
     pub(crate) events: i32,
+    pub(crate) there: i32,
     pub(crate) pool: u32,
     pub(crate) only: Vec<String>,
     pub(crate) json: Option<PathBuf>,
@@ -52,6 +54,7 @@ impl Default for Args {
             window: Duration::from_secs(3),
             clients: vec![1, 8, 32, 128],
             events: 1_000_000,
+            there: 10_000,
             pool: 10,
             only: Vec::new(),
             json: None,
@@ -89,6 +92,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Wanted, St
                 wanted.clients = numbers.collect::<Result<_, _>>()?;
             }
             "--events" => wanted.events = number(&arg, &value()?)?,
+            "--there" => wanted.there = number(&arg, &value()?)?,
             "--pool" => wanted.pool = number(&arg, &value()?)?,
             "--only" => wanted.only = value()?.split(',').map(str::to_owned).collect(),
             "--json" => wanted.json = Some(value()?.into()),

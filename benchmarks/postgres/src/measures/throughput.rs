@@ -53,7 +53,8 @@ async fn cell(
     clients: usize,
     databases: &Databases,
 ) -> Result<Cell> {
-    let (accounts, events) = THERE_BEFORE;
+    let (_, events) = THERE_BEFORE;
+    let accounts = args.there / events;
     let template = databases.filled(contender, accounts, events).await?;
     let database = databases.copy_of(&template).await?;
     let url = databases.server().url(&database);
