@@ -169,9 +169,9 @@ impl Slot {
         self.place().insert(Arc::new(client)).clone()
     }
 
-    /// Uses the connection no more.
-    pub(crate) fn lose(&self) {
-        *self.place() = None;
+    /// Uses a connection no more. Another one that has taken its place stays.
+    pub(crate) fn lose(&self, lost: &Arc<ClientWrapper>) {
+        self.place().take_if(|client| Arc::ptr_eq(client, lost));
     }
 
     fn place(&self) -> MutexGuard<'_, Option<Arc<ClientWrapper>>> {

@@ -44,7 +44,8 @@
 //!   switched on for the commits of the store. With asynchronous replicas, a failover may lose the last
 //!   ones, as for everything else in the database.
 //! - Positions are given in the order of commits and never twice, also when rows were deleted, and after
-//!   the restore of an older state: a restored log goes on far behind all positions it had.
+//!   the restore of an older state or the promotion of a standby: the log goes on far behind all positions
+//!   it had.
 //! - A commit whose connection is lost is sent again under its id, for as long as
 //!   [`patience`](PostgresBuilder::patience) says; then it is
 //!   [`OutcomeUnknown`](cqrs_core::ErrorKind::OutcomeUnknown).

@@ -137,7 +137,7 @@ pub(crate) fn raised(error: tokio_postgres::Error) -> Trouble {
                 // It was not seen: the transaction began before.
                 true => {
                     let context = "others wrote since the transaction began: begin it again";
-                    Trouble::Ours(Error::new(ErrorKind::Unavailable, context).with_source(error))
+                    Trouble::Ours(Error::new(ErrorKind::Unavailable, context))
                 }
                 false => Trouble::Postgres(error),
             }

@@ -51,6 +51,8 @@ struct Shared {
     /// The connection of the groups, and that of those who are alone.
     groups: Slot,
     alone: Slot,
+    /// Held while a connection is made for those who are alone.
+    putting: Semaphore,
     /// Held by whoever is on the way alone.
     turn: Semaphore,
     /// Streams of the last group.
@@ -61,8 +63,9 @@ impl Loads {
     pub(crate) fn start(reader: Reader, closing: watch::Receiver<bool>) -> Self {
         let (queue, asked) = mpsc::channel(1_024);
         let (groups, alone) = (Slot::default(), Slot::default());
-        let (turn, last) = (Semaphore::new(1), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { reader, groups, alone, turn, last });
+        let (putting, turn) = (Semaphore::new(1), Semaphore::new(1));
+        let last = AtomicUsize::new(0);
+        let shared = Arc::new(Shared { reader, groups, alone, putting, turn, last });
         tokio::spawn(run(shared.clone(), asked, closing));
         Self { queue, shared }
     }
@@ -85,7 +88,7 @@ impl Loads {
                 }
                 Err(trouble) => {
                     tracing::debug!(?trouble, "a stream was not loaded; trying again");
-                    self.shared.alone.lose();
+                    self.shared.alone.lose(&client);
                 }
             }
         }
@@ -136,14 +139,19 @@ async fn run(
         let (since, mut attempts) = (Instant::now(), 0);
         let loaded = loop {
             let loaded = match shared.connected(&shared.groups).await {
-                Ok(client) => load(&shared.reader, &client, &reads).await,
+                Ok(client) => {
+                    let loaded = load(&shared.reader, &client, &reads).await;
+                    if loaded.is_err() {
+                        shared.groups.lose(&client);
+                    }
+                    loaded
+                }
                 Err(trouble) => Err(trouble),
             };
             let trouble = match loaded {
                 Ok(firsts) => break Ok(firsts),
                 Err(trouble) => trouble,
             };
-            shared.groups.lose();
             if !may_pass(&trouble) || since.elapsed() >= shared.reader.patience {
                 break Err(trouble);
             }
@@ -167,12 +175,17 @@ async fn run(
                 continue;
             }
         }
-        if lone > 0
-            && lone.is_multiple_of(LONE)
-            && let Err(trouble) = shared.connected(&shared.alone).await
-        {
-            tracing::debug!(?trouble, "all streams are loaded by the same connection");
+        if lone > 0 && lone.is_multiple_of(LONE) {
+            drop(tokio::spawn(put_alone(shared.clone())));
         }
+    }
+}
+
+/// Sees to it that there is a connection for those who are alone, if that is possible.
+async fn put_alone(shared: Arc<Shared>) {
+    let Ok(_one) = shared.putting.try_acquire() else { return };
+    if let Err(trouble) = shared.connected(&shared.alone).await {
+        tracing::debug!(?trouble, "all streams are loaded by the same connection");
     }
 }
 

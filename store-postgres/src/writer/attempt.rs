@@ -49,6 +49,15 @@ struct Applied {
 
 impl Attempt {
     pub(super) async fn run(&self, group: &[Pending]) -> Result<Outcome, Trouble> {
+        let outcome = self.send(group).await;
+        if outcome.as_ref().is_err_and(Trouble::is_lost) {
+            self.shared.groups.lose(&self.client);
+            self.shared.alone.lose(&self.client);
+        }
+        outcome
+    }
+
+    async fn send(&self, group: &[Pending]) -> Result<Outcome, Trouble> {
         let mut columns = Group::default();
         let mut places = Vec::with_capacity(group.len());
         for Pending { commit, fingerprint, .. } in group {
@@ -103,7 +112,11 @@ impl Attempt {
         }
         let Settings { terms, .. } = &self.shared.settings;
         let params = group.params(terms, &self.known, false, self.looks)?;
-        let rows = self.query(Sql::Commit, &params).await?;
+        let sql = match self.shared.settings.statements.prepares() {
+            true => Sql::Commit,
+            false => Sql::CommitPooled,
+        };
+        let rows = self.query(sql, &params).await?;
         let row = rows.first().ok_or(Trouble::TooLong)?;
         let verdicts: Option<Text<'_>> = row.try_get(2)?;
         let verdicts = verdicts.map(|Text(json)| Verdict::all(json)).transpose()?;

@@ -26,6 +26,8 @@ pub(super) struct Shared {
     /// The connection of the groups, and that of those who are alone.
     pub(super) groups: Slot,
     pub(super) alone: Slot,
+    /// Held while a connection is made for those who are alone.
+    pub(super) putting: Semaphore,
     /// Held while something is on its way.
     pub(super) turn: Arc<Semaphore>,
     /// Commits of the last group.
@@ -49,6 +51,7 @@ impl Shared {
             settings,
             groups: Slot::default(),
             alone: Slot::default(),
+            putting: Semaphore::new(1),
             turn: Arc::new(Semaphore::new(1)),
             last: AtomicUsize::new(0),
             careful: AtomicU32::new(0),
@@ -110,10 +113,7 @@ impl Direct<'_> {
                 self.shared.note(hoped);
                 results.pop().ok_or_else(|| Err(Trouble::TooLong))
             }
-            outcome => {
-                self.shared.alone.lose();
-                Err(outcome)
-            }
+            outcome => Err(outcome),
         }
     }
 }

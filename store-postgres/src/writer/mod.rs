@@ -19,7 +19,7 @@ use cqrs_core::{Commit, Committed, Fingerprint, Position, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::connect::Connector;
-use crate::error::{Trouble, closed};
+use crate::error::{Trouble, closed, unknown};
 use crate::statements::Statements;
 use attempt::Outcome;
 use direct::Shared;
@@ -91,8 +91,11 @@ impl Writer {
                 Err(outcome) => pending.first = Some(outcome),
             }
         }
-        if self.queue.send(pending).await.is_err() {
-            return Err(closed(&self.place));
+        if let Err(mpsc::error::SendError(pending)) = self.queue.send(pending).await {
+            return Err(match pending.first {
+                Some(Err(trouble)) if trouble.is_lost() => unknown(trouble, &self.place),
+                _ => closed(&self.place),
+            });
         }
         verdict.await.unwrap_or_else(|_| Err(closed(&self.place)))
     }

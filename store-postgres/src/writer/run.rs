@@ -69,12 +69,12 @@ impl Writing {
                 turn = shared.turn.clone().acquire_owned(), if wants_turn => {
                     self.turn = turn.ok();
                 }
-                () = tokio::time::sleep_until(by.into()), if wants_turn => {}
+                () = tokio::time::sleep_until(by.into()), if wants_turn && flights.is_empty() => {}
                 next = queue.recv(), if is_open && waiting.has_room() => match next {
                     Some(pending) => waiting.push(pending),
                     None => is_open = false,
                 },
-                () = shared.left.notified() => self.look().await,
+                () = shared.left.notified() => drop(tokio::spawn(look(shared.clone()))),
                 // What is in the queue is still written.
                 _ = async { closing.wait_for(|closing| *closing).await.is_ok() }, if !queue.is_closed() => {
                     queue.close();
@@ -95,7 +95,7 @@ impl Writing {
                 shared.last.store(group.len(), Relaxed);
                 lone = if group.len() == 1 { lone + 1 } else { 0 };
                 if lone > 0 && lone.is_multiple_of(LONE) {
-                    self.put_alone().await;
+                    drop(tokio::spawn(put_alone(shared.clone())));
                 }
                 self.start(group, &mut flights).await;
                 pace.arrive(flights.len());
@@ -120,20 +120,6 @@ impl Writing {
         self.settle(vec![pending], first).await;
     }
 
-    /// Looks how far the log goes.
-    async fn look(&mut self) {
-        let Some(client) = self.shared.groups.client() else { return };
-        let Settings { statements, grown, .. } = &self.shared.settings;
-        let head = async {
-            let row = statements.one(&client, Sql::Head, &[]).await?;
-            Ok::<_, Trouble>(row.try_get::<_, i64>(0)? as u64)
-        };
-        match head.await {
-            Ok(head) => grow(grown, head),
-            Err(trouble) => tracing::debug!(?trouble, "it is not known how far the log goes"),
-        }
-    }
-
     /// Sends a group.
     async fn start(&mut self, mut group: Vec<Pending>, flights: &mut Flights) {
         group.retain(|pending| !pending.answer.is_closed());
@@ -148,6 +134,7 @@ impl Writing {
             return self.settle(group, None).await;
         }
         let Some(attempt) = self.attempt(false, false, false) else {
+            self.drain(flights).await;
             return self.settle(group, None).await;
         };
         flights.push_back(Box::pin(async move {
@@ -277,27 +264,26 @@ impl Writing {
                     Err(trouble) => (Err(trouble), false),
                 },
             };
-            let trouble = match outcome {
+            let answered = match outcome {
                 Ok(Outcome::Answered { results, .. }) => return Ok(results),
-                Ok(Outcome::Stale) => {
+                Ok(Outcome::Stale) => None,
+                Err(trouble) if is_stale(&trouble) && declared < DECLARED => None,
+                Err(trouble) => Some(trouble),
+            };
+            let trouble = match answered {
+                Some(trouble) => trouble,
+                None => {
                     declared += 1;
-                    self.know_anew(group).await?;
-                    continue;
+                    match self.know_anew(group).await {
+                        Ok(()) => continue,
+                        Err(error) => Trouble::Final(error),
+                    }
                 }
-                Err(trouble) => trouble,
             };
             maybe_applied |= was_sent && trouble.is_lost();
-            if trouble.is_lost() {
-                self.shared.groups.lose();
-            }
-            if trouble.code().is_some_and(|code| code.code() == "CQ002") && declared < DECLARED {
-                declared += 1;
-                self.know_anew(group).await?;
-                continue;
-            }
             let is_late = began.elapsed() >= self.shared.settings.patience;
             let may_pass = trouble.is_lost() || self.shared.groups.client().is_none();
-            if !may_pass || is_late {
+            if !may_pass || is_late || matches!(trouble, Trouble::Final(_)) {
                 return Err(match maybe_applied {
                     true => unknown(trouble, &self.shared.settings.connector.place).into(),
                     false => trouble,
@@ -312,37 +298,53 @@ impl Writing {
     /// Sees to it that there is a connection.
     async fn connected(&mut self) -> Result<(), Trouble> {
         if self.shared.groups.client().is_none() {
-            let client = self.opened().await?;
+            let client = opened(&self.shared.settings).await?;
             self.shared.groups.put(client);
         }
         Ok(())
     }
+}
 
-    /// Sees to it that there is one for those who are alone, if that is possible.
-    async fn put_alone(&mut self) {
-        if !self.shared.settings.statements.prepares() || self.shared.alone.client().is_some() {
-            return;
-        }
-        match self.opened().await {
-            Ok(client) => drop(self.shared.alone.put(client)),
-            Err(trouble) => tracing::debug!(?trouble, "all commits go by the same connection"),
-        }
+/// Looks how far the log goes: a commit was left before it was known. This is asked on the same connection,
+/// and so answered after it.
+async fn look(shared: Arc<Shared>) {
+    let Some(client) = shared.alone.client() else { return };
+    let Settings { statements, grown, .. } = &shared.settings;
+    let head = async {
+        let row = statements.one(&client, Sql::Head, &[]).await?;
+        Ok::<_, Trouble>(row.try_get::<_, i64>(1)? as u64)
+    };
+    match head.await {
+        Ok(head) => grow(grown, head),
+        Err(trouble) => tracing::debug!(?trouble, "it is not known how far the log goes"),
     }
+}
 
-    /// A connection, which has looked whether the log was restored.
-    async fn opened(&self) -> Result<ClientWrapper, Trouble> {
-        let Settings { connector, statements, terms, schema, .. } = &self.shared.settings;
-        let client = connector.own().await?;
-        let row = statements.one(&client, Sql::NoteRestore, &[&terms.lock_timeout]).await?;
-        if row.try_get(0)? {
-            let place = &connector.place;
-            tracing::warn!(%place, schema, "the log was restored: its positions go on far behind");
-        }
-        if statements.prepares() {
-            statements.one(&client, Sql::OwnSettings, &[&terms.lock_timeout]).await?;
-        }
-        Ok(client)
+/// Sees to it that there is a connection for those who are alone, if that is possible.
+async fn put_alone(shared: Arc<Shared>) {
+    let Ok(_one) = shared.putting.try_acquire() else { return };
+    if !shared.settings.statements.prepares() || shared.alone.client().is_some() {
+        return;
     }
+    match opened(&shared.settings).await {
+        Ok(client) => drop(shared.alone.put(client)),
+        Err(trouble) => tracing::debug!(?trouble, "all commits go by the same connection"),
+    }
+}
+
+/// A connection to write with, which has looked whether the log was restored.
+async fn opened(settings: &Settings) -> Result<ClientWrapper, Trouble> {
+    let Settings { connector, statements, terms, schema, .. } = settings;
+    let client = connector.own().await?;
+    let row = statements.one(&client, Sql::NoteRestore, &[&terms.lock_timeout]).await?;
+    if row.try_get(0)? {
+        let place = &connector.place;
+        tracing::warn!(%place, schema, "the log was restored: its positions go on far behind");
+    }
+    if statements.prepares() {
+        statements.one(&client, Sql::OwnSettings, &[&terms.lock_timeout]).await?;
+    }
+    Ok(client)
 }
 
 fn answer(group: Vec<Pending>, results: Vec<Result<Committed>>) {
@@ -350,6 +352,11 @@ fn answer(group: Vec<Pending>, results: Vec<Result<Committed>>) {
         // Whoever asked may have gone.
         let _ = pending.answer.send(result);
     }
+}
+
+/// Whether a collection was declared otherwise meanwhile.
+fn is_stale(trouble: &Trouble) -> bool {
+    trouble.code().is_some_and(|code| code.code() == "CQ002")
 }
 
 /// Whether it is what a commit says that was refused, and not the machinery.

@@ -59,7 +59,8 @@ impl Waiting {
             if is_full {
                 break;
             }
-            // One that has to wait keeps those behind it waiting that have something in common with it.
+            // One that has to wait is among the first of a later group. Those behind it may be faster:
+            // they were asked for at the same time.
             if keys.admit(&pending.commit) {
                 (*taken, count, bytes) = (true, count + 1, bytes + size);
             }

@@ -177,6 +177,27 @@ async fn a_commit_that_nobody_waits_for_is_whole_and_holds_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_the_log_grew_is_said_also_of_a_commit_that_nobody_waits_for() {
+    let schema = Schema::new();
+    let [store, _] = two(&schema).await;
+    // Whoever is alone gets a connection.
+    for n in 0..100 {
+        store.commit(deposit(&format!("alone-{n}"), Expected::NoStream)).await.unwrap();
+    }
+    let (mut hint, mut said) = (store.hint(), 0);
+    for n in 0..20 {
+        while hint.changed().now_or_never().is_some() {}
+        let commit = deposit(&format!("left-{n}"), Expected::NoStream);
+        drop(store.commit(commit.clone()).now_or_never());
+        let is_said = tokio::time::timeout(Duration::from_secs(1), hint.changed()).await.is_ok();
+        let repeated = store.commit(commit).await.unwrap();
+        assert!(is_said || matches!(repeated, Committed::Now { .. }), "nobody is told of {n}");
+        said += u32::from(is_said);
+    }
+    assert!(said > 0, "none was sent before it was left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_does_not_ask_for_his_answer_holds_up_nobody() {
     let schema = Schema::new();
     let [store, _] = two(&schema).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cqrs_core::{Error, ErrorKind, Expected, Filter, ReadStream, Store, StreamId};
 use store_postgres::PostgresStore;
-use store_postgres::tokio_postgres::{self, NoTls};
+use store_postgres::tokio_postgres::{self, IsolationLevel, NoTls};
 
 use crate::common::{self, Schema};
 use crate::short::{Own, collect, deposit, log_of, plain};
@@ -52,6 +52,22 @@ async fn what_the_server_quotes_of_a_row_is_in_no_error() {
     assert_eq!(*error.kind(), ErrorKind::Internal);
     let shown = shown(&error);
     assert!(shown.contains("23514") && !shown.contains("account-of-mallory"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_others_wrote_meanwhile_is_quoted_in_no_error() {
+    let schema = Schema::new();
+    let store = common::store(&schema.0).connect().await.unwrap();
+    let mut client = plain(&common::url()).await;
+    let begun = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+    let transaction = begun.start().await.unwrap();
+    transaction.query_one("SELECT 1", &[]).await.unwrap();
+    store.commit(deposit("account-of-mallory", Expected::Any)).await.unwrap();
+    store.commit_in(&transaction, deposit("account-of-mallory", Expected::Any)).await.unwrap();
+    let error = store.refused(transaction.commit().await.unwrap_err());
+    assert_eq!(*error.kind(), ErrorKind::Unavailable);
+    let shown = shown(&error);
+    assert!(shown.contains("begin it again") && !shown.contains("mallory"), "{shown}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use cqrs_core::{
 use serde::{Deserialize, Serialize};
 use store_postgres::PostgresStore;
 
+use crate::common::{self, Schema};
 use crate::migrations::psql;
 use crate::short::{Own, collect, deposit, log_of, plain, positions, versions};
 
@@ -162,4 +163,27 @@ async fn a_log_that_is_restored_in_its_own_place_gives_no_position_twice() {
     let new = write(&store, 3).await;
     assert!(new[0] > lost[9], "given twice: {new:?} after {lost:?}");
     assert_eq!(log(&store).await, [&kept[..], &new].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_is_noticed_by_a_transaction_of_the_users_and_behind_a_pooler() {
+    let schema = Schema::new();
+    let connected = common::store(&schema.0).connect().await.unwrap();
+    let pooled = common::store(&schema.0).behind_pooler().connect().await.unwrap();
+    let before = write(&pooled, 2).await;
+    // As a copy of the files has it that was promoted, without a connection of the writer's that ends.
+    let client = plain(&common::url()).await;
+    let elsewhere = format!("UPDATE {}.log SET place = 'elsewhere'", schema.0);
+    client.batch_execute(&elsewhere).await.unwrap();
+    let mut users = plain(&common::url()).await;
+    let transaction = users.transaction().await.unwrap();
+    connected.commit_in(&transaction, deposit("17", Expected::Any)).await.unwrap();
+    transaction.commit().await.unwrap();
+    let within = log(&connected).await[2];
+    assert!(within > before[1] + 1_000_000, "{within} after {before:?}");
+
+    client.batch_execute(&elsewhere).await.unwrap();
+    let new = write(&pooled, 2).await;
+    assert!(new[0] > within + 1_000_000, "{new:?} after {within}");
+    assert_eq!(new[1], new[0] + 1, "it was noted");
 }

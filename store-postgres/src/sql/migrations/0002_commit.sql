@@ -601,14 +601,15 @@ END
 $$;
 
 -- Which table of which database of which cluster this is. A dump that is restored is in another one, and
--- so is a copy of the files once it was promoted.
+-- so is a copy of the files once it was promoted: the control file tells of that only some time later.
 CREATE FUNCTION cqrs.place() RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
   here text := (SELECT oid::text FROM pg_database WHERE datname = current_database())
     || '.' || 'cqrs.log'::regclass::oid;
 BEGIN
   RETURN here || '/' || (SELECT system_identifier FROM pg_control_system()) || '/'
-    || (SELECT timeline_id FROM pg_control_checkpoint());
+    || CASE WHEN pg_is_in_recovery() THEN (SELECT to_hex(timeline_id) FROM pg_control_checkpoint())
+      ELSE ltrim(left(pg_walfile_name(pg_current_wal_lsn()), 8), '0') END;
 EXCEPTION WHEN insufficient_privilege THEN
   RETURN here;
 END

@@ -23,6 +23,7 @@ BEGIN
     RAISE EXCEPTION 'guards and fences need a transaction at READ COMMITTED' USING ERRCODE = 'CQ003';
   END IF;
   DELETE FROM cqrs.staged_1 WHERE id = NEW.id;
+  PERFORM cqrs.note_restore(NEW.wait);
   PERFORM cqrs.commit_1(true, true, NEW.wait, NEW.keep_commits, NEW.keep_inbox, NEW.places, NEW.ids, NEW.fingerprints, NEW.lasts,
     NEW.append_commits, NEW.append_tenants, NEW.append_categories, NEW.append_streams,
     NEW.append_expected, NEW.event_appends, NEW.event_numbers, NEW.event_places, NEW.event_tenants,
