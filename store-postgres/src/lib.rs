@@ -34,6 +34,9 @@
 //! are seen in the order of their positions, by every reader, however slow some writer is. A process that
 //! is stopped or dies in the middle holds up nobody: what it began is the server's to end.
 //!
+//! Leases name a connection that their holder keeps: the server knows of its death at once, and gives them
+//! to others. Behind a pooler only their terms tell, and so they do of a machine that vanished.
+//!
 //! A commit can be part of a transaction of yours: [`PostgresStore::commit_in`]. It gets its positions
 //! when that is committed, so others do not wait for you. A [`PostgresProjection`] puts events into
 //! tables of yours, each exactly once.

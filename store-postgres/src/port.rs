@@ -11,6 +11,7 @@ use cqrs_core::{
 use futures_util::stream::{self, StreamExt};
 
 use crate::error::Trouble;
+use crate::hint;
 use crate::read::{self, LogReading, Reader, StreamReading, pages};
 use crate::row::{For, can_be_tenant, can_exist, fingerprint};
 use crate::statements::Sql;
@@ -147,7 +148,8 @@ impl Store for PostgresStore {
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
         request.check(&self.inner.capabilities.limits)?;
         let (reader, wait) = (&self.inner.reader, &self.inner.terms.lock_timeout);
-        let given = read::lease(reader, wait, &request).await;
+        let session = hint::session(&self.inner.session).await;
+        let given = read::lease(reader, wait, session, &request).await;
         given.map_err(|trouble| trouble.into_error("giving out leases", &reader.connector.place))
     }
 

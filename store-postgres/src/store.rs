@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::config::PostgresBuilder;
 use crate::connect::Connector;
+use crate::hint::Sessions;
 use crate::migrate::migrate;
 use crate::read::{Loads, Reader};
 use crate::statements::Statements;
@@ -52,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) capabilities: Capabilities,
     pub(crate) grown: Arc<watch::Sender<Position>>,
     pub(crate) terms: Terms,
+    /// What the server knows as this process.
+    pub(crate) session: watch::Receiver<Sessions>,
     /// What goes on beside it, until the store is closed or dropped.
     beside: Mutex<JoinSet<()>>,
     schema: String,
@@ -123,9 +126,11 @@ impl PostgresStore {
             closing: closing.subscribe(),
         });
         let mut beside = JoinSet::new();
+        let (known, session) = watch::channel(Sessions::None);
         if settings.listens {
+            known.send_replace(Sessions::ToCome);
             beside.spawn(hint::tell(reader.clone(), schema.clone(), grown.subscribe()));
-            beside.spawn(hint::listen(reader.clone(), schema.clone(), grown.clone()));
+            beside.spawn(hint::listen(reader.clone(), schema.clone(), grown.clone(), known));
         }
         let (commits, inbox) = (settings.keep_commit_ids, settings.keep_inbox);
         beside.spawn(sweep::run(reader.clone(), schema.clone(), commits, inbox));
@@ -144,8 +149,18 @@ impl PostgresStore {
         };
         let loads = Loads::start(reader.clone(), closing.subscribe());
         let beside = Mutex::new(beside);
-        let inner =
-            Inner { writer, loads, reader, capabilities, grown, terms, beside, schema, closing };
+        let inner = Inner {
+            writer,
+            loads,
+            reader,
+            capabilities,
+            grown,
+            terms,
+            session,
+            beside,
+            schema,
+            closing,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

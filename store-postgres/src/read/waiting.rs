@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Reader;
 use crate::error::Trouble;
+use crate::hint::Session;
 use crate::row::{At, For, Text, bound, can_exist, payload, tenant_of};
 use crate::statements::Sql;
 
@@ -155,11 +156,14 @@ fn entry(row: &Row) -> Result<ParkedEntry, BoxError> {
 pub(crate) async fn lease(
     reader: &Reader,
     lock_timeout: &str,
+    session: Option<Session>,
     request: &LeaseRequest,
 ) -> Result<Vec<Lease>, Trouble> {
     let LeaseRequest { holder, names, term } = request;
+    let (pid, since) = session.map(|Session { pid, since }| (pid, At(since))).unzip();
     let client = reader.connector.get().await?;
-    let params: [&(dyn ToSql + Sync); 4] = [&lock_timeout, holder, names, &For(*term)];
+    let params: [&(dyn ToSql + Sync); 6] =
+        [&lock_timeout, holder, names, &For(*term), &pid, &since];
     let rows = reader.statements.query(&client, Sql::Lease, &params).await?;
     rows.iter().map(lease_of).collect()
 }

@@ -7,6 +7,7 @@ mod child;
 #[path = "../common/mod.rs"]
 mod common;
 mod cuts;
+mod deaths;
 mod isolation;
 mod kills;
 mod limits;

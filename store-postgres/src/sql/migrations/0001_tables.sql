@@ -171,10 +171,13 @@ CREATE INDEX parked_of_key ON cqrs.parked (key, subscription, position);
 CREATE INDEX parked_in_state ON cqrs.parked (state, subscription, position, key);
 CREATE INDEX parked_due ON cqrs.parked (subscription, position, key) WHERE due IS NOT NULL;
 
--- A released lease is nobody's: its holder is ''.
+-- A released lease is nobody's: its holder is ''. The last two columns name a process of the server, one
+-- whose connection the holder keeps for as long as it lives; NULL: only the term tells of its death.
 CREATE TABLE cqrs.leases (
   name text COLLATE "C" PRIMARY KEY,
   holder text COLLATE "C" NOT NULL,
   token bigint NOT NULL,
-  until timestamptz NOT NULL
+  until timestamptz NOT NULL,
+  pid integer,
+  since timestamptz
 ) WITH (fillfactor = 50);

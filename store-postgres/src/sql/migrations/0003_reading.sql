@@ -204,9 +204,18 @@ RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
       WHERE s.s = stream AND s.c = category AND s.t = tenant))
 $$;
 
+-- Whether a process of the server is gone that had begun then. Of those of other users it is not told
+-- when they began: such a one may be it.
+CREATE FUNCTION cqrs.is_gone(of_pid integer, of_since timestamptz) RETURNS boolean LANGUAGE sql VOLATILE AS $$
+  SELECT of_pid IS NOT NULL AND NOT EXISTS (
+    SELECT FROM pg_stat_get_activity(of_pid) AS a
+    WHERE a.pid = of_pid AND (a.backend_start IS NULL OR a.backend_start = of_since))
+$$;
+
 -- Gives out leases (see the port). Under the lock of those who write: a fence that a commit has looked
 -- at holds until it is written.
-CREATE FUNCTION cqrs.lease_1(wait text, of_holder text, names text[], term interval)
+CREATE FUNCTION cqrs.lease_1(
+  wait text, of_holder text, names text[], term interval, of_pid integer, of_since timestamptz)
 RETURNS TABLE (name text, holder text, token bigint, until timestamptz, taken_over boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -218,15 +227,17 @@ BEGIN
   RETURN QUERY
     WITH wanted AS (
       SELECT w.name, w.n, coalesce(l.holder, '') AS before, coalesce(l.token, 0) AS token,
-        l.until
+        l.until, l.pid, l.since
       FROM unnest(names) WITH ORDINALITY AS w(name, n) LEFT JOIN cqrs.leases AS l USING (name)
     ), given AS (
-      INSERT INTO cqrs.leases AS l (name, holder, token, until)
-      SELECT w.name, of_holder, w.token + (w.before <> of_holder)::integer, happened + term
+      INSERT INTO cqrs.leases AS l (name, holder, token, until, pid, since)
+      SELECT w.name, of_holder, w.token + (w.before <> of_holder)::integer, happened + term, of_pid,
+        of_since
       FROM wanted AS w
       WHERE w.before = of_holder OR w.until IS NULL OR w.until <= happened OR w.before = ''
-      ON CONFLICT (name) DO UPDATE
-        SET holder = excluded.holder, token = excluded.token, until = excluded.until
+        OR cqrs.is_gone(w.pid, w.since)
+      ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, token = excluded.token,
+        until = excluded.until, pid = excluded.pid, since = excluded.since
       RETURNING l.name, l.holder, l.token, l.until
     )
     SELECT w.name, coalesce(g.holder, w.before), coalesce(g.token, w.token),
