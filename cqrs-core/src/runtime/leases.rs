@@ -36,13 +36,6 @@ struct Wanted {
     unsure: bool,
 }
 
-/// What one look at the nodes has shown.
-enum Found {
-    Nothing,
-    /// A node that is dead: its presence was to be had.
-    Dead,
-}
-
 /// A lease that somebody in this process wants. When it is dropped, it is not wanted any more.
 pub(crate) struct Claim<'a> {
     leases: &'a Leases,
@@ -96,9 +89,7 @@ impl Leases {
         loop {
             rounds = rounds.wrapping_add(1);
             match self.round(store, rounds).await {
-                // What the dead had is there to be asked for.
-                Ok(Found::Dead) => failures = 0,
-                Ok(Found::Nothing) => {
+                Ok(()) => {
                     failures = 0;
                     tokio::select! {
                         () = tokio::time::sleep(tick) => {}
@@ -118,37 +109,36 @@ impl Leases {
         }
     }
 
-    async fn round(&self, store: &dyn Store, round: u32) -> Result<Found> {
+    async fn round(&self, store: &dyn Store, round: u32) -> Result<()> {
         // Nodes of another role share nothing with this one.
         let group = self.group();
         let presence = format!("{group}{}", self.holder);
         let nodes = store.leases(&group).await?;
         let others = nodes.into_iter().map(|node| node.name).filter(|name| *name != presence);
-        let others: Vec<String> = others.collect();
+        let mut others: Vec<String> = others.collect();
+        let is_alone = others.is_empty();
+        if !is_alone {
+            // The presence of the others as well: a store that can tell who is dead tells it then, and
+            // not when the terms of all that the dead had are over. Nothing is shared with the dead.
+            others.insert(0, presence.clone());
+            let answers = self.ask(store, others).await?;
+            let living = answers.into_iter().filter(|lease| !lease.is_of(&self.holder));
+            others = living.map(|lease| lease.name).collect();
+            self.held().retain(|name| !others.contains(name));
+        }
         // All of them are in the same order on every node: what cannot be shared evenly is dealt by it.
         let place = others.iter().filter(|name| **name < presence).count();
-        let names = self.to_ask(others.len() + 1, place, round);
-        let asked = Instant::now();
-        // The presence of the others as well: a store that can tell who is dead tells it then, and
-        // not when the terms of all that the dead had are over.
-        let names = [vec![presence.clone()], others.clone(), names].concat();
-        // Noted before: whoever ends this process's leases does not know how far this came.
-        self.held().extend(names.iter().cloned());
-        let request = LeaseRequest { holder: self.holder.clone(), names, term: self.term };
-        let answers = match store.lease(request).await {
-            Ok(answers) => answers,
-            Err(error) => {
-                self.is_unsure();
-                return Err(error);
-            }
-        };
-        self.take_in(&answers, asked);
-        let theirs = |lease: &Lease| others.contains(&lease.name) && !lease.is_of(&self.holder);
-        let living: BTreeSet<&str> =
-            answers.iter().filter(|lease| theirs(lease)).map(|lease| &*lease.name).collect();
-        self.held().retain(|name| !living.contains(&**name));
-        let found = if living.len() < others.len() { Found::Dead } else { Found::Nothing };
-        // What was given up while it was asked for; and the presence among other nodes than now.
+        let mut names = self.to_ask(others.len() + 1, place, round);
+        if is_alone {
+            names.insert(0, presence.clone());
+        }
+        if !names.is_empty() {
+            let asked = Instant::now();
+            let answers = self.ask(store, names).await.inspect_err(|_| self.is_unsure())?;
+            self.take_in(&answers, asked);
+        }
+        // What was given up while it was asked for; and the presence of the dead, and that of this node
+        // among other nodes than now.
         let surplus: Vec<String> = {
             let wanted = self.wanted();
             let held = self.held();
@@ -157,7 +147,13 @@ impl Leases {
         if !surplus.is_empty() {
             self.give_back(store, &surplus).await?;
         }
-        Ok(found)
+        Ok(())
+    }
+
+    async fn ask(&self, store: &dyn Store, names: Vec<String>) -> Result<Vec<Lease>> {
+        // Noted before: whoever ends this process's leases does not know how far this came.
+        self.held().extend(names.iter().cloned());
+        store.lease(LeaseRequest { holder: self.holder.clone(), names, term: self.term }).await
     }
 
     fn take_in(&self, answers: &[Lease], asked: Instant) {
