@@ -5,9 +5,8 @@ use std::sync::Arc;
 use crate::domain::aggregate::Aggregate;
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::load::{self, Loaded};
-use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
-use crate::port::commit::{Append, Commit};
+use crate::port::commit::{Append, Commit, CommitId};
 use crate::port::store::Store;
 use crate::port::stream_id::StreamId;
 use crate::record;
@@ -63,7 +62,7 @@ impl<A: Aggregate> AtHand<A> {
         &self,
         events: &[A::Event],
         metadata: &Metadata,
-        base: MessageId,
+        id: CommitId,
     ) -> Result<(Vec<Append>, Vec<A::Event>)> {
         if events.is_empty() {
             return Ok((Vec::new(), Vec::new()));
@@ -71,7 +70,7 @@ impl<A: Aggregate> AtHand<A> {
         let cause = metadata.for_events();
         let (mut new, mut recorded) = (Vec::with_capacity(events.len()), Vec::new());
         for (event, n) in events.iter().zip(0..) {
-            let (event, back) = record::encode(event, cause.sibling(base.derived("event", n)))?;
+            let (event, back) = record::encode(event, cause.sibling(id.event(n)))?;
             new.push(event);
             recorded.push(back);
         }

@@ -265,9 +265,10 @@ impl<A: Aggregate> Repository<A> {
                 return Ok(Reply { output, position: None });
             }
             let inbox = once.map(|once| once.mark(metadata, &output)).transpose()?;
-            let (appends, recorded) = at_hand.append(&events, metadata, base)?;
+            let id = CommitId(base.derived("commit", 0));
+            let (appends, recorded) = at_hand.append(&events, metadata, id)?;
             let mut commit = Commit {
-                id: CommitId(base.derived("commit", 0)),
+                id,
                 appends,
                 inbox: inbox.into_iter().collect(),
                 ..Commit::default()

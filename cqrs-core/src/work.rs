@@ -207,7 +207,7 @@ impl Work {
         let mut new = Vec::with_capacity(decided.len());
         let mut recorded = Vec::with_capacity(decided.len());
         for (event, n) in decided.iter().zip(gathered.events..) {
-            let metadata = cause.sibling(self.0.base.derived("event", n));
+            let metadata = cause.sibling(gathered.commit.id.event(n));
             let (event, back) = record::encode(event, metadata)?;
             new.push(event);
             recorded.push(back);

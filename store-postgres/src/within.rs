@@ -70,8 +70,8 @@ impl PostgresStore {
         let reader = &self.inner.reader;
         let found = async {
             let client = reader.connector.get().await?;
-            let id = id.0.uuid();
-            let rows = reader.statements.query(&client, Sql::KnownCommit, &[&id]).await?;
+            let (id, first) = (id.0.uuid(), id.event(0).uuid());
+            let rows = reader.statements.query(&client, Sql::KnownCommit, &[&id, &first]).await?;
             let position: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
             Ok(position.map(|position| position as u64))
         };

@@ -90,6 +90,24 @@ impl Commit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommitId(pub MessageId);
 
+impl CommitId {
+    /// The id of the `n`-th event of the commit, from 0, as a [`Repository`](crate::Repository) and a
+    /// [`Work`](crate::Work) make it. Of a commit whose first event has this id, a store need keep no
+    /// other mark: who has the event has seen the commit.
+    ///
+    /// ```
+    /// use cqrs_core::CommitId;
+    ///
+    /// let id = CommitId::default();
+    /// assert_eq!(id.event(0), CommitId(id.0).event(0));
+    /// assert_ne!(id.event(0), id.event(1));
+    /// ```
+    #[must_use]
+    pub fn event(self, n: u32) -> MessageId {
+        self.0.derived("event", n)
+    }
+}
+
 impl Default for CommitId {
     /// A fresh one.
     fn default() -> Self {

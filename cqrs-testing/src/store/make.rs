@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cqrs_core::{
     Append, CheckpointWrite, Commit, Conflict, DocumentKey, DocumentWrite, Error, ErrorKind,
-    Expected, Fingerprint, InboxMark, Json, MessageId, NewEvent, Payload, Position, StreamId,
+    Expected, Fingerprint, InboxMark, Json, MessageId, Metadata, NewEvent, Payload, Position, StreamId,
 };
 use serde_json::{Value, json};
 
@@ -52,6 +52,15 @@ pub(crate) fn appends(stream: &StreamId, expected: Expected, events: Vec<NewEven
 /// A commit with so many events for a stream, whatever is there.
 pub(crate) fn grows(stream: &StreamId, n: usize) -> Commit {
     appends(stream, Expected::Any, events(n))
+}
+
+/// A commit whose events have ids that are derived from its own, as those of a repository have.
+pub(crate) fn named(mut commit: Commit) -> Commit {
+    let events = commit.appends.iter_mut().flat_map(|append| &mut append.events);
+    for (event, n) in events.zip(0..) {
+        event.metadata = Metadata::of(commit.id.event(n));
+    }
+    commit
 }
 
 /// The key of a document.

@@ -90,6 +90,10 @@ faults! {
         => "repeats::a_repeat_while_the_first_is_in_flight_waits_for_it",
     an_id_with_other_content_is_caught: writes::TakesAnIdWithOtherContent
         => "repeats::the_same_id_with_other_content_is_refused",
+    an_event_taken_for_its_commit_is_caught: writes::TakesAnEventForItsCommit
+        => "repeats::an_event_named_after_another_commit_says_nothing_of_that",
+    a_commit_known_by_events_only_is_caught: writes::KnowsCommitsByEventsOnly
+        => "repeats::an_id_is_known_whatever_its_commit_wrote",
     a_used_event_id_is_caught: writes::TakesAUsedEventId
         => "event_ids::an_event_id_of_another_commit_is_refused",
     a_repeat_answered_with_the_head_is_caught: writes::AnswersARepeatWithTheHead

@@ -170,6 +170,31 @@ commit_fault! {
 }
 
 commit_fault! {
+    /// Takes an event of whatever commit for that of the commit it is named after.
+    TakesAnEventForItsCommit, |store, commit| {
+        let named = commit.id.event(0).to_string();
+        match store.commit(commit).await {
+            Err(error) if *error.kind() == (ErrorKind::IdReused { id: named }) => {
+                Ok(Committed::Before { position: store.head().await?.position, reply: None })
+            }
+            answer => answer,
+        }
+    }
+}
+
+commit_fault! {
+    /// Knows a commit by the event that is named after it, and by nothing else.
+    KnowsCommitsByEventsOnly, |store, commit| {
+        let mut commit = commit;
+        let first = commit.appends.iter().flat_map(|append| &append.events).next();
+        if first.is_none_or(|first| first.id() != commit.id.event(0)) {
+            commit.id = CommitId::default();
+        }
+        store.commit(commit).await
+    }
+}
+
+commit_fault! {
     /// Takes an event whose id was used before.
     TakesAUsedEventId, |store, commit| {
         let mut commit = commit;

@@ -37,6 +37,9 @@ pub(crate) struct Group<'a> {
     pub(super) places: i32,
     pub(super) ids: Vec<Uuid>,
     pub(super) fingerprints: Vec<&'a [u8]>,
+    /// The id of the first event, if it is derived from that of the commit, and whether it is.
+    firsts: Vec<Uuid>,
+    by_event: Vec<bool>,
     pub(super) lasts: Vec<i32>,
     pub(super) appends: Appends<'a>,
     pub(super) events: Events<'a>,
@@ -72,6 +75,9 @@ pub(super) struct Events<'a> {
     pub(super) data: Vec<Option<JsonText<&'a str>>>,
     pub(super) content_types: Vec<Option<&'a str>>,
     pub(super) bytes: Vec<Option<&'a [u8]>>,
+    /// Of the commit that an event tells of: its fingerprint, and how many positions it takes.
+    fingerprints: Vec<Option<&'a [u8]>>,
+    spans: Vec<Option<i32>>,
 }
 
 #[derive(Debug, Default)]
@@ -148,8 +154,13 @@ impl<'a> Group<'a> {
             return Err(Error::id_reused("message", id));
         }
 
+        let (first, first_place) = (id.event(0), self.events.ids.len());
+        let by_event = appends.iter().flat_map(|append| &append.events).next();
+        let by_event = by_event.is_some_and(|event| event.id() == first);
         self.ids.push(id.0.uuid());
         self.fingerprints.push(fingerprint.as_bytes());
+        self.firsts.push(first.uuid());
+        self.by_event.push(by_event);
         for append in appends {
             self.append(c, append);
         }
@@ -208,6 +219,10 @@ impl<'a> Group<'a> {
         parked.iter().for_each(|write| others.park(c, write, texts));
         snapshots.iter().for_each(|write| others.keep(c, write, texts));
         self.lasts.push(if self.places > before { self.places } else { 0 });
+        if by_event {
+            self.events.fingerprints[first_place] = Some(fingerprint.as_bytes());
+            self.events.spans[first_place] = Some(self.places - before);
+        }
         Ok(())
     }
 
@@ -239,6 +254,8 @@ impl<'a> Group<'a> {
             columns.data.push(data.map(JsonText));
             columns.content_types.push(content_type);
             columns.bytes.push(bytes);
+            columns.fingerprints.push(None);
+            columns.spans.push(None);
         }
     }
 
@@ -251,15 +268,15 @@ impl<'a> Group<'a> {
             && self.lasts.iter().all(|last| *last > 0)
     }
 
-    /// As the parameters of `append_one`; `None`: it is more than one event.
+    /// As the parameters of `append_one`; `None`: it is more than one event, or that tells of no commit.
     pub(super) fn one_append(&self) -> Option<Vec<Param<'_>>> {
         let (appends, events) = (&self.appends, &self.events);
-        let ([id], [fingerprint], [event]) = (&*self.ids, &*self.fingerprints, &*events.ids) else {
+        let ([id], [true], [event]) = (&*self.ids, &*self.by_event, &*events.ids) else {
             return None;
         };
         Some(vec![
             Box::new(id),
-            Box::new(fingerprint),
+            Box::new(self.fingerprints[0]),
             Box::new(appends.tenants[0]),
             Box::new(appends.categories[0]),
             Box::new(appends.streams[0]),
@@ -284,8 +301,9 @@ impl<'a> Group<'a> {
         vec![
             Box::new(self.places),
             Box::new(&self.ids),
-            Box::new(&self.fingerprints),
-            Box::new(&self.lasts),
+            self.rows(&self.ids),
+            self.rows(&self.fingerprints),
+            self.rows(&self.lasts),
             list(&appends.tenants),
             list(&appends.categories),
             list(&appends.streams),
@@ -301,7 +319,17 @@ impl<'a> Group<'a> {
             any(&events.data),
             any(&events.content_types),
             any(&events.bytes),
+            any(&events.fingerprints),
+            any(&events.spans),
+            self.rows(&self.firsts),
         ]
+    }
+
+    /// A column of the commits that no event tells of.
+    fn rows<'p, T: ToSql + Sync + Send + Copy + 'p>(&self, column: &[T]) -> Param<'p> {
+        let rows = column.iter().zip(&self.by_event).filter(|(_, by_event)| !**by_event);
+        let rows: Vec<T> = rows.map(|(value, _)| *value).collect();
+        Box::new((!rows.is_empty()).then_some(rows))
     }
 
     /// All of it as the parameters of `commit`. `strict`: a refusal is an error of the statement;
@@ -323,6 +351,8 @@ impl<'a> Group<'a> {
             Box::new(self.places),
             Box::new(&self.ids),
             Box::new(&self.fingerprints),
+            Box::new(&self.firsts),
+            Box::new(&self.by_event),
             Box::new(&self.lasts),
             list(&appends.commits),
             list(&appends.tenants),
@@ -343,6 +373,8 @@ impl<'a> Group<'a> {
             any(&events.data),
             any(&events.content_types),
             any(&events.bytes),
+            any(&events.fingerprints),
+            any(&events.spans),
             list(&inbox.commits),
             list(&inbox.consumers),
             list(&inbox.messages),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cqrs_core::{
-    Commit, CommitId, Committed, Conflict, ErrorKind, Expected, Filter, Json, MessageId, NewEvent,
+    Collection, Commit, CommitId, Committed, Conflict, ErrorKind, Expected, Filter, Json, MessageId, NewEvent,
     Page, Payload, ReadStream, Result, Store, StreamId,
 };
 use futures_util::future::join_all;
@@ -11,7 +11,10 @@ use futures_util::{FutureExt, StreamExt};
 use store_postgres::PostgresStore;
 
 use crate::common::{self, Schema};
-use crate::short::{append, collect, deposit, event_with_id, log_of, positions, versions, within};
+use crate::short::{
+    append, collect, deposit, deposit_as, event_with_id, log_of, loose, paid, plain, positions, versions,
+    within,
+};
 
 async fn two(schema: &Schema) -> [PostgresStore; 2] {
     let connect = async || common::store(&schema.0).connect().await.unwrap();
@@ -77,8 +80,11 @@ async fn an_id_of_a_commit_or_an_event_that_two_use_at_once_is_refused_to_one() 
     let stores = two(&schema).await;
     for n in 0..40 {
         let id = CommitId(MessageId::fresh());
-        let mine = Commit { id, ..deposit(&format!("mine-{n}"), Expected::NoStream) };
-        let yours = Commit { id, ..deposit(&format!("yours-{n}"), Expected::NoStream) };
+        let mine = deposit_as(id, &format!("mine-{n}"), Expected::NoStream);
+        let yours = match n % 2 {
+            0 => deposit_as(id, &format!("yours-{n}"), Expected::NoStream),
+            _ => Commit { id, ..loose(&format!("yours-{n}"), Expected::NoStream) },
+        };
         let event = event_with_id(MessageId::fresh());
         let of_event = |stream: &str| Commit {
             id: CommitId(MessageId::fresh()),
@@ -94,6 +100,56 @@ async fn an_id_of_a_commit_or_an_event_that_two_use_at_once_is_refused_to_one() 
         }
     }
     assert_eq!(positions(&log_of(&stores[1], Filter::default()).await).len(), 80);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_is_known_of_whatever_another_process_wrote_while_one_waits_for_the_turn() {
+    let schema = Schema::new();
+    let stores = two(&schema).await;
+    stores[0].declare(Collection::new("paid")).await.unwrap();
+    // Whoever is alone gets a connection.
+    for n in 0..50 {
+        stores[1].commit(deposit(&format!("alone-{n}"), Expected::NoStream)).await.unwrap();
+    }
+    let mut client = plain(&common::url()).await;
+    let turn = format!("SELECT {}.take_turn('10s')", schema.0);
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND objid = $1::text::regclass::oid";
+    let log = format!("{}.log", schema.0);
+    for n in 0..12 {
+        let id = CommitId(MessageId::fresh());
+        let (mine, yours) = (format!("mine-{n}"), format!("yours-{n}"));
+        let first = match n % 3 {
+            0 => Commit { id, ..paid(&mine) },
+            1 => Commit { id, ..loose(&mine, Expected::NoStream) },
+            _ => deposit_as(id, &mine, Expected::NoStream),
+        };
+        let second = match n / 3 % 2 {
+            0 => deposit_as(id, &yours, Expected::NoStream),
+            _ => Commit { id, ..loose(&yours, Expected::NoStream) },
+        };
+        // Both have looked at the tables when they wait, one behind the other.
+        let holder = client.transaction().await.unwrap();
+        holder.batch_execute(&turn).await.unwrap();
+        let mut sent = Vec::new();
+        for (store, commit) in stores.iter().zip([first.clone(), second]) {
+            let store = store.clone();
+            sent.push(tokio::spawn(async move { store.commit(commit).await }));
+            within(Duration::from_secs(10), "it waits for its turn", async || {
+                let all: i64 = holder.query_one(waiting, &[&log]).await.unwrap().get(0);
+                all == sent.len() as i64
+            })
+            .await;
+        }
+        holder.rollback().await.unwrap();
+        let [first_sent, second_sent] = <[_; 2]>::try_from(sent).unwrap();
+        let applied = first_sent.await.unwrap();
+        assert!(matches!(applied, Ok(Committed::Now { .. })), "{n}: {applied:?}");
+        let refused = second_sent.await.unwrap().unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::IdReused { .. }), "{n}: {refused}");
+        assert!(matches!(stores[1].commit(first).await, Ok(Committed::Before { .. })), "{n}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

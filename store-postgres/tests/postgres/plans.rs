@@ -227,9 +227,16 @@ const CASES: &[Case] = &[
     },
     Case {
         sql: include_str!("../../src/sql/known_commit.sql"),
-        types: "uuid",
-        values: "gen_random_uuid()",
+        types: "uuid, uuid",
+        values: "gen_random_uuid(), gen_random_uuid()",
         index: "commits_pkey",
+        rows: 0,
+    },
+    Case {
+        sql: include_str!("../../src/sql/known_commit.sql"),
+        types: "uuid, uuid",
+        values: "gen_random_uuid(), gen_random_uuid()",
+        index: "events_by_id",
         rows: 0,
     },
 ];

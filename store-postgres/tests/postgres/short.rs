@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cqrs_core::{
-    Append, Commit, CommitId, Expected, Filter, Json, MessageId, Metadata, NewEvent, Page, Pages,
+    Append, Commit, CommitId, DocumentKey, DocumentWrite, Expected, Filter, Json, MessageId, Metadata, NewEvent, Page, Pages,
     Payload, Position, ReadLog, Result, Store, StreamId,
 };
 use futures_util::StreamExt;
@@ -29,10 +29,28 @@ pub(crate) fn append(stream: &str, expected: Expected, events: Vec<NewEvent>) ->
     Append { stream: StreamId::new("account", stream), expected, events }
 }
 
-/// One event for a stream.
+/// One event for a stream. Its id is derived from that of the commit, as those of a repository are.
 pub(crate) fn deposit(stream: &str, expected: Expected) -> Commit {
+    deposit_as(CommitId(MessageId::fresh()), stream, expected)
+}
+
+/// As [`deposit`], by a commit of this id.
+pub(crate) fn deposit_as(id: CommitId, stream: &str, expected: Expected) -> Commit {
+    let appends = vec![append(stream, expected, vec![event_with_id(id.event(0))])];
+    Commit { id, appends, ..Commit::default() }
+}
+
+/// As [`deposit`], with an event that says nothing of its commit.
+pub(crate) fn loose(stream: &str, expected: Expected) -> Commit {
     let appends = vec![append(stream, expected, vec![event("bank.deposited")])];
     Commit { id: CommitId(MessageId::fresh()), appends, ..Commit::default() }
+}
+
+/// A commit of one document, in the collection `paid`.
+pub(crate) fn paid(id: &str) -> Commit {
+    let body = Json::parse(r#"{"number":17}"#).unwrap();
+    let put = DocumentWrite::put(DocumentKey::new("paid", id), Expected::Any, body);
+    Commit { documents: vec![put], ..Commit::default() }
 }
 
 pub(crate) async fn collect(mut pages: Pages) -> Result<Vec<Page>> {

@@ -10,7 +10,7 @@ use store_postgres::PostgresStore;
 use store_postgres::tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use crate::common::{self, Schema};
-use crate::short::{append, deposit, event, plain, versions};
+use crate::short::{append, deposit, deposit_as, event, paid, plain, versions};
 
 /// What others may wait for an open transaction. It is open for longer.
 const BOUND: Duration = Duration::from_secs(1);
@@ -203,18 +203,17 @@ async fn an_event_or_commit_or_document_that_others_wrote_meanwhile_is_said_to_p
         let mut stage = Stage::new().await;
         let store = stage.store.clone();
         store.declare(cqrs_core::Collection::new("paid").unique("number")).await.unwrap();
-        let paid = |id: &str| {
-            let body = Json::parse(r#"{"number":17}"#).unwrap();
-            let put = DocumentWrite::put(DocumentKey::new("paid", id), Expected::Any, body);
-            Commit { documents: vec![put], ..Commit::default() }
-        };
         let known = event("bank.deposited");
         let known = |stream: &str| Commit {
             appends: vec![append(stream, Expected::Any, vec![known.clone()])],
             ..Commit::default()
         };
         let twice = deposit("19", Expected::Any);
+        let (of_event, of_document) = (deposit("20", Expected::Any), paid("4"));
         for (theirs, mine) in [
+            // Known by what the other kind does not write.
+            (of_event.clone(), Commit { id: of_event.id, ..paid("5") }),
+            (of_document.clone(), deposit_as(of_document.id, "20", Expected::Any)),
             (known("17"), known("18")),
             (twice.clone(), twice.clone()),
             (paid("1"), paid("1")),

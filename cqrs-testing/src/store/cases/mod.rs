@@ -50,7 +50,7 @@ mod prelude {
     pub(super) use crate::store::make::{
         TUTOR, account, append, appends, assert_conflict, assert_document_at, assert_invalid,
         assert_reused, assert_stream_at, assert_too_large, body, deletes, event, events, grows,
-        key, mark, moves, put, puts, tagged, writes,
+        key, mark, moves, named, put, puts, tagged, writes,
     };
     pub(super) use crate::store::probe::Probe;
     pub(super) use crate::store::seen::{Body, ids, positions, versions};

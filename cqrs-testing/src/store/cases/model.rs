@@ -119,7 +119,7 @@ fn any_commit(rng: &mut Rng, model: &Model, seed: u64) -> Commit {
             });
         }
     }
-    commit
+    if rng.bool() { named(commit) } else { commit }
 }
 
 /// Mostly one that holds.

@@ -18,6 +18,9 @@ cases! { "repeats":
     a_repeat_whose_guard_became_stale_is_answered,
     a_repeat_while_the_first_is_in_flight_waits_for_it,
     a_commit_whose_future_was_dropped_can_be_repeated,
+    a_commit_whose_events_are_named_after_it_is_known_again,
+    an_id_is_known_whatever_its_commit_wrote,
+    an_event_named_after_another_commit_says_nothing_of_that,
     the_same_id_with_other_content_is_refused,
     the_same_id_with_another_expectation_is_refused,
 }
@@ -126,6 +129,73 @@ async fn a_commit_whose_future_was_dropped_can_be_repeated(t: Probe) {
         let seen = t.stream(&stream).await;
         assert_eq!(versions(&seen), [1, 2], "a dropped commit and its repeat are applied once");
         assert_eq!(seen[1].position, position, "the repeat says where");
+    }
+}
+
+async fn a_commit_whose_events_are_named_after_it_is_known_again(t: Probe) {
+    let other = t.another().await;
+    for n in [1, 3] {
+        let mut commit = grows(&account("1"), n);
+        commit.appends.push(append(&account("2"), Expected::Any, events(n)));
+        let commit = named(commit);
+        let position = t.applied(commit.clone()).await;
+        t.applied(named(grows(&account("3"), 2))).await;
+        let before = t.snapshot().await;
+        for handle in [&*t, &other] {
+            assert_before(&handle.answered(commit.clone()).await, position, "the log went on");
+        }
+        assert_eq!(t.snapshot().await, before, "a repeat wrote something");
+    }
+}
+
+async fn an_id_is_known_whatever_its_commit_wrote(t: Probe) {
+    t.declared(Collection::new(TUTOR)).await;
+    let other = t.another().await;
+    let kinds = |n: usize| {
+        let stream = account(&n.to_string());
+        let of_both = Commit { documents: vec![put("17", Expected::Any, &json!({}))], ..grows(&stream, 2) };
+        [
+            ("events named after it", named(grows(&stream, 2))),
+            ("one event named after it", named(grows(&stream, 1))),
+            ("other events", grows(&stream, 2)),
+            ("a document", puts("17", &json!({ "n": n }))),
+            ("a document and events named after it", named(of_both)),
+            ("nothing", Commit::default()),
+        ]
+    };
+    for first in 0..6 {
+        for second in 0..6 {
+            let (was, first) = kinds(first).into_iter().nth(first).expect("one of six");
+            let id = first.id;
+            let (is, second) = kinds(second + 10).into_iter().nth(second).expect("one of six");
+            let is_named = is.contains("named");
+            let second = Commit { id, ..second };
+            let second = if is_named { named(second) } else { second };
+            // Of one that wrote nothing, the same again is a repeat.
+            if second == first {
+                continue;
+            }
+            let position = t.applied(first.clone()).await;
+            let why = format!("first {was}, then {is}");
+            assert_reused(&other.refused(second.clone()).await, id.0, &why);
+            assert_reused(&t.refused(second).await, id.0, &why);
+            assert_before(&other.answered(first).await, position, &why);
+        }
+    }
+}
+
+async fn an_event_named_after_another_commit_says_nothing_of_that(t: Probe) {
+    t.declared(Collection::new(TUTOR)).await;
+    for of_one in [true, false] {
+        let named_later = named(grows(&account("1"), 1));
+        let event = named_later.appends[0].events[0].clone();
+        let others = if of_one { vec![event.clone()] } else { [events(1), vec![event.clone()]].concat() };
+        t.applied(appends(&account("2"), Expected::Any, others)).await;
+        let refused = t.refused(named_later.clone()).await;
+        assert_reused(&refused, event.id(), "its event is another commit's");
+        // The id of the commit is free.
+        let id = named_later.id;
+        t.applied(Commit { id, ..puts("17", &json!({ "n": 1 })) }).await;
     }
 }
 

@@ -14,7 +14,9 @@ CREATE SEQUENCE cqrs.positions AS bigint;
 -- The last time that was given to something in the log, in microseconds since 1970.
 CREATE SEQUENCE cqrs.clock AS bigint;
 
--- A body is in `data` (JSON), or in `content_type` and `bytes`; an erased event has neither.
+-- A body is in `data` (JSON), or in `content_type` and `bytes`; an erased event has neither. The first
+-- event of a commit has what tells a repeat of that, if the id of the one is derived from that of the other:
+-- its fingerprint, and how many positions it took. An erased one keeps them.
 CREATE TABLE cqrs.events (
   position bigint PRIMARY KEY,
   version bigint NOT NULL,
@@ -29,7 +31,9 @@ CREATE TABLE cqrs.events (
   metadata json NOT NULL,
   data json,
   content_type text,
-  bytes bytea
+  bytes bytea,
+  fingerprint bytea,
+  places integer
 );
 
 CREATE UNIQUE INDEX events_of_stream ON cqrs.events (stream, category, tenant, version);
@@ -46,6 +50,7 @@ CREATE TABLE cqrs.event_tags (
 -- Positions that were given to messages: a settled message is gone, and the log still reaches so far.
 CREATE TABLE cqrs.heads (position bigint PRIMARY KEY);
 
+-- Commits that no event tells of.
 CREATE TABLE cqrs.commits (
   id uuid PRIMARY KEY,
   fingerprint bytea NOT NULL,

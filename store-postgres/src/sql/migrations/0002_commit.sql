@@ -41,6 +41,22 @@ BEGIN
 END
 $$;
 
+-- Takes the turn, and tells whether none of the commits is in `commits`, and none of the events is there. A
+-- statement sees what was there before it waited; a function looks anew.
+CREATE FUNCTION cqrs.take_turn_1(ids uuid[], firsts uuid[]) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  ignored text;
+BEGIN
+  ignored := pg_advisory_xact_lock(1668379251, 'cqrs.log'::regclass::oid::bigint::bit(32)::integer);
+  RETURN NOT EXISTS (
+    SELECT FROM (SELECT unnest(ids) AS id) AS c
+    CROSS JOIN LATERAL (SELECT FROM cqrs.commits AS x WHERE x.id = c.id LIMIT 1) AS k)
+    AND (firsts IS NULL OR NOT EXISTS (
+      SELECT FROM (SELECT unnest(firsts) AS id) AS c
+      CROSS JOIN LATERAL (SELECT FROM cqrs.events AS x WHERE x.id = c.id LIMIT 1) AS k));
+END
+$$;
+
 -- What speaks against commits of a group beside their ids, streams and events: the first reason for
 -- each. `others` has a list for each kind of part, and `c` counts the commits from 1.
 CREATE FUNCTION cqrs.refused(others json, log_head bigint)
@@ -359,16 +375,19 @@ $$;
 -- Applies a group of commits, each as a whole or not at all, that have nothing in common. Answers where
 -- the group begins in the log, the head if somebody is there, and the verdicts on those that were not applied now; NULL: on
 -- none. With `strict`, a verdict is raised instead (SQLSTATE CQ001, the verdict as its detail).
+--
+-- `firsts` are the ids that the first events of the commits have if they are derived from those of the
+-- commits, and `by_event` tells which have them: they need no row in `commits`.
 CREATE FUNCTION cqrs.commit_1(
   strict boolean, looks boolean, wait text, keep_commits interval, keep_inbox interval,
-  places integer, ids uuid[], fingerprints bytea[], lasts integer[],
+  places integer, ids uuid[], fingerprints bytea[], firsts uuid[], by_event boolean[], lasts integer[],
   append_commits integer[], append_tenants text[], append_categories text[],
   append_streams text[], append_expected bigint[],
   event_appends integer[], event_numbers integer[], event_places integer[],
   event_tenants text[], event_categories text[], event_streams text[], event_types text[],
   event_schemas integer[], event_ids uuid[], event_tags text[], event_metadata json[],
-  event_data json[], event_content_types text[], event_bytes bytea[],
-  inbox_commits integer[], inbox_consumers text[], inbox_messages uuid[],
+  event_data json[], event_content_types text[], event_bytes bytea[], event_fingerprints bytea[],
+  event_spans integer[], inbox_commits integer[], inbox_consumers text[], inbox_messages uuid[],
   inbox_fingerprints bytea[], inbox_replies bytea[],
   collections json, others json, texts text[],
   OUT base bigint, OUT log_head bigint, OUT verdicts json)
@@ -399,6 +418,9 @@ BEGIN
   SELECT NOT EXISTS (
       SELECT FROM (SELECT unnest(ids) AS id) AS c
       CROSS JOIN LATERAL (SELECT FROM cqrs.commits AS x WHERE x.id = c.id LIMIT 1) AS k)
+    AND NOT EXISTS (
+      SELECT FROM (SELECT unnest(firsts) AS id) AS c
+      CROSS JOIN LATERAL (SELECT FROM cqrs.events AS x WHERE x.id = c.id LIMIT 1) AS k)
     AND NOT EXISTS (
       SELECT FROM (
         SELECT unnest(append_tenants) AS tenant, unnest(append_categories) AS category,
@@ -451,10 +473,14 @@ BEGIN
 
     FOR r IN
       SELECT c.n, k.fingerprint = c.fingerprint AS same, k.position, c.id
-      FROM unnest(ids, fingerprints) WITH ORDINALITY AS c(id, fingerprint, n)
+      FROM unnest(ids, fingerprints, firsts) WITH ORDINALITY AS c(id, fingerprint, first, n)
       CROSS JOIN LATERAL (
         SELECT x.fingerprint, x.position FROM cqrs.commits AS x
-        WHERE x.id = c.id AND x.at >= happened - keep_commits LIMIT 1
+        WHERE x.id = c.id AND x.at >= happened - keep_commits
+        UNION ALL
+        SELECT x.fingerprint, x.position + x.places - 1 FROM cqrs.events AS x
+        WHERE x.id = c.first AND x.fingerprint IS NOT NULL
+        LIMIT 1
       ) AS k
     LOOP
       IF found[r.n] IS NULL THEN
@@ -549,6 +575,19 @@ BEGIN
     END IF;
   END IF;
 
+  -- A transaction that sees only what was there when it began is told by the index that an event tells of
+  -- its commit.
+  IF strict AND NOT by_event[1] AND current_setting('transaction_isolation') <> 'read committed' THEN
+    BEGIN
+      INSERT INTO cqrs.events (position, version, recorded_at, id, schema_version, tenant, category,
+        stream, type, metadata)
+      VALUES (-1, -1, happened, firsts[1], 0, '', '', '', '', '{}');
+      RAISE EXCEPTION 'there is none' USING ERRCODE = 'CQ004';
+    EXCEPTION WHEN SQLSTATE 'CQ004' THEN
+      NULL;
+    END;
+  END IF;
+
   IF places > 0 THEN
     base := nextval('cqrs.positions') - 1;
     IF places > 1 THEN
@@ -557,10 +596,10 @@ BEGIN
   END IF;
   IF append_commits IS NOT NULL THEN
     INSERT INTO cqrs.events (position, version, recorded_at, id, schema_version, tenant, category,
-      stream, type, tags, metadata, data, content_type, bytes)
+      stream, type, tags, metadata, data, content_type, bytes, fingerprint, places)
     SELECT base + e.place, versions[e.a] + e.number, happened, e.id, e.schema_version, e.tenant,
       e.category, e.stream, e.type, string_to_array(e.tags, E'\x1f'), e.metadata, e.data,
-      e.content_type, e.bytes
+      e.content_type, e.bytes, e.fingerprint, e.span
     FROM (
       SELECT unnest(event_appends) AS a, unnest(event_numbers) AS number,
         unnest(event_places) AS place, unnest(event_tenants) AS tenant,
@@ -568,7 +607,8 @@ BEGIN
         unnest(event_types) AS type, unnest(event_schemas) AS schema_version,
         unnest(event_ids) AS id, unnest(event_tags) AS tags, unnest(event_metadata) AS metadata,
         unnest(event_data) AS data, unnest(event_content_types) AS content_type,
-        unnest(event_bytes) AS bytes) AS e
+        unnest(event_bytes) AS bytes, unnest(event_fingerprints) AS fingerprint,
+        unnest(event_spans) AS span) AS e
     WHERE applied[append_commits[e.a]];
     IF event_tags IS NOT NULL THEN
       INSERT INTO cqrs.event_tags (tag, position)
@@ -585,8 +625,8 @@ BEGIN
   SELECT c.id, c.fingerprint, CASE c.last WHEN 0 THEN log_head ELSE base + c.last END, happened
   FROM (
     SELECT unnest(ids) AS id, unnest(fingerprints) AS fingerprint, unnest(lasts) AS last,
-      unnest(applied) AS applied) AS c
-  WHERE c.applied;
+      unnest(by_event) AS by_event, unnest(applied) AS applied) AS c
+  WHERE c.applied AND (strict OR NOT c.by_event);
   IF inbox_commits IS NOT NULL THEN
     INSERT INTO cqrs.inbox (consumer, message, fingerprint, position, at, reply)
     SELECT i.consumer, i.message, i.fingerprint,
