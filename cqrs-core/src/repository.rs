@@ -267,12 +267,8 @@ impl<A: Aggregate> Repository<A> {
             let inbox = once.map(|once| once.mark(metadata, &output)).transpose()?;
             let id = CommitId(base.derived("commit", 0));
             let (appends, recorded) = at_hand.append(&events, metadata, id)?;
-            let mut commit = Commit {
-                id,
-                appends,
-                inbox: inbox.into_iter().collect(),
-                ..Commit::default()
-            };
+            let mut commit =
+                Commit { id, appends, inbox: inbox.into_iter().collect(), ..Commit::default() };
             at_hand.go_ahead(&mut commit, &recorded, &*self.store)?;
             match (self.store.commit(commit).await, once) {
                 (Ok(Committed::Before { position, reply }), Some(once)) => {

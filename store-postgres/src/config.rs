@@ -132,7 +132,9 @@ impl PostgresBuilder {
         self
     }
 
-    /// How long commit ids are kept (P5); default: 7 days.
+    /// How long commit ids are kept (P5); default: 7 days. Those of commits that a
+    /// [`Repository`](cqrs_core::Repository) or a [`Work`](cqrs_core::Work) makes are kept as long as
+    /// their events.
     pub fn keep_commit_ids(mut self, kept: Duration) -> Self {
         self.keep_commit_ids = kept;
         self

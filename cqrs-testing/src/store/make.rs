@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use cqrs_core::{
     Append, CheckpointWrite, Commit, Conflict, DocumentKey, DocumentWrite, Error, ErrorKind,
-    Expected, Fingerprint, InboxMark, Json, MessageId, Metadata, NewEvent, Payload, Position, StreamId,
+    Expected, Fingerprint, InboxMark, Json, MessageId, Metadata, NewEvent, Payload, Position,
+    StreamId,
 };
 use serde_json::{Value, json};
 

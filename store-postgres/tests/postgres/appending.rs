@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cqrs_core::{
-    Collection, Commit, CommitId, Committed, Conflict, ErrorKind, Expected, Filter, Json, MessageId, NewEvent,
-    Page, Payload, ReadStream, Result, Store, StreamId,
+    Collection, Commit, CommitId, Committed, Conflict, ErrorKind, Expected, Filter, Json,
+    MessageId, NewEvent, Page, Payload, ReadStream, Result, Store, StreamId,
 };
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
@@ -12,8 +12,8 @@ use store_postgres::PostgresStore;
 
 use crate::common::{self, Schema};
 use crate::short::{
-    append, collect, deposit, deposit_as, event_with_id, log_of, loose, paid, plain, positions, versions,
-    within,
+    append, collect, deposit, deposit_as, event_with_id, log_of, loose, paid, plain, positions,
+    versions, within,
 };
 
 async fn two(schema: &Schema) -> [PostgresStore; 2] {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use cqrs_core::{
-    Append, Commit, CommitId, DocumentKey, DocumentWrite, Expected, Filter, Json, MessageId, Metadata, NewEvent, Page, Pages,
-    Payload, Position, ReadLog, Result, Store, StreamId,
+    Append, Commit, CommitId, DocumentKey, DocumentWrite, Expected, Filter, Json, MessageId,
+    Metadata, NewEvent, Page, Pages, Payload, Position, ReadLog, Result, Store, StreamId,
 };
 use futures_util::StreamExt;
 use store_postgres::tokio_postgres::{self, Client, NoTls};

@@ -48,7 +48,8 @@ async fn messages_come_after_the_events_of_their_commit(t: Probe) {
 }
 
 async fn a_committed_position_is_that_of_the_last_message(t: Probe) {
-    for (n, (events, messages)) in [(2, 3), (0, 1), (0, 4), (1, 1)].repeat(2).into_iter().enumerate()
+    for (n, (events, messages)) in
+        [(2, 3), (0, 1), (0, 4), (1, 1)].repeat(2).into_iter().enumerate()
     {
         let mut commit = mixed(events, messages);
         if n >= 4 {

@@ -153,7 +153,8 @@ async fn an_id_is_known_whatever_its_commit_wrote(t: Probe) {
     let other = t.another().await;
     let kinds = |n: usize| {
         let stream = account(&n.to_string());
-        let of_both = Commit { documents: vec![put("17", Expected::Any, &json!({}))], ..grows(&stream, 2) };
+        let of_both =
+            Commit { documents: vec![put("17", Expected::Any, &json!({}))], ..grows(&stream, 2) };
         [
             ("events named after it", named(grows(&stream, 2))),
             ("one event named after it", named(grows(&stream, 1))),
@@ -189,7 +190,8 @@ async fn an_event_named_after_another_commit_says_nothing_of_that(t: Probe) {
     for of_one in [true, false] {
         let named_later = named(grows(&account("1"), 1));
         let event = named_later.appends[0].events[0].clone();
-        let others = if of_one { vec![event.clone()] } else { [events(1), vec![event.clone()]].concat() };
+        let others =
+            if of_one { vec![event.clone()] } else { [events(1), vec![event.clone()]].concat() };
         t.applied(appends(&account("2"), Expected::Any, others)).await;
         let refused = t.refused(named_later.clone()).await;
         assert_reused(&refused, event.id(), "its event is another commit's");
