@@ -23,6 +23,8 @@ pub(crate) struct Leases {
     held: Mutex<BTreeSet<String>>,
     /// Something is wanted anew.
     asked: Notify,
+    /// Nothing more is to be asked for.
+    ended: watch::Sender<bool>,
 }
 
 struct Wanted {
@@ -51,6 +53,12 @@ struct Share {
     surplus: usize,
 }
 
+/// Waits until it is.
+async fn set(flag: &mut watch::Receiver<bool>) {
+    // The sender is there as long as whoever waits.
+    let _ = flag.wait_for(|is_set| *is_set).await;
+}
+
 /// Partitions of subscriptions are shared apart from those of the relay.
 fn kind(name: &str) -> &str {
     match name.split_once('/') {
@@ -69,6 +77,7 @@ impl Leases {
             wanted: Mutex::default(),
             held: Mutex::default(),
             asked: Notify::new(),
+            ended: watch::Sender::new(false),
         }
     }
 
@@ -82,17 +91,20 @@ impl Leases {
         Claim { leases: self, name: name.to_owned(), state }
     }
 
-    /// Asks for leases and renews them, until it is dropped.
+    /// Asks for leases and renews them, until that has ended. What is being asked for then is waited
+    /// for: a question that was left may reach the store after the leases were given back.
     pub(crate) async fn keep(&self, store: &dyn Store) {
+        let mut ended = self.ended.subscribe();
         let tick = (self.term / 8).max(Duration::from_millis(20));
         let (mut failures, mut rounds) = (0u32, 0u32);
-        loop {
+        while !*ended.borrow() {
             rounds = rounds.wrapping_add(1);
             match self.round(store, rounds).await {
                 Ok(()) => {
                     failures = 0;
                     tokio::select! {
                         () = tokio::time::sleep(tick) => {}
+                        () = set(&mut ended) => {}
                         () = self.asked.notified() => {
                             // Whoever comes next comes at once.
                             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -103,7 +115,10 @@ impl Leases {
                     failures += 1;
                     tracing::warn!(%error, failures, "leases cannot be kept; trying again");
                     self.give_up_old();
-                    tokio::time::sleep(tick.min(crate::runtime::backoff(failures))).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(tick.min(crate::runtime::backoff(failures))) => {}
+                        () = set(&mut ended) => {}
+                    }
                 }
             }
         }
@@ -233,6 +248,11 @@ impl Leases {
                 wanted.state.send_replace(None);
             }
         }
+    }
+
+    /// Lets [`keep`](Self::keep) end.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
     }
 
     /// Gives everything back, at the end.

@@ -54,6 +54,8 @@ pub struct Running {
     work: JoinSet<()>,
     /// What goes on until the work is finished.
     service: JoinSet<()>,
+    /// What keeps the leases until nobody needs them.
+    keeping: JoinSet<()>,
 }
 
 impl App {
@@ -144,6 +146,7 @@ impl App {
             started: started.clone(),
             work: JoinSet::new(),
             service: JoinSet::new(),
+            keeping: JoinSet::new(),
         };
         running.spawn_service(head);
         for live in &started.lives {
@@ -220,7 +223,7 @@ impl Running {
             let node = &tail.node;
             node.tail.follow(&node.store, node.settings.poll).await;
         });
-        self.service.spawn(async move { leases.node.leases.keep(&*leases.node.store).await });
+        self.keeping.spawn(async move { leases.node.leases.keep(&*leases.node.store).await });
         self.service.spawn(async move {
             control.controls.follow(&control.node, &control.definitions).await;
         });
@@ -399,6 +402,10 @@ impl Running {
         }
         self.work.shutdown().await;
         self.service.shutdown().await;
+        node.leases.end();
+        // No longer than what is asked for would last.
+        let _ = tokio::time::timeout(node.settings.lease, finish(&mut self.keeping)).await;
+        self.keeping.shutdown().await;
         node.leases.release_all(&*node.store).await
     }
 }

@@ -1,7 +1,9 @@
 //! A handle on a store through which a process can die, freeze, and lose the answers to its commits.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::{
@@ -57,7 +59,12 @@ struct Inner {
     dead: watch::Sender<bool>,
     frozen: watch::Sender<bool>,
     held: watch::Sender<bool>,
+    slow: AtomicBool,
+    on_their_way: AtomicU32,
 }
+
+/// How long a slow question is on its way to the store.
+const SLOW: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 struct State {
@@ -121,6 +128,20 @@ impl Fate {
     /// From now on the process cannot ask for leases, as if it were paused.
     pub(crate) fn freeze(&self) {
         self.0.frozen.send_replace(true);
+    }
+
+    /// From now on, when the process asks for leases, that is long on its way.
+    pub(crate) fn slow_down(&self) {
+        self.0.slow.store(true, Ordering::SeqCst);
+    }
+
+    fn is_slow(&self) -> bool {
+        self.0.slow.load(Ordering::SeqCst)
+    }
+
+    /// How many such questions are on their way.
+    pub(crate) fn on_their_way(&self) -> u32 {
+        self.0.on_their_way.load(Ordering::SeqCst)
     }
 
     /// It goes on.
@@ -324,7 +345,19 @@ impl Store for Tap {
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
         self.fate.alive().await;
         self.fate.thawed().await;
-        self.store.lease(request).await
+        if !self.fate.is_slow() {
+            return self.store.lease(request).await;
+        }
+        // What was sent comes to the store, whether or not anybody waits for the answer.
+        let (store, fate) = (self.store.clone(), self.fate.clone());
+        fate.0.on_their_way.fetch_add(1, Ordering::SeqCst);
+        let sent = tokio::spawn(async move {
+            tokio::time::sleep(SLOW).await;
+            let answer = store.lease(request).await;
+            fate.0.on_their_way.fetch_sub(1, Ordering::SeqCst);
+            answer
+        });
+        sent.await.unwrap_or_else(|e| Err(Error::new(ErrorKind::Unavailable, e.to_string())))
     }
 
     async fn release(&self, holder: &str, names: &[String]) -> Result<()> {

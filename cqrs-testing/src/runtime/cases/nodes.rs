@@ -10,6 +10,7 @@ cases! {
     two_nodes_that_live_do_nothing_twice,
     a_node_takes_over_from_the_dead_and_nothing_is_done_twice,
     a_stopped_node_leaves_nothing_to_wait_for,
+    what_a_node_asks_for_when_it_is_stopped_is_given_back_too,
     an_event_that_kills_the_process_parks_after_its_attempts,
     two_nodes_share_sagas_and_messages_and_do_each_step_once,
     sagas_and_messages_of_a_node_that_dies_are_finished_by_the_other,
@@ -113,6 +114,20 @@ async fn a_stopped_node_leaves_nothing_to_wait_for(probe: Probe) {
     node.settled().await;
     assert_eq!(world.tally("a").await, [0, 1]);
     node.stop().await;
+}
+
+async fn what_a_node_asks_for_when_it_is_stopped_is_given_back_too(probe: Probe) {
+    let world = World::new(probe).await;
+    let node = world.node(tallies(4)).await;
+    node.settled().await;
+    // It asks from time to time, and the question is long on its way to the store.
+    let fate = node.fate.clone();
+    fate.slow_down();
+    until("a question on its way", || async { (fate.on_their_way() > 0).then_some(()) }).await;
+    node.stop().await;
+    until("the end of the question", || async { (fate.on_their_way() == 0).then_some(()) }).await;
+    let left = world.probe.leases("").await.unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(left.is_empty(), "leases are given back: {left:?}");
 }
 
 async fn an_event_that_kills_the_process_parks_after_its_attempts(probe: Probe) {

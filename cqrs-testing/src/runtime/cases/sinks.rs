@@ -47,8 +47,9 @@ async fn a_retry_is_written_once_whatever_happens_at_any_commit(probe: Probe) {
         world.notes(&key, 0..2).await;
         // Once with others, once by itself, and then it is set aside.
         deaths.live(&world, &rows(1)).await;
-        assert_eq!(world.rows(&key).await, [0, 1], "{}", deaths.what());
-        assert!(world.aside(ROWS).await.is_empty(), "{}", deaths.what());
+        let aside = world.aside(ROWS).await;
+        assert_eq!(world.rows(&key).await, [0, 1], "{}: {aside:?}", deaths.what());
+        assert!(aside.is_empty(), "{}: {aside:?}", deaths.what());
     }
 }
 
