@@ -121,7 +121,7 @@ async fn an_id_is_known_of_whatever_another_process_wrote_while_one_waits_for_th
         let id = CommitId(MessageId::fresh());
         let (mine, yours) = (format!("mine-{n}"), format!("yours-{n}"));
         let first = match n % 3 {
-            0 => Commit { id, ..paid(&mine) },
+            0 => Commit { id, ..paid(&mine, 17) },
             1 => Commit { id, ..loose(&mine, Expected::NoStream) },
             _ => deposit_as(id, &mine, Expected::NoStream),
         };

@@ -46,9 +46,9 @@ pub(crate) fn loose(stream: &str, expected: Expected) -> Commit {
     Commit { id: CommitId(MessageId::fresh()), appends, ..Commit::default() }
 }
 
-/// A commit of one document, in the collection `paid`.
-pub(crate) fn paid(id: &str) -> Commit {
-    let body = Json::parse(r#"{"number":17}"#).unwrap();
+/// A commit of one document with this number, in the collection `paid`.
+pub(crate) fn paid(id: &str, number: u32) -> Commit {
+    let body = Json::parse(format!("{{\"number\":{number}}}")).unwrap();
     let put = DocumentWrite::put(DocumentKey::new("paid", id), Expected::Any, body);
     Commit { documents: vec![put], ..Commit::default() }
 }

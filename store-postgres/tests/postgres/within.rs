@@ -209,19 +209,19 @@ async fn an_event_or_commit_or_document_that_others_wrote_meanwhile_is_said_to_p
             ..Commit::default()
         };
         let twice = deposit("19", Expected::Any);
-        let (of_event, of_document) = (deposit("20", Expected::Any), paid("4"));
+        let (of_event, of_document) = (deposit("20", Expected::Any), paid("4", 1));
         for (theirs, mine) in [
             // Known by what the other kind does not write.
-            (of_event.clone(), Commit { id: of_event.id, ..paid("5") }),
+            (of_event.clone(), Commit { id: of_event.id, ..paid("5", 2) }),
             (of_document.clone(), deposit_as(of_document.id, "20", Expected::Any)),
             (known("17"), known("18")),
             (twice.clone(), twice.clone()),
-            (paid("1"), paid("1")),
-            (paid("2"), paid("3")),
+            (paid("1", 17), paid("1", 17)),
+            (paid("2", 18), paid("3", 18)),
         ] {
             let transaction = stage.begin(level).await;
             transaction.batch_execute("SELECT 1").await.unwrap();
-            let theirs = store.commit(theirs).await;
+            let theirs = store.commit(theirs).await.unwrap();
             store.commit_in(&transaction, mine).await.unwrap();
             let refused = store.refused(transaction.commit().await.unwrap_err());
             let may_be = matches!(refused.kind(), ErrorKind::Unavailable | ErrorKind::Conflict(_));
