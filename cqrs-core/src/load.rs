@@ -153,7 +153,7 @@ pub(crate) async fn catch_up<A: Aggregate>(
         *loaded = load_document(store, loaded.stream.clone(), &whole).await?;
         return Ok(());
     }
-    let read = ReadStream::of(loaded.stream.clone()).from(loaded.version + 1);
+    let read = ReadStream::of(loaded.stream.clone()).from(loaded.version + 1).to_fold();
     fold_newest(store, read, loaded).await
 }
 
@@ -167,7 +167,7 @@ pub(crate) async fn load_at<A: Aggregate>(
     match at {
         At::Version(version) => loaded = load_until(store, read.stream, version).await?,
         At::Recorded(time) => {
-            fold(store, read.recorded_until(time), &mut loaded, |_| Ok(true)).await?;
+            fold(store, read.recorded_until(time).to_fold(), &mut loaded, |_| Ok(true)).await?;
         }
         // Which events a snapshot holds is known by their versions, and not by when they occurred.
         At::Occurred(time) => {
@@ -220,7 +220,7 @@ async fn load_until<A: Aggregate>(
     stream: StreamId,
     version: Version,
 ) -> Result<Loaded<A>> {
-    let read = ReadStream::of(stream.clone()).to(version);
+    let read = ReadStream::of(stream.clone()).to(version).to_fold();
     let mut loaded = Loaded::nothing(stream);
     fold_newest(store, read, &mut loaded).await?;
     Ok(loaded)

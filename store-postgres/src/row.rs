@@ -201,19 +201,23 @@ pub(crate) fn event<'a>(
                 ((!tenant.is_empty()).then_some(tenant), text(EVENT + 1)?, text(EVENT + 2)?)
             }
         };
+        // Of an event that is read for a fold there is no more than that needs.
+        let recorded_at: Option<At> = row.try_get(from + 2)?;
+        let id: Option<Uuid> = row.try_get(from + 3)?;
         let tags: Option<&str> = row.try_get(from + 6)?;
+        let metadata: Option<Text<'_>> = row.try_get(from + 7)?;
         Ok(Recorded {
             tenant,
             category,
             stream,
             version: row.try_get::<_, i64>(from + 1)? as u64,
             position: row.try_get::<_, i64>(from)? as u64,
-            recorded_at: row.try_get::<_, At>(from + 2)?.0,
+            recorded_at: recorded_at.map_or(Timestamp::UNIX_EPOCH, |At(time)| time),
             event_type: text(5)?,
             schema_version: u16::try_from(row.try_get::<_, i32>(from + 4)?)?,
-            id: MessageId::from_uuid(row.try_get::<_, Uuid>(from + 3)?),
+            id: MessageId::from_uuid(id.unwrap_or_default()),
             joined_tags: tags.unwrap_or_default(),
-            metadata_json: text(7)?,
+            metadata_json: metadata.map_or("{}", |Text(json)| json),
             data,
         })
     };

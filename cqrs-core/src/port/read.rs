@@ -58,6 +58,9 @@ pub struct ReadStream {
     ///
     /// [`Page::snapshot`]: crate::Page::snapshot
     pub snapshot: Option<Fingerprint>,
+    /// For a fold, which needs version, type and body of the events: a store may leave out when they were
+    /// recorded, their ids, tags and metadata.
+    pub to_fold: bool,
     /// Size of the pages.
     pub page: PageSize,
 }
@@ -72,6 +75,7 @@ impl ReadStream {
             recorded_until: None,
             backwards: false,
             snapshot: None,
+            to_fold: false,
             page: PageSize::default(),
         }
     }
@@ -109,6 +113,22 @@ impl ReadStream {
     #[must_use]
     pub fn with_snapshot(mut self, schema: Fingerprint) -> Self {
         self.snapshot = Some(schema);
+        self
+    }
+
+    /// Only what a fold needs: position, version, type and body of the events. Of the rest, which is when they
+    /// were recorded, their ids, tags and metadata, a store that is faster without it may give
+    /// [`Timestamp::UNIX_EPOCH`], an id of zeros, no tags, and `{}`.
+    ///
+    /// ```
+    /// use cqrs_core::{ReadStream, StreamId};
+    ///
+    /// let read = ReadStream::of(StreamId::new("account", "17")).to_fold();
+    /// # let _ = read;
+    /// ```
+    #[must_use]
+    pub fn to_fold(mut self) -> Self {
+        self.to_fold = true;
         self
     }
 

@@ -189,6 +189,10 @@ faults! {
         => "read_stream::a_stream_is_read_to_a_version",
     a_reading_of_the_future_is_caught: reads::ReadsTheFuture
         => "read_stream::a_stream_is_read_as_it_was_recorded_by_then",
+    a_body_without_its_version_is_caught: reads::LeavesOutWhatAFoldNeeds
+        => "read_stream::a_reading_to_fold_has_all_that_a_fold_needs",
+    lost_tags_are_caught: reads::ReadsEverythingToFold
+        => "read_stream::a_reading_beside_one_to_fold_has_everything",
     an_invented_page_is_caught: reads::InventsAPage
         => "read_stream::a_missing_stream_has_no_pages",
 

@@ -234,3 +234,34 @@ stream_fault! {
         store.read_stream(read).chain(empty).boxed()
     }
 }
+
+/// The events as `less` makes them.
+fn with(pages: Pages, less: impl Fn(&mut Recorded<'_>) + Send + 'static) -> Pages {
+    changed(pages, move |page| {
+        let mut made = Page::default();
+        for mut event in page.iter() {
+            less(&mut event);
+            made.push(&event);
+        }
+        made
+    })
+}
+
+stream_fault! {
+    /// Leaves the version of the body out as well.
+    LeavesOutWhatAFoldNeeds, |store, read| {
+        let to_fold = read.to_fold;
+        with(store.read_stream(read), move |event| {
+            if to_fold {
+                event.schema_version = 1;
+            }
+        })
+    }
+}
+
+stream_fault! {
+    /// Reads without tags, whatever it is read for.
+    ReadsEverythingToFold, |store, read| {
+        with(store.read_stream(read), |event| event.joined_tags = "")
+    }
+}

@@ -247,11 +247,14 @@ async fn fill(
         _ if snapshots => params.push(schemas),
         _ => {}
     }
+    // Of a group that is not of one mind all get everything.
+    let whole = !reads.iter().all(|read| read.to_fold);
+    params.push(&whole);
     let found = reader.statements.begin(client, sql, &params).await?;
     let mut firsts: Vec<Result<First>> = reads.iter().map(|_| Ok((Vec::new(), None))).collect();
     let mut found = Box::pin(found);
     while let Some(row) = found.try_next().await? {
-        let n = row.try_get::<_, i64>(0)? as usize - 1;
+        let n = row.try_get::<_, Option<i64>>(0)?.unwrap_or(1) as usize - 1;
         let (Some(read), Some(Ok((pages, rest)))) = (reads.get(n), firsts.get_mut(n)) else {
             continue;
         };

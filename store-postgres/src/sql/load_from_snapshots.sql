@@ -1,4 +1,5 @@
--- For each stream its snapshot, in the last columns of a row of its own, and the events that come after it.
+-- For each stream its snapshot, in the last columns of a row of its own, and the events that come after it:
+-- what a fold needs of them, or all of it ($8).
 WITH r AS MATERIALIZED (
   SELECT r.*, s.version, s.body
   FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[], $7::bytea[])
@@ -18,8 +19,9 @@ SELECT r.n, NULL::bigint, NULL::bigint AS at_version, NULL::timestamptz, NULL::u
   NULL::json, NULL::json, NULL, NULL::bytea, r.version, r.body
 FROM r WHERE r.version IS NOT NULL
 UNION ALL
-SELECT r.n, e.position, e.version, e.recorded_at, e.id, e.schema_version, e.type, array_to_string(e.tags, E'\x1f'),
-  e.metadata, e.data, e.content_type, e.bytes, NULL, NULL
+SELECT r.n, e.position, e.version, CASE WHEN $8 THEN e.recorded_at END, CASE WHEN $8 THEN e.id END,
+  e.schema_version, e.type, CASE WHEN $8 THEN array_to_string(e.tags, E'\x1f') END,
+  CASE WHEN $8 THEN e.metadata END, e.data, e.content_type, e.bytes, NULL, NULL
 FROM r
 CROSS JOIN LATERAL (
   SELECT * FROM cqrs.events AS k

@@ -1,5 +1,7 @@
-SELECT r.n, e.position, e.version, e.recorded_at, e.id, e.schema_version, e.type,
-  array_to_string(e.tags, E'\x1f'), e.metadata, e.data, e.content_type, e.bytes
+-- What a fold needs, or all of it ($7).
+SELECT r.n, e.position, e.version, CASE WHEN $7 THEN e.recorded_at END, CASE WHEN $7 THEN e.id END,
+  e.schema_version, e.type, CASE WHEN $7 THEN array_to_string(e.tags, E'\x1f') END,
+  CASE WHEN $7 THEN e.metadata END, e.data, e.content_type, e.bytes
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[])
   WITH ORDINALITY AS r(tenant, category, stream, low, high, most, n)
 CROSS JOIN LATERAL (

@@ -1,7 +1,10 @@
 //! Reading one stream: any stretch of it, either way, by the page.
 
-use cqrs_core::{NewEvent, PageSize, Payload, ReadStream, Timestamp};
+use cqrs_core::{
+    Expected, MessageId, Metadata, NewEvent, PageSize, Payload, ReadStream, Timestamp,
+};
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::store::cases::prelude::*;
@@ -21,6 +24,8 @@ cases! { "read_stream":
     a_stream_is_read_as_it_was_recorded_by_then,
     other_streams_do_not_show,
     a_stream_that_grows_while_it_is_read_has_no_hole,
+    a_reading_to_fold_has_all_that_a_fold_needs,
+    a_reading_beside_one_to_fold_has_everything,
 }
 
 /// A stream with so many events, among others.
@@ -119,7 +124,7 @@ async fn pages_end_at_their_limit_of_bytes(t: Probe) {
         NewEvent { payload, ..event("bank.noted") }
     };
     let events = (0..20).map(|n| large(n % 10)).collect();
-    t.applied(appends(&account("1"), cqrs_core::Expected::Any, events)).await;
+    t.applied(appends(&account("1"), Expected::Any, events)).await;
     let bytes = 5_000;
     for read in [ReadStream::of(account("1")), ReadStream::of(account("1")).backwards()] {
         let read = ReadStream { page: PageSize { events: 100, bytes }, ..read };
@@ -197,4 +202,78 @@ async fn a_stream_that_grows_while_it_is_read_has_no_hole(t: Probe) {
     let expected = (1..=seen.len() as u64).collect::<Vec<_>>();
     assert_eq!(versions(&seen), expected, "versions without gaps");
     assert!(seen.len() >= 10, "what was there at the start: {}", seen.len());
+}
+
+/// Two streams with bodies of all kinds, and everything else that an event can have.
+async fn full_streams(t: &Probe) -> [StreamId; 2] {
+    let content_type = "application/octet-stream";
+    let binary = Payload::Binary { content_type: content_type.into(), bytes: b"\0x"[..].into() };
+    let bodies = [Payload::Json(body(&json!({ "amount": 7 }))), binary, Payload::Erased];
+    let streams = ["1", "2"].map(account);
+    for (stream, schema_version) in streams.iter().zip([3, 4]) {
+        let events = bodies.iter().map(|payload| NewEvent {
+            payload: payload.clone(),
+            schema_version,
+            metadata: Metadata::of(MessageId::fresh()).with_correlation("the whole"),
+            ..tagged("bank.noted", &["course:1", "student:2"])
+        });
+        t.applied(appends(stream, Expected::Any, events.collect())).await;
+    }
+    streams
+}
+
+/// The event without what a reading to fold may leave out.
+fn folded(event: &Seen) -> Seen {
+    let id = MessageId::from_uuid(uuid::Uuid::nil());
+    Seen {
+        recorded_at: Timestamp::UNIX_EPOCH,
+        id,
+        tags: Vec::new(),
+        metadata: Metadata::of(id),
+        ..event.clone()
+    }
+}
+
+async fn a_reading_to_fold_has_all_that_a_fold_needs(t: Probe) {
+    for stream in full_streams(&t).await {
+        let whole = t.stream(&stream).await;
+        let of = || ReadStream::of(stream.clone()).to_fold();
+        for read in [of(), of().page(1), of().recorded_until(Timestamp::MAX)] {
+            let seen = t.stream_of(read.clone()).await;
+            let needed = |events: &[Seen]| events.iter().map(folded).collect::<Vec<_>>();
+            assert_eq!(needed(&seen), needed(&whole), "{read:?}");
+            for (event, whole) in seen.iter().zip(&whole) {
+                let less = folded(whole);
+                assert!([whole.id, less.id].contains(&event.id), "its id or none: {event:?}");
+                let times = [whole.recorded_at, less.recorded_at];
+                assert!(times.contains(&event.recorded_at), "its time or none: {event:?}");
+                assert!(event.tags == whole.tags || event.tags.is_empty(), "{event:?}");
+                let metadata = [whole.metadata.clone(), less.metadata];
+                let metadata = metadata.map(|metadata| metadata.with_id(event.id));
+                assert!(metadata.contains(&event.metadata), "its metadata or none: {event:?}");
+            }
+        }
+        let backwards = t.stream_of(of().backwards()).await;
+        assert_eq!(versions(&backwards), [3, 2, 1], "backwards");
+    }
+}
+
+async fn a_reading_beside_one_to_fold_has_everything(t: Probe) {
+    let streams = full_streams(&t).await;
+    let whole = [t.stream(&streams[0]).await, t.stream(&streams[1]).await];
+    let is_whole = |event: &Seen| {
+        event.tags == ["course:1", "student:2"] && event.metadata.correlation() == Some("the whole")
+    };
+    assert!(whole.iter().flatten().all(is_whole), "as they were written: {whole:?}");
+    for _ in 0..20 {
+        // Together: a store may load several streams at once.
+        let seen = join_all((0..8).map(|n| {
+            let read = ReadStream::of(streams[n % 2].clone());
+            t.stream_of(if n < 4 { read.to_fold() } else { read })
+        }));
+        for (n, seen) in seen.await.into_iter().enumerate() {
+            assert_eq!(versions(&seen), [1, 2, 3], "of stream {}", n % 2);
+            assert!(n < 4 || seen == whole[n % 2], "nothing is left out: {seen:?}");
+        }
+    }
 }
