@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use cqrs_core::{Error, Page, ReadStream, Result};
+use cqrs_core::{Error, ErrorKind, Page, ReadStream, Result, StreamId, Version};
 use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -252,6 +252,8 @@ async fn fill(
     params.push(&whole);
     let found = reader.statements.begin(client, sql, &params).await?;
     let mut firsts: Vec<Result<First>> = reads.iter().map(|_| Ok((Vec::new(), None))).collect();
+    // Of each stream: what comes next is higher.
+    let mut last = vec![0; reads.len()];
     let mut found = Box::pin(found);
     while let Some(row) = found.try_next().await? {
         let n = row.try_get::<_, Option<i64>>(0)?.unwrap_or(1) as usize - 1;
@@ -265,16 +267,23 @@ async fn fill(
             true => row.try_get::<_, Option<i64>>(1 + EVENT)?.map(|version| version as u64),
             false => None,
         };
-        if let (true, Some(version)) = (pages.is_empty(), snapshot) {
+        if let Some(version) = snapshot {
+            if version <= last[n] {
+                firsts[n] = Err(disordered(&read.stream, version));
+                continue;
+            }
             let mut begun = Page::default();
             begun.begin_with(version, row.try_get::<_, &str>(2 + EVENT)?);
             pages.push(begun);
-        }
-        if row.try_get::<_, Option<i64>>(1)?.is_none() {
+            last[n] = version;
             continue;
         }
         match event(&row, 1, Some(&read.stream)) {
+            Ok(event) if event.version <= last[n] => {
+                firsts[n] = Err(disordered(&read.stream, event.version));
+            }
             Ok(event) => {
+                last[n] = event.version;
                 let is_full = pages.last().is_none_or(|page| is_full(page, read.page));
                 if is_full && pages.len() >= most {
                     let from = event.version;
@@ -293,4 +302,10 @@ async fn fill(
         }
     }
     Ok(firsts)
+}
+
+#[cold]
+fn disordered(stream: &StreamId, version: Version) -> Error {
+    let context = format!("version {version} of {stream} came after one that is not lower");
+    Error::new(ErrorKind::Internal, context)
 }
