@@ -277,6 +277,7 @@ pub use port::bus::{
 };
 pub use port::capabilities::{Capabilities, Limits, Support};
 pub use port::clock::{Clock, ManualClock, SystemClock};
+pub use port::cloud_event::Attribute;
 pub use port::commit::{
     AnswerTo, Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence,
     Guard, InboxMark, NewEvent, Outgoing, OutgoingKind, Settled, TimerWrite, Tries,
@@ -287,6 +288,7 @@ pub use port::document::{
 };
 pub use port::filter::Filter;
 pub use port::hint::Hint;
+pub use port::lanes::{Fate, Holder, Lane, Lanes};
 pub use port::lease::{Lease, LeaseRequest};
 pub use port::outgoing::{FindOutgoing, PendingMessage};
 pub use port::page::{Page, Recorded};

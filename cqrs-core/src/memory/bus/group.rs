@@ -1,118 +1,67 @@
-//! One group of the memory bus: messages by key, and what its members hold.
+//! One group of the memory bus: what waits for its members, and what it has given up.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::state::Lane;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::timestamp::Timestamp;
 use crate::port::delivery::{InboundMessage, Verdict};
+use crate::port::lanes::{Fate, Holder, Lane, Lanes};
 use crate::port::publisher::OutboundMessage;
 use crate::port::subscriber::BusSubscription;
 
-/// A message of a group.
-#[derive(Debug, Clone)]
-pub(super) struct Queued {
-    pub(super) message: Arc<OutboundMessage>,
-    /// How often it was handed over.
-    pub(super) deliveries: u32,
-}
-
-impl Queued {
-    pub(super) fn inbound(&self) -> InboundMessage {
-        let OutboundMessage { metadata, name, key, content_type, body, .. } = &*self.message;
-        let mut metadata = metadata.clone();
-        if let Some(key) = key {
-            metadata = metadata.with_partition_key(key.as_str());
-        }
-        InboundMessage {
-            metadata,
-            name: name.clone(),
-            content_type: content_type.clone(),
-            body: body.clone(),
-            attempt: self.deliveries,
-        }
+/// A message as it is handed over.
+pub(super) fn inbound(message: &OutboundMessage, attempt: u32) -> InboundMessage {
+    let OutboundMessage { metadata, name, key, content_type, body, .. } = message;
+    let mut metadata = metadata.clone();
+    if let Some(key) = key {
+        metadata = metadata.with_partition_key(key.as_str());
+    }
+    InboundMessage {
+        metadata,
+        name: name.clone(),
+        content_type: content_type.clone(),
+        body: body.clone(),
+        attempt,
     }
 }
 
 /// A message that the group has given up.
 #[derive(Debug)]
 pub(super) struct Fallen {
-    pub(super) queued: Queued,
+    pub(super) message: Arc<OutboundMessage>,
+    pub(super) attempts: u32,
     pub(super) cause: String,
-}
-
-/// A place for messages that come one after the other: a key, or one message without a key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Place {
-    Keyed(Lane),
-    Alone(u64),
-}
-
-/// Who is handed something.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Holder {
-    pub(super) connection: u64,
-    pub(super) member: u64,
-    /// What it holds at most.
-    pub(super) at_once: u32,
-    pub(super) settle_within: Duration,
-}
-
-/// A message in the hands of a member.
-#[derive(Debug)]
-struct Handed {
-    place: Place,
-    queued: Queued,
-    holder: Holder,
-    until: Timestamp,
 }
 
 #[derive(Debug)]
 pub(super) struct Group {
     /// The latest one.
     pub(super) subscription: BusSubscription,
-    /// What waits. A place whose first message is in somebody's hands has a queue as well, maybe an
-    /// empty one: what comes waits behind it.
-    places: HashMap<Place, VecDeque<Queued>>,
-    /// Places whose first message can be handed over.
-    ready: VecDeque<Place>,
-    /// Places whose first message waits for its time.
-    delayed: BTreeMap<(Timestamp, u64), Place>,
-    handed: HashMap<u64, Handed>,
+    lanes: Lanes<Arc<OutboundMessage>>,
     fallen: Vec<Fallen>,
-    /// All it holds, with its dead letters.
-    size: usize,
-    alone: u64,
+    /// Its dead letters, which take room.
+    letters: usize,
     changed: watch::Sender<()>,
 }
 
-impl Default for Group {
-    fn default() -> Self {
-        Self {
-            subscription: BusSubscription::to_messages("", [""; 0]),
-            places: HashMap::new(),
-            ready: VecDeque::new(),
-            delayed: BTreeMap::new(),
-            handed: HashMap::new(),
-            fallen: Vec::new(),
-            size: 0,
-            alone: 0,
-            changed: watch::Sender::new(()),
-        }
-    }
-}
-
 impl Group {
-    pub(super) fn watch(&self) -> watch::Receiver<()> {
+    pub(super) fn new(subscription: BusSubscription) -> Self {
+        let lanes = Lanes::new(subscription.deliveries);
+        let changed = watch::Sender::new(());
+        Self { subscription, lanes, fallen: Vec::new(), letters: 0, changed }
+    }
+
+    pub(super) fn subscribe(&mut self, subscription: BusSubscription) -> watch::Receiver<()> {
+        self.lanes.set_deliveries(subscription.deliveries);
+        self.subscription = subscription;
         self.changed.subscribe()
     }
 
+    /// All it holds, with its dead letters.
     pub(super) fn len(&self) -> usize {
-        self.size
+        self.lanes.len() + self.letters
     }
 
     pub(super) fn fallen(&mut self) -> impl Iterator<Item = Fallen> {
@@ -120,33 +69,20 @@ impl Group {
     }
 
     /// A new message.
-    pub(super) fn add(&mut self, lane: Option<Lane>, queued: Queued) {
-        self.size += 1;
-        let place = match lane {
-            Some(lane) => Place::Keyed(lane),
-            None => {
-                self.alone += 1;
-                Place::Alone(self.alone)
-            }
-        };
-        match self.places.get_mut(&place) {
-            Some(queue) => queue.push_back(queued),
-            None => {
-                self.places.insert(place.clone(), VecDeque::from([queued]));
-                self.make_ready(place);
-            }
-        }
+    pub(super) fn add(&mut self, message: Arc<OutboundMessage>) {
+        self.lanes.add(Lane::of_outbound(&message), message, 0);
+        self.changed.send_replace(());
     }
 
-    /// A message that was a dead letter, and has its room already.
-    pub(super) fn add_again(&mut self, queued: Queued) {
-        self.size -= 1;
-        self.add(Lane::of(&queued.message), queued);
+    /// A message that was a dead letter.
+    pub(super) fn add_again(&mut self, message: Arc<OutboundMessage>) {
+        self.make_room();
+        self.add(message);
     }
 
     /// A dead letter is gone.
     pub(super) fn make_room(&mut self) {
-        self.size -= 1;
+        self.letters -= 1;
     }
 
     /// Hands the next message over; or tells when there may be one.
@@ -156,112 +92,67 @@ impl Group {
         token: u64,
         now: Timestamp,
     ) -> Result<InboundMessage, Option<Timestamp>> {
-        let held = self.handed.values().filter(|h| h.holder.member == holder.member).count();
-        let place = match held < holder.at_once as usize {
-            true => self.ready.pop_front(),
-            false => None,
-        };
-        let first = place.and_then(|place| {
-            let queued = self.places.get_mut(&place)?.pop_front()?;
-            Some((place, queued))
-        });
-        let Some((place, mut queued)) = first else { return Err(self.next_due()) };
-        queued.deliveries += 1;
-        let message = queued.inbound();
-        let until = now.saturating_add(holder.settle_within);
-        self.handed.insert(token, Handed { place, queued, holder, until });
-        Ok(message)
-    }
-
-    /// When time changes something.
-    fn next_due(&self) -> Option<Timestamp> {
-        let delayed = self.delayed.keys().next().map(|(due, _)| *due);
-        let silent = self.handed.values().map(|handed| handed.until).min();
-        [delayed, silent].into_iter().flatten().min()
+        match self.lanes.hand(holder, token, now) {
+            Some((message, attempt)) => Ok(inbound(message, attempt)),
+            None => Err(self.lanes.next_due()),
+        }
     }
 
     pub(super) fn settle(&mut self, token: u64, verdict: Verdict, now: Timestamp) -> Result<()> {
-        let handed = self.handed.remove(&token).ok_or_else(|| not_yours(&self.subscription))?;
-        match verdict {
-            Verdict::Ack => {
-                self.size -= 1;
-                self.advance(handed.place);
-            }
-            Verdict::Park(cause) => self.fall(handed, cause),
-            Verdict::Retry(after) => self.again(token, handed, now.saturating_add(after), now),
+        let settled = self.lanes.settle(token, verdict, now);
+        match settled.ok_or_else(|| not_yours(&self.subscription))? {
+            Fate::Done => drop(self.lanes.finish(token)),
+            Fate::Again => {}
+            Fate::Fallen(cause) => self.fall(token, cause),
         }
         self.changed.send_replace(());
         Ok(())
     }
 
     pub(super) fn extend(&mut self, token: u64, now: Timestamp) -> Result<()> {
-        let handed = self.handed.get_mut(&token).ok_or_else(|| not_yours(&self.subscription))?;
-        handed.until = now.saturating_add(handed.holder.settle_within);
-        Ok(())
+        match self.lanes.extend(token, now) {
+            true => Ok(()),
+            false => Err(not_yours(&self.subscription)),
+        }
     }
 
     /// Nobody settled it.
     pub(super) fn give_back(&mut self, token: u64) {
-        if let Some(handed) = self.handed.remove(&token) {
-            self.again(token, handed, Timestamp::MIN, Timestamp::MIN);
+        if let Some(Fate::Fallen(cause)) = self.lanes.give_back(token) {
+            self.fall(token, cause);
         }
         self.changed.send_replace(());
     }
 
     pub(super) fn give_back_all(&mut self, connection: u64) {
-        self.give_back_where(|handed| handed.holder.connection == connection);
+        let given = self.lanes.give_back_all(connection);
+        self.fall_all(given);
+        self.changed.send_replace(());
     }
 
     pub(super) fn expire(&mut self, now: Timestamp) {
-        while let Some(first) = self.delayed.first_entry()
-            && first.key().0 <= now
-        {
-            let place = first.remove();
-            self.make_ready(place);
-        }
-        self.give_back_where(|handed| handed.until <= now);
-    }
-
-    fn give_back_where(&mut self, is_lost: impl Fn(&Handed) -> bool) {
-        let lost = self.handed.iter().filter(|(_, handed)| is_lost(handed));
-        let mut lost: Vec<u64> = lost.map(|(token, _)| *token).collect();
-        lost.sort_unstable();
-        lost.into_iter().for_each(|token| self.give_back(token));
-    }
-
-    /// It comes again, first of its place.
-    fn again(&mut self, token: u64, handed: Handed, due: Timestamp, now: Timestamp) {
-        let Handed { place, queued, .. } = handed;
-        let deliveries = queued.deliveries;
-        if deliveries >= self.subscription.deliveries {
-            let cause = format!("it was handed over {deliveries} times, and is not handled");
-            self.fall(Handed { place, queued, ..handed }, cause);
+        if self.lanes.next_due().is_none_or(|due| due > now) {
             return;
         }
-        self.places.entry(place.clone()).or_default().push_front(queued);
-        if due <= now {
-            self.make_ready(place);
-        } else {
-            self.delayed.insert((due, token), place);
-        }
-    }
-
-    fn fall(&mut self, handed: Handed, cause: String) {
-        self.fallen.push(Fallen { queued: handed.queued, cause });
-        self.advance(handed.place);
-    }
-
-    /// The first message of a place is gone: the next one's turn.
-    fn advance(&mut self, place: Place) {
-        match self.places.get(&place) {
-            Some(queue) if !queue.is_empty() => self.make_ready(place),
-            _ => drop(self.places.remove(&place)),
-        }
-    }
-
-    fn make_ready(&mut self, place: Place) {
-        self.ready.push_back(place);
+        let silent = self.lanes.expire(now);
+        self.fall_all(silent);
         self.changed.send_replace(());
+    }
+
+    fn fall_all(&mut self, fates: Vec<(u64, Fate)>) {
+        for (token, fate) in fates {
+            if let Fate::Fallen(cause) = fate {
+                self.fall(token, cause);
+            }
+        }
+    }
+
+    fn fall(&mut self, token: u64, cause: String) {
+        let attempts = self.lanes.handed(token).map_or(0, |(_, attempt)| attempt);
+        if let Some(message) = self.lanes.finish(token) {
+            self.letters += 1;
+            self.fallen.push(Fallen { message, attempts, cause });
+        }
     }
 }
 

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::MemoryBus;
-use super::group::Holder;
 use crate::error::Result;
 use crate::message::timestamp::Timestamp;
 use crate::port::delivery::{Delivery, Settle, Verdict};
+use crate::port::lanes::Holder;
 use crate::port::subscriber::BusSubscription;
 
 pub(super) struct Member {

@@ -21,10 +21,11 @@ use crate::port::bus::{
 };
 use crate::port::capabilities::Support;
 use crate::port::clock::{Clock, SystemClock};
+use crate::port::lanes::Lane;
 use crate::port::publisher::{OutboundMessage, Publisher, Unpublished};
 use crate::port::subscriber::{BusStart, BusSubscription, Deliveries, Subscriber};
 use member::Member;
-use state::{Lane, State, Stored};
+use state::{State, Stored};
 
 /// A bus in the memory of this process. Its clones are one connection to it; [`connect`](Self::connect)
 /// makes another one.
@@ -164,7 +165,7 @@ impl Publisher for MemoryBus {
         let mut failed = Vec::new();
         let mut broken: Vec<Lane> = Vec::new();
         for (n, message) in messages.into_iter().enumerate() {
-            let lane = Lane::of(&message);
+            let lane = Lane::of_outbound(&message);
             let stored = match &lane {
                 Some(lane) if broken.contains(lane) => Err(after_a_failure(&message)),
                 _ => self.publish_one(&mut state, message),

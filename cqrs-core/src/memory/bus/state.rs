@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::group::{Fallen, Group, Queued};
+use super::group::{Fallen, Group, inbound};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
@@ -13,21 +13,6 @@ use crate::port::bus::{DeadLetter, DeadLetterId, FindDeadLetters};
 use crate::port::delivery::Verdict;
 use crate::port::publisher::{OutboundKind, OutboundMessage};
 use crate::port::subscriber::BusSubscription;
-
-/// What keeps messages in order: tenant and key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Lane {
-    tenant: Option<Box<str>>,
-    key: String,
-}
-
-impl Lane {
-    /// `None`: it is in no order with others.
-    pub(super) fn of(message: &OutboundMessage) -> Option<Self> {
-        let key = message.key.clone()?;
-        Some(Self { tenant: message.metadata.tenant().map(Into::into), key })
-    }
-}
 
 /// Whether anybody gets a message that was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +65,9 @@ impl State {
                 return Err(Error::invalid_field("names", context));
             }
         }
-        let group = self.groups.entry(name.clone()).or_default();
-        group.subscription = subscription.clone();
-        Ok(group.watch())
+        let group =
+            self.groups.entry(name.clone()).or_insert_with(|| Group::new(subscription.clone()));
+        Ok(group.subscribe(subscription.clone()))
     }
 
     /// Stores a message for all who get it, or for nobody.
@@ -119,12 +104,12 @@ impl State {
             };
         }
         self.known.add(id, now);
-        let (lane, message) = (Lane::of(&message), Arc::new(message));
+        let message = Arc::new(message);
         for (name, group) in &mut self.groups {
             let subscription = &group.subscription;
             if subscription.kind == message.kind && subscription.matches(&message.name) {
                 tracing::trace!(group = name, message = %id, "queued");
-                group.add(lane.clone(), Queued { message: message.clone(), deliveries: 0 });
+                group.add(message.clone());
             }
         }
         Ok(Stored::Heard)
@@ -177,7 +162,7 @@ impl State {
                 *last += 1;
                 tracing::warn!(
                     group = origin,
-                    message = %fallen.queued.message.metadata.id(),
+                    message = %fallen.message.metadata.id(),
                     cause = fallen.cause,
                     "a dead letter"
                 );
@@ -193,9 +178,9 @@ impl State {
         let found = self.letters.range(after..).filter(|(_, letter)| wanted(letter));
         let found = found.map(|(n, letter)| DeadLetter {
             id: DeadLetterId(n.to_string()),
-            message: letter.fallen.queued.inbound(),
+            message: inbound(&letter.fallen.message, letter.fallen.attempts),
             cause: letter.fallen.cause.clone(),
-            attempts: letter.fallen.queued.deliveries,
+            attempts: letter.fallen.attempts,
             origin: letter.origin.clone(),
             since: letter.since,
         });
@@ -211,7 +196,7 @@ impl State {
 
     pub(super) fn send_again(&mut self, letter: &DeadLetterId) -> Result<()> {
         let Letter { origin, fallen, .. } = self.remove(letter)?;
-        self.group(&origin)?.add_again(Queued { deliveries: 0, ..fallen.queued });
+        self.group(&origin)?.add_again(fallen.message);
         Ok(())
     }
 
@@ -227,7 +212,7 @@ impl State {
             && first.get().since < before
         {
             let Letter { origin, fallen, .. } = first.remove();
-            let message = fallen.queued.message.metadata.id();
+            let message = fallen.message.metadata.id();
             tracing::warn!(group = origin, %message, "a dead letter is too old, and forgotten");
             if let Some(group) = self.groups.get_mut(&origin) {
                 group.make_room();
