@@ -31,7 +31,7 @@ pub enum ServerError {
     /// It took longer than it may.
     TooSlow {
         /// What was waited for.
-        what: &'static str,
+        what: String,
         /// For how long.
         bound: Duration,
         /// The end of the server's log.
@@ -39,7 +39,7 @@ pub enum ServerError {
     },
     /// The server does not run, so it cannot be stopped or paused; or it runs, and cannot be
     /// started.
-    NotNow(&'static str),
+    NotNow(String),
     /// The machine did not do what it was asked to.
     Io {
         /// What it was asked to do.

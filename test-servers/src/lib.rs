@@ -30,13 +30,17 @@ mod error;
 mod guard;
 mod home;
 mod installed;
+mod nats;
+mod password;
 mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
 mod proxy;
+mod server;
 
 pub use error::ServerError;
+pub use nats::Nats;
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, PostgresBuilder};
 pub use proxy::Proxy;

@@ -2,16 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::ServerError;
-use crate::guard::Guard;
-use crate::home::Home;
 use crate::installed;
 use crate::port;
 use crate::postgres::{Postgres, asks_for_a_password};
-use crate::process::{Process, Program, until};
+use crate::server::{Server, Start};
 
 /// How long a start may take.
 const START: Duration = Duration::from_secs(30);
@@ -30,9 +27,7 @@ const START: Duration = Duration::from_secs(30);
 /// # Ok::<(), test_servers::ServerError>(())
 /// ```
 pub struct PgBouncer {
-    // Dropped in this order: the guard has its eye on the folder to the last.
-    _process: Process,
-    home: Home,
+    server: Server,
     port: u16,
 }
 
@@ -53,8 +48,8 @@ impl PgBouncer {
             install: "`cargo xtask services` installs it where it may, and says how where it may \
                       not; elsewhere, put the folder with `pgbouncer` on PATH",
         })?;
-        let home = Home::new(folder, "pgbouncer", &["postgres", "nobody"])?;
-        let guard = Guard::start(home.path(), "TERM").map_err(ServerError::io("start a shell"))?;
+        let mut pooler = Server::new("PgBouncer", folder, &["postgres", "nobody"], "TERM")?;
+        let home = pooler.home();
         let port = port::free().map_err(ServerError::io("find a free port"))?;
         let users = format!("\"postgres\" \"{}\"\n", server.password());
         let users = home.write("users".as_ref(), users.as_bytes())?;
@@ -74,27 +69,10 @@ impl PgBouncer {
             users.display()
         );
         let settings = home.write("settings".as_ref(), settings.as_bytes())?;
-        let log = home.path().join("log");
-        let args = [settings.display().to_string()];
-        let program = Program { file: &program, args: &args, folder: home.path(), log: &log };
-        let guard = Arc::new(guard);
-        let mut process = Process::start(&program, &home, &guard)
-            .map_err(ServerError::io(format_args!("start {}", program.file.display())))?;
-        let mut ended = Ok(None);
-        let answers = until(START, || {
-            ended = process.ended(Duration::ZERO);
-            !matches!(ended, Ok(None)) || asks_for_a_password(port).unwrap_or(false)
-        });
-        let said = || std::fs::read_to_string(&log).unwrap_or_default();
-        if let Some(status) = ended.map_err(ServerError::io("wait for PgBouncer"))? {
-            let what = format!("PgBouncer does not start, it ended with {status}");
-            return Err(ServerError::Ended { what, log: said() });
-        }
-        if !answers {
-            let what = "the start of PgBouncer";
-            return Err(ServerError::TooSlow { what, bound: START, log: said() });
-        }
-        Ok(Self { _process: process, home, port })
+        let (args, folder) = ([settings.display().to_string()], home.path().to_owned());
+        let start = Start { file: &program, args: &args, folder: &folder, bound: START };
+        pooler.start(&start, |_| asks_for_a_password(port).unwrap_or(false))?;
+        Ok(Self { server: pooler, port })
     }
 
     /// Whether it is on this machine.
@@ -112,7 +90,7 @@ impl PgBouncer {
 
 impl fmt::Debug for PgBouncer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PgBouncer").field("port", &self.port).field("home", &self.home).finish()
+        f.debug_struct("PgBouncer").field("port", &self.port).field("server", &self.server).finish()
     }
 }
 

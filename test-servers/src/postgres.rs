@@ -5,15 +5,13 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::ServerError;
-use crate::guard::Guard;
-use crate::home::Home;
 use crate::installed;
+use crate::password;
 use crate::port;
-use crate::process::{KILLED, Process, Program, until};
+use crate::server::{Server, Start};
 
 /// How long making the files of a new server may take.
 const INIT: Duration = Duration::from_secs(120);
@@ -21,8 +19,6 @@ const INIT: Duration = Duration::from_secs(120);
 const START: Duration = Duration::from_secs(30);
 /// How long a start may take that first repeats what was written before the server was killed.
 const RECOVERY: Duration = Duration::from_secs(120);
-/// How long a server may take to stop before it is killed.
-const STOP: Duration = Duration::from_secs(20);
 /// How many ports are tried when another process takes the free one first.
 const PORTS: usize = 5;
 
@@ -57,10 +53,7 @@ const SETTINGS: [(&str, &str); 7] = [
 /// # Ok::<(), test_servers::ServerError>(())
 /// ```
 pub struct Postgres {
-    // Dropped in this order: the guard has its eye on the folder to the last.
-    process: Option<Process>,
-    home: Home,
-    guard: Arc<Guard>,
+    server: Server,
     programs: PathBuf,
     settings: Vec<(String, String)>,
     port: u16,
@@ -117,21 +110,17 @@ impl PostgresBuilder {
             install: "`cargo xtask services` installs it where it may, and says how where it may \
                       not; elsewhere, put the folder with `postgres` and `initdb` on PATH",
         })?;
-        let home = Home::new(folder, "postgres", &["postgres", "nobody"])?;
-        let guard = Guard::start(home.path(), "QUIT").map_err(ServerError::io("start a shell"))?;
         let mut server = Postgres {
-            process: None,
-            home,
-            guard: Arc::new(guard),
+            server: Server::new("PostgreSQL", folder, &["postgres", "nobody"], "QUIT")?,
             programs,
             settings: self.settings,
             port: 0,
-            password: password().map_err(ServerError::io("/dev/urandom"))?,
+            password: password::fresh()?,
             killed: false,
         };
         server.init()?;
         for (path, contents) in &self.files {
-            server.home.write(&server.data().join(path), contents)?;
+            server.server.home().write(&server.data().join(path), contents)?;
         }
         let mut tries = 0;
         loop {
@@ -202,13 +191,13 @@ impl Postgres {
     /// The process id of the server, the parent of all its processes. None: it does not run.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(Process::pid)
+        self.server.pid()
     }
 
     /// The file with its messages, as long as the server is not dropped.
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.home.path().join("log")
+        self.server.log()
     }
 
     /// `kill -9` of the server. Its children end when they see it, and what one of them is about
@@ -219,12 +208,8 @@ impl Postgres {
     ///
     /// It does not run, or a child is not gone after 30 seconds.
     pub fn kill(&mut self) -> Result<(), ServerError> {
-        let process = self.process.as_mut().ok_or(DOES_NOT_RUN)?;
-        self.killed = true;
-        let gone = process.kill().map_err(ServerError::io("kill PostgreSQL"))?;
-        gone.ok_or_else(|| self.too_slow("the end of PostgreSQL's children", KILLED, 0))?;
-        self.process = None;
-        Ok(())
+        self.killed |= self.pid().is_some();
+        self.server.kill()
     }
 
     /// Starts it after `kill` or `stop`, or after it ended by itself, on the same port and with the
@@ -234,12 +219,7 @@ impl Postgres {
     ///
     /// It runs, another process has taken the port, or it does not answer within 120 seconds.
     pub fn start_again(&mut self) -> Result<(), ServerError> {
-        if let Some(process) = &mut self.process {
-            let ended =
-                process.ended(Duration::ZERO).map_err(ServerError::io("wait for PostgreSQL"))?;
-            ended.ok_or(ServerError::NotNow("PostgreSQL runs already"))?;
-            self.process = None;
-        }
+        self.server.must_not_run()?;
         self.run(RECOVERY)
     }
 
@@ -259,8 +239,7 @@ impl Postgres {
     ///
     /// It does not run, or this is not Linux.
     pub fn pause(&mut self) -> Result<(), ServerError> {
-        let process = self.process.as_mut().ok_or(DOES_NOT_RUN)?;
-        process.pause().map_err(ServerError::io("pause PostgreSQL"))
+        self.server.pause()
     }
 
     /// Lets it go on after `pause`.
@@ -269,13 +248,12 @@ impl Postgres {
     ///
     /// It does not run.
     pub fn go_on(&mut self) -> Result<(), ServerError> {
-        let process = self.process.as_mut().ok_or(DOES_NOT_RUN)?;
-        process.go_on().map_err(ServerError::io("let PostgreSQL go on"))
+        self.server.go_on()
     }
 
     /// Makes the files of a new server.
     fn init(&mut self) -> Result<(), ServerError> {
-        let password = self.home.write("password".as_ref(), self.password.as_bytes())?;
+        let password = self.server.home().write("password".as_ref(), self.password.as_bytes())?;
         let args = [
             format!("--pgdata={}", self.data().display()),
             format!("--pwfile={}", password.display()),
@@ -286,13 +264,9 @@ impl Postgres {
             "--no-locale".to_owned(),
             "--no-sync".to_owned(),
         ];
-        let mut init = self.process("initdb", &args, self.home.path())?;
-        let status = init.ended(INIT).map_err(ServerError::io("wait for initdb"))?;
-        let status = status.ok_or_else(|| self.too_slow("initdb", INIT, 0))?;
-        if !status.success() {
-            let what = format!("initdb ended with {status}");
-            return Err(ServerError::Ended { what, log: self.end_of_log(0) });
-        }
+        let file = self.programs.join("initdb");
+        let folder = self.server.home().path();
+        self.server.complete(&Start { file: &file, args: &args, folder, bound: INIT })?;
         fs::remove_file(&password).map_err(ServerError::io(password.display()))
     }
 
@@ -304,77 +278,23 @@ impl Postgres {
         for (name, value) in SETTINGS.into_iter().chain(own) {
             args.extend(["-c".to_owned(), format!("{name}={value}")]);
         }
-        let log_from = self.log().metadata().map_or(0, |log| log.len());
-        let mut process = self.process("postgres", &args, &self.data())?;
-        let mut ended = Ok(None);
-        let answers = until(bound, || {
-            ended = process.ended(Duration::ZERO);
-            !matches!(ended, Ok(None)) || self.answers(process.pid())
-        });
-        if let Some(status) = ended.map_err(ServerError::io("wait for PostgreSQL"))? {
-            let what = format!("PostgreSQL does not start, it ended with {status}");
-            return Err(ServerError::Ended { what, log: self.end_of_log(log_from) });
-        }
-        self.process = Some(process);
+        let (file, data, port) = (self.programs.join("postgres"), self.data(), self.port);
+        let start = Start { file: &file, args: &args, folder: &data, bound };
+        self.server.start(&start, |pid| answers(&data, pid, port))?;
         self.killed = false;
-        if answers {
-            Ok(())
-        } else {
-            Err(self.too_slow("the start of PostgreSQL", bound, log_from))
-        }
-    }
-
-    fn process(
-        &self,
-        program: &str,
-        args: &[String],
-        folder: &Path,
-    ) -> Result<Process, ServerError> {
-        let (file, log) = (self.programs.join(program), self.log());
-        let program = Program { file: &file, args, folder, log: &log };
-        Process::start(&program, &self.home, &self.guard)
-            .map_err(ServerError::io(format_args!("start {}", file.display())))
-    }
-
-    /// Whether it is this server that answers, and not another one on its port.
-    fn answers(&self, pid: u32) -> bool {
-        let told = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
-        let (of, state) = (told.lines().next(), told.lines().nth(7));
-        let is_ready = of.and_then(|of| of.trim().parse().ok()) == Some(pid)
-            && state.is_some_and(|state| state.trim() == "ready");
-        is_ready && asks_for_a_password(self.port).unwrap_or(false)
+        Ok(())
     }
 
     /// Ends it with that signal or, if it takes too long, by force.
     fn end(&mut self, signal: &str) -> Result<(), ServerError> {
-        let process = self.process.as_mut().ok_or(DOES_NOT_RUN)?;
-        let ended = process
-            .go_on()
-            .and_then(|()| process.signal(signal))
-            .and_then(|()| process.ended(STOP))
-            .map_err(ServerError::io("stop PostgreSQL"))?;
-        match ended {
-            Some(_) => self.process = None,
-            None => self.kill()?,
+        match self.server.end(signal)? {
+            Some(_) => Ok(()),
+            None => self.kill(),
         }
-        Ok(())
     }
 
     fn data(&self) -> PathBuf {
-        self.home.path().join("data")
-    }
-
-    fn too_slow(&self, what: &'static str, bound: Duration, log_from: u64) -> ServerError {
-        ServerError::TooSlow { what, bound, log: self.end_of_log(log_from) }
-    }
-
-    /// The last lines of the log after that many bytes.
-    fn end_of_log(&self, from: u64) -> String {
-        let log = fs::read(self.log()).unwrap_or_default();
-        let log = usize::try_from(from).ok().and_then(|from| log.get(from..)).unwrap_or_default();
-        let log = String::from_utf8_lossy(log);
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        self.server.home().path().join("data")
     }
 }
 
@@ -382,7 +302,7 @@ impl fmt::Debug for Postgres {
     /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Postgres");
-        debug.field("port", &self.port).field("pid", &self.pid()).field("home", &self.home);
+        debug.field("port", &self.port).field("pid", &self.pid()).field("home", self.server.home());
         debug.finish_non_exhaustive()
     }
 }
@@ -390,23 +310,24 @@ impl fmt::Debug for Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // What a killed server had in shared memory is only found and removed by its next start.
-        if self.process.is_none() && self.killed {
+        if self.pid().is_none() && self.killed {
             let _ = self.start_again();
         }
         let _ = self.end("QUIT");
     }
 }
 
-const DOES_NOT_RUN: ServerError = ServerError::NotNow("PostgreSQL does not run");
+/// Whether it is this server that answers, and not another one on its port.
+fn answers(data: &Path, pid: u32, port: u16) -> bool {
+    let told = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    let (of, state) = (told.lines().next(), told.lines().nth(7));
+    let is_ready = of.and_then(|of| of.trim().parse().ok()) == Some(pid)
+        && state.is_some_and(|state| state.trim() == "ready");
+    is_ready && asks_for_a_password(port).unwrap_or(false)
+}
 
 fn programs() -> Option<PathBuf> {
     installed::newest(&["postgres", "initdb"], "/usr/lib/postgresql".as_ref())
-}
-
-fn password() -> io::Result<String> {
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn port_was_taken(log: &str) -> bool {

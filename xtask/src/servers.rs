@@ -7,18 +7,20 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::thread;
 
-use test_servers::Postgres;
+use test_servers::{Nats, Postgres, ServerError};
 
 use crate::command::{Cause, target};
 use crate::steps::{Failed, Steps};
 
-/// The variable that names a PostgreSQL.
+/// The variables that name servers: a PostgreSQL, a NATS with JetStream.
 const POSTGRES_URL: &str = "POSTGRES_URL";
+const NATS_URL: &str = "NATS_URL";
 
 /// Those that were started. They stop, and their data goes, when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Servers {
     postgres: Option<Postgres>,
+    nats: Option<Nats>,
 }
 
 impl Servers {
@@ -34,16 +36,20 @@ impl Servers {
 
     fn missing(is_set: impl Fn(&str) -> bool) -> Result<Self, Cause> {
         let folder = target().join("servers");
-        let mut servers = Self::default();
-        if !is_set(POSTGRES_URL) {
-            servers.postgres = Some(Postgres::start(&folder).map_err(|e| e.to_string())?);
-        }
-        Ok(servers)
+        let missing = |name| !is_set(name);
+        let failed = |error: ServerError| error.to_string();
+        let postgres = missing(POSTGRES_URL).then(|| Postgres::start(&folder));
+        let nats = missing(NATS_URL).then(|| Nats::start(&folder));
+        Ok(Self {
+            postgres: postgres.transpose().map_err(failed)?,
+            nats: nats.transpose().map_err(failed)?,
+        })
     }
 
     /// What tests are told of them: variables and their values.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.postgres.iter().map(|server| (POSTGRES_URL, server.url()))
+        let postgres = self.postgres.iter().map(|server| (POSTGRES_URL, server.url()));
+        postgres.chain(self.nats.iter().map(|server| (NATS_URL, server.url())))
     }
 }
 
@@ -65,7 +71,8 @@ pub(crate) fn run() -> Result<(), Cause> {
 
 /// A line for each server, private or not: `NAME=url`.
 fn lines(servers: &Servers, current: impl Fn(&str) -> Option<OsString>) -> String {
-    let others = [POSTGRES_URL].into_iter().filter_map(|name| Some((name, current(name)?)));
+    let others =
+        [POSTGRES_URL, NATS_URL].into_iter().filter_map(|name| Some((name, current(name)?)));
     let others = others.map(|(name, url)| (name, url.to_string_lossy().into_owned()));
     servers.addresses().chain(others).map(|(name, url)| format!("{name}={url}\n")).collect()
 }
@@ -77,7 +84,7 @@ mod tests {
     #[test]
     fn a_server_that_a_variable_names_is_not_started() {
         let servers = Servers::missing(|_| true).unwrap();
-        assert!(servers.postgres.is_none());
+        assert!(servers.postgres.is_none() && servers.nats.is_none());
         assert_eq!(servers.addresses().count(), 0);
         let mine = |name: &str| (name == "POSTGRES_URL").then(|| "postgres://mine".into());
         assert_eq!(lines(&servers, mine), "POSTGRES_URL=postgres://mine\n");
@@ -86,8 +93,11 @@ mod tests {
     #[test]
     fn a_server_that_is_started_is_named_by_its_variable() {
         let servers = Servers::missing(|_| false).unwrap_or_else(|cause| panic!("{cause}"));
-        let url = servers.postgres.as_ref().unwrap().url();
-        assert_eq!(servers.addresses().collect::<Vec<_>>(), [("POSTGRES_URL", url.clone())]);
-        assert_eq!(lines(&servers, |_| None), format!("POSTGRES_URL={url}\n"));
+        let postgres = servers.postgres.as_ref().unwrap().url();
+        let nats = servers.nats.as_ref().unwrap().url();
+        let told = [("POSTGRES_URL", postgres.clone()), ("NATS_URL", nats.clone())];
+        assert_eq!(servers.addresses().collect::<Vec<_>>(), told);
+        let expected = format!("POSTGRES_URL={postgres}\nNATS_URL={nats}\n");
+        assert_eq!(lines(&servers, |_| None), expected);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use test_servers::{PgBouncer, Postgres};
+use test_servers::{Nats, PgBouncer, Postgres};
 
 use crate::command::{self, Cause};
 use crate::steps::{Failed, Steps};
@@ -17,23 +18,38 @@ struct Needed {
     found: fn(&str) -> bool,
     /// Debian's packages that hold it.
     packages: &'static [&'static str],
+    /// What keeps the packages from a server of their own.
+    quiet: Option<Quiet>,
     /// What is set when the tests are to use another one.
     instead: &'static [&'static str],
 }
 
-const NEEDED: [Needed; 3] = [
+/// How a package is kept from making a server and starting it with the machine.
+enum Quiet {
+    /// By a line in a file of its settings.
+    Line { file: &'static str, line: &'static str },
+    /// By a unit of systemd that is nothing.
+    Unit(&'static str),
+}
+
+const NEEDED: [Needed; 4] = [
     // The learning platform's page is tried in a browser.
     Needed {
         program: "chromedriver",
         found,
         packages: &["chromium", "chromium-driver"],
+        quiet: None,
         instead: &["CHROMEDRIVER", "CHROMEDRIVER_URL"],
     },
     // Debian keeps it off the path.
     Needed {
         program: "postgres",
         found: |_| Postgres::is_installed(),
-        packages: &[POSTGRESQL],
+        packages: &["postgresql"],
+        quiet: Some(Quiet::Line {
+            file: "/etc/postgresql-common/createcluster.d/no-main-cluster.conf",
+            line: "create_main_cluster = false",
+        }),
         instead: &["POSTGRES_URL"],
     },
     // A test goes through a pooler.
@@ -41,15 +57,21 @@ const NEEDED: [Needed; 3] = [
         program: "pgbouncer",
         found: |_| PgBouncer::is_installed(),
         packages: &["pgbouncer"],
+        quiet: Some(Quiet::Unit("pgbouncer.service")),
         instead: &[],
+    },
+    // Debian keeps it off the path of those who are not root.
+    Needed {
+        program: "nats-server",
+        found: |_| Nats::is_installed(),
+        packages: &["nats-server"],
+        quiet: Some(Quiet::Unit("nats-server.service")),
+        instead: &["NATS_URL"],
     },
 ];
 
-const POSTGRESQL: &str = "postgresql";
-
-/// Debian's package makes a server and starts it with the machine, unless a file says no.
-const NO_SERVER: [&str; 2] =
-    ["/etc/postgresql-common/createcluster.d/no-main-cluster.conf", "create_main_cluster = false"];
+/// Where units are that an administrator has made.
+const UNITS: &str = "/etc/systemd/system";
 
 /// Looks for everything, and installs what is missing.
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
@@ -82,36 +104,64 @@ fn install(packages: &[&str]) -> Result<(), Cause> {
         command::run(apt)
     };
     apt(&["update", "-q"])?;
-    if packages.contains(&POSTGRESQL) {
-        start_no_server(Path::new(NO_SERVER[0]))?;
-    }
+    quiets(packages).try_for_each(|quiet| quiet.keep(Path::new("/")))?;
     let install = ["install", "-q", "-y", "--no-install-recommends"];
     apt(&install.into_iter().chain(packages.iter().copied()).collect::<Vec<_>>())
 }
 
-/// Keeps the package from a server of its own. To be called before it is installed.
-fn start_no_server(file: &Path) -> Result<(), Cause> {
-    println!("   writes {}", file.display());
-    let text = format!("# The tests start servers of their own.\n{}\n", NO_SERVER[1]);
-    let write = || {
-        file.parent().map_or(Ok(()), fs::create_dir_all)?;
-        fs::write(file, text)
-    };
-    write().map_err(|e| format!("{}: {e}", file.display()))
+/// What is to be done before these packages are installed.
+fn quiets(packages: &[&str]) -> impl Iterator<Item = &'static Quiet> {
+    let wanted =
+        NEEDED.iter().filter(|needed| needed.packages.iter().any(|p| packages.contains(p)));
+    wanted.filter_map(|needed| needed.quiet.as_ref())
+}
+
+impl Quiet {
+    /// Makes its file, if it is not there, on the machine whose files are in `root`.
+    fn keep(&self, root: &Path) -> Result<(), Cause> {
+        let file = root.join(self.file().strip_prefix("/").map_err(|e| e.to_string())?);
+        if fs::symlink_metadata(&file).is_ok() {
+            return Ok(());
+        }
+        println!("   writes {}", file.display());
+        let write = || {
+            file.parent().map_or(Ok(()), fs::create_dir_all)?;
+            match self {
+                Self::Line { line, .. } => {
+                    fs::write(&file, format!("# The tests start servers of their own.\n{line}\n"))
+                }
+                Self::Unit(_) => symlink("/dev/null", &file),
+            }
+        };
+        write().map_err(|e| format!("{}: {e}", file.display()))
+    }
+
+    fn file(&self) -> PathBuf {
+        match self {
+            Self::Line { file, .. } => file.into(),
+            Self::Unit(unit) => Path::new(UNITS).join(unit),
+        }
+    }
+
+    /// The command that does it.
+    fn by_hand(&self) -> String {
+        let file = self.file();
+        match self {
+            Self::Line { line, .. } => {
+                format!("    echo '{line}' | sudo install -Dm644 /dev/stdin {}\n", file.display())
+            }
+            Self::Unit(_) => format!("    sudo ln -sn /dev/null {}\n", file.display()),
+        }
+    }
 }
 
 /// What to do where this program may not.
 fn by_hand(packages: &[&str]) -> Cause {
     let other = NEEDED.iter().filter(|n| n.packages.iter().any(|p| packages.contains(p)));
     let instead: Vec<&str> = other.flat_map(|needed| needed.instead).copied().collect();
-    let [file, line] = NO_SERVER;
-    let no_server = if packages.contains(&POSTGRESQL) {
-        format!("    echo '{line}' | sudo install -Dm644 /dev/stdin {file}\n")
-    } else {
-        String::new()
-    };
+    let quiet: String = quiets(packages).map(Quiet::by_hand).collect();
     format!(
-        "install what the tests need:\n\n{no_server}    sudo apt-get install -y {}\n\n\
+        "install what the tests need:\n\n{quiet}    sudo apt-get install -y {}\n\n\
          or set {} to what you have",
         packages.join(" "),
         instead.join(" or ")
@@ -129,11 +179,11 @@ mod tests {
 
     #[test]
     fn only_what_is_neither_there_nor_replaced_is_missing() {
-        let all = ["chromium", "chromium-driver", "postgresql", "pgbouncer"];
+        let all = ["chromium", "chromium-driver", "postgresql", "pgbouncer", "nats-server"];
         assert_eq!(missing(|_| false, |_| false), all);
         assert_eq!(missing(|_| false, |_| true), [""; 0]);
         assert_eq!(missing(|name| name == "CHROMEDRIVER_URL", |_| false), all[2..]);
-        let others = ["chromium", "chromium-driver", "pgbouncer"];
+        let others = ["chromium", "chromium-driver", "pgbouncer", "nats-server"];
         assert_eq!(missing(|name| name == "POSTGRES_URL", |_| false), others);
         assert_eq!(missing(|_| false, |needed| needed.program == "postgres"), others);
     }
@@ -152,16 +202,23 @@ mod tests {
     }
 
     #[test]
-    fn postgresql_is_installed_without_a_server_that_starts_with_the_machine() {
-        let told = by_hand(&["postgresql"]);
-        let (before, _) = told.split_once("sudo apt-get install -y postgresql\n").unwrap();
+    fn servers_are_installed_without_one_that_starts_with_the_machine() {
+        let told = by_hand(&["postgresql", "nats-server"]);
+        let (before, _) =
+            told.split_once("sudo apt-get install -y postgresql nats-server\n").unwrap();
         assert!(before.contains("echo 'create_main_cluster = false' |"), "{told}");
+        let unit = "sudo ln -sn /dev/null /etc/systemd/system/nats-server.service\n";
+        assert!(before.contains(unit), "{told}");
 
-        let folder = env::temp_dir().join(format!("xtask-services-{}", std::process::id()));
-        let file = folder.join("createcluster.d").join("no-main-cluster.conf");
-        start_no_server(&file).unwrap();
-        let text = fs::read_to_string(&file).unwrap();
+        let root = env::temp_dir().join(format!("xtask-services-{}", std::process::id()));
+        for _ in 0..2 {
+            quiets(&["postgresql", "nats-server"]).for_each(|quiet| quiet.keep(&root).unwrap());
+        }
+        let file = root.join("etc/postgresql-common/createcluster.d/no-main-cluster.conf");
+        let text = fs::read_to_string(file).unwrap();
         assert!(text.lines().any(|line| line == "create_main_cluster = false"), "{text}");
-        fs::remove_dir_all(&folder).unwrap();
+        let unit = root.join("etc/systemd/system/nats-server.service");
+        assert_eq!(fs::read_link(unit).unwrap(), Path::new("/dev/null"));
+        fs::remove_dir_all(&root).unwrap();
     }
 }
