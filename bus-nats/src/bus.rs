@@ -1,0 +1,215 @@
+//! The bus: all ports over one connection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cqrs_core::{
+    Bus, BusCapabilities, BusHealth, BusState, BusSubscription, DeadLetter, DeadLetterId,
+    Deliveries, FindDeadLetters, OutboundMessage, Publisher, Result, Subscriber, Support,
+    Unpublished,
+};
+use futures_util::StreamExt;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::NatsBuilder;
+use crate::error::closed;
+use crate::group::{self, Ask};
+use crate::letters;
+use crate::link::Link;
+use crate::member::{Asks, deliveries};
+use crate::publisher;
+use crate::routes::{self, Routes};
+use crate::topology::{self, Plan};
+
+/// How long connecting waits for the broker.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// A bus on NATS with JetStream. Clones are the same connection.
+///
+/// ```no_run
+/// use bus_nats::NatsBus;
+/// use cqrs_core::{OutboundKind, OutboundMessage, Publisher};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = NatsBus::connect("nats://localhost:4222").await?;
+/// let opened = OutboundMessage::new(OutboundKind::Message, "bank.opened", "{}").with_key("17");
+/// bus.publish(vec![opened]).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct NatsBus {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    link: Arc<Link>,
+    routes: Routes,
+    groups: Mutex<HashMap<String, Asks>>,
+    capabilities: BusCapabilities,
+}
+
+impl NatsBus {
+    /// Connects with the usual settings. See [`NatsBuilder::connect`].
+    ///
+    /// # Errors
+    /// [`Invalid`](cqrs_core::ErrorKind::Invalid): the URL is none.
+    pub async fn connect(url: impl Into<String>) -> Result<Self> {
+        Self::builder(url).connect().await
+    }
+
+    /// Settings of a bus at `nats://…` or `tls://…`: several addresses are separated by commas.
+    pub fn builder(url: impl Into<String>) -> NatsBuilder {
+        NatsBuilder::new(url)
+    }
+
+    pub(crate) async fn open(settings: NatsBuilder) -> Result<Self> {
+        let capabilities = BusCapabilities {
+            durable: Support::Yes,
+            shared: Support::Yes,
+            keeps_published: Support::Yes,
+            deduplicates: Some(settings.deduplicate),
+            longest_redelivery: Some(settings.keep_dead_letters),
+            limits: cqrs_core::BusLimits::default(),
+        };
+        let link = Arc::new(Link::open(settings).await?);
+        let capabilities = BusCapabilities { limits: link.limits, ..capabilities };
+        tokio::spawn(answer(link.clone()));
+        // A broker that is down is waited for by whoever needs it.
+        let _ = tokio::time::timeout(CONNECT, link.connected()).await;
+        let (routes, groups) = (Routes::default(), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { link, routes, groups, capabilities }) })
+    }
+
+    /// The streams that it uses, and where those of the server are otherwise. They are made when they are
+    /// first needed; nothing is changed that is there.
+    ///
+    /// # Errors
+    /// When the broker is out of reach.
+    pub async fn plan(&self) -> Result<Plan> {
+        topology::plan(&self.inner.link).await
+    }
+
+    /// The client, for whatever else NATS can do.
+    pub fn client(&self) -> &async_nats::Client {
+        &self.inner.link.client
+    }
+
+    fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, Asks>> {
+        self.inner.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers for this connection as long as it lives.
+async fn answer(link: Arc<Link>) {
+    let subject = link.subjects.connection(&link.id);
+    let Ok(mut asked) = link.client.subscribe(subject).await else { return };
+    let mut closed = link.closed.subscribe();
+    loop {
+        let message = tokio::select! {
+            message = asked.next() => message,
+            _ = closed.wait_for(|closed| *closed) => return,
+        };
+        let Some(message) = message else { return };
+        if let Some(reply) = message.reply {
+            let _ = link.client.publish(reply, "".into()).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Publisher for NatsBus {
+    async fn publish(&self, messages: Vec<OutboundMessage>) -> Result<(), Unpublished> {
+        publisher::publish(&self.inner.link, &self.inner.routes, messages).await
+    }
+}
+
+#[async_trait]
+impl Subscriber for NatsBus {
+    async fn subscribe(&self, subscription: BusSubscription) -> Result<Deliveries> {
+        let link = &self.inner.link;
+        subscription.check(&link.limits)?;
+        if link.is_closed() {
+            return Err(closed());
+        }
+        link.ready(link.deadline()).await?;
+        routes::register(link, &subscription).await?;
+        self.inner.routes.forget();
+        let asks = {
+            let mut groups = self.groups();
+            if link.is_closed() {
+                return Err(closed());
+            }
+            let start = || group::start(link.clone(), &subscription.group, subscription.kind);
+            groups.entry(subscription.group.clone()).or_insert_with(start).clone()
+        };
+        let (sender, handed) = mpsc::unbounded_channel();
+        let member = link.next();
+        asks.send(Ask::Join { member, subscription, sender }).map_err(|_| closed())?;
+        Ok(deliveries(asks, member, handed, link.closed.subscribe()))
+    }
+}
+
+#[async_trait]
+impl Bus for NatsBus {
+    fn capabilities(&self) -> &BusCapabilities {
+        &self.inner.capabilities
+    }
+
+    async fn health(&self) -> BusHealth {
+        let link = &self.inner.link;
+        let state = match (link.is_closed(), link.is_up()) {
+            (true, _) => BusState::Closed,
+            (false, true) => BusState::Up,
+            (false, false) => BusState::Down("NATS is out of reach; it is tried again".to_owned()),
+        };
+        BusHealth { state, unheard: link.unheard.load(Ordering::Relaxed) }
+    }
+
+    async fn dead_letters(&self, find: FindDeadLetters) -> Result<Vec<DeadLetter>> {
+        letters::find(&self.inner.link, &find).await
+    }
+
+    async fn send_again(&self, letter: &DeadLetterId) -> Result<()> {
+        letters::send_again(&self.inner.link, letter).await
+    }
+
+    async fn discard(&self, letter: &DeadLetterId) -> Result<()> {
+        letters::discard(&self.inner.link, letter).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        let link = &self.inner.link;
+        let groups: Vec<Asks> = {
+            let groups = self.groups();
+            link.closed.send_replace(true);
+            groups.values().cloned().collect()
+        };
+        let mut over = Vec::new();
+        for asks in groups {
+            let (answer, is_over) = oneshot::channel();
+            if asks.send(Ask::Close { answer }).is_ok() {
+                over.push(is_over);
+            }
+        }
+        let over = futures_util::future::join_all(over);
+        let left = tokio::time::timeout(CLOSE, over).await;
+        left.map_err(|elapsed| crate::error::unavailable("closing", elapsed))?;
+        let _ = link.client.flush().await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for NatsBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bus = f.debug_struct("NatsBus");
+        bus.field("settings", &self.inner.link.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! Messages as NATS has them: a CloudEvent in binary mode, each attribute in a header.
+//!
+//! The headers are those of the [NATS binding](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md):
+//! `ce-` before the name. What is not printable ASCII is percent-encoded, as the binding for HTTP has it
+//! (section 3.1.3.2): a header has no line breaks in it.
+
+use std::borrow::Cow;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use cqrs_core::{Error, InboundMessage, OutboundMessage, Result};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+/// Before the name of each attribute.
+const PREFIX: &str = "ce-";
+
+/// What is percent-encoded beside all that is not ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
+/// The id by which the broker knows a message that is sent again.
+pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// Headers of a message.
+pub(crate) fn of(message: &OutboundMessage, source: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in message.attributes(source) {
+        let value: Cow<'_, str> = utf8_percent_encode(&value, ENCODED).into();
+        headers.insert(format!("{PREFIX}{name}"), value.as_ref());
+    }
+    headers.insert(MESSAGE_ID, message.metadata.id().to_string().as_str());
+    headers
+}
+
+/// The message of these headers.
+///
+/// # Errors
+/// [`Invalid`](cqrs_core::ErrorKind::Invalid): it is no CloudEvent in binary mode.
+pub(crate) fn read(headers: &HeaderMap, body: Bytes, attempt: u32) -> Result<InboundMessage> {
+    let mut attributes: Vec<(String, String)> = Vec::new();
+    for (name, values) in headers.iter() {
+        let name: &str = name.as_ref();
+        let is_ours = name.get(..PREFIX.len()).is_some_and(|p| p.eq_ignore_ascii_case(PREFIX));
+        let (true, Some(value)) = (is_ours, values.first()) else { continue };
+        let name = name[PREFIX.len()..].to_ascii_lowercase();
+        let value = percent_decode_str(value.as_str()).decode_utf8().map_err(|_| {
+            let context = format!("the attribute `{name}` is no UTF-8 when it is decoded");
+            Error::invalid_field(name.clone(), context)
+        })?;
+        let value = value.into_owned();
+        attributes.push((name, value));
+    }
+    let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    InboundMessage::of_attributes(attributes, body, attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use cqrs_core::{Metadata, OutboundKind};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(key: &str, note: &str) -> OutboundMessage {
+        let metadata = Metadata::default().with_extension("note", note);
+        OutboundMessage::new(OutboundKind::Message, "bank.opened", "{}")
+            .with_key(key)
+            .with_metadata(metadata)
+    }
+
+    #[test]
+    fn each_attribute_is_a_header_of_printable_ascii() {
+        let message = message("Ängel & \"Söhne\"", "100 %\r\n");
+        let headers = of(&message, "bank");
+        let text = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
+        assert_eq!(text("ce-type").as_deref(), Some("bank.opened"));
+        assert_eq!(text("ce-source").as_deref(), Some("bank"));
+        assert_eq!(text("ce-partitionkey").as_deref(), Some("%C3%84ngel%20&%20%22S%C3%B6hne%22"));
+        assert_eq!(text("ce-note").as_deref(), Some("100%20%25%0D%0A"));
+        assert_eq!(text("Nats-Msg-Id"), Some(message.metadata.id().to_string()));
+    }
+
+    #[test]
+    fn headers_of_others_are_read_whatever_their_case() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("Ce-Specversion", "1.0"), ("CE-ID", "7"), ("ce-source", "/py"), ("ce-type", "sold")]
+        {
+            headers.insert(name, value);
+        }
+        headers.insert("c", "too short for a prefix");
+        let message = read(&headers, Bytes::from_static(b"{}"), 1).unwrap();
+        assert_eq!((&*message.name, &*message.content_type), ("sold", "application/json"));
+        headers.insert("ce-type", "%FF");
+        assert!(read(&headers, Bytes::new(), 1).is_err());
+        assert!(read(&HeaderMap::new(), Bytes::new(), 1).is_err(), "no CloudEvent at all");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_comes_back(key in ".{1,20}", note in ".{0,20}") {
+            let sent = message(&key, &note);
+            let got = read(&of(&sent, "bank"), sent.body.clone(), 1).unwrap();
+            prop_assert_eq!(got.metadata, sent.metadata.with_partition_key(key));
+        }
+    }
+}
