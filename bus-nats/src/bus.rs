@@ -24,6 +24,7 @@ use crate::member::{Asks, deliveries};
 use crate::publisher;
 use crate::routes::{self, Routes};
 use crate::topology::{self, Plan};
+use crate::trim;
 
 /// How long connecting waits for the broker.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -82,6 +83,7 @@ impl NatsBus {
         let link = Arc::new(Link::open(settings).await?);
         let capabilities = BusCapabilities { limits: link.limits, ..capabilities };
         tokio::spawn(answer(link.clone()));
+        tokio::spawn(trim::run(link.clone()));
         // A broker that is down is waited for by whoever needs it.
         let _ = tokio::time::timeout(CONNECT, link.connected()).await;
         let (routes, groups) = (Routes::default(), Mutex::default());
@@ -95,6 +97,25 @@ impl NatsBus {
     /// When the broker is out of reach.
     pub async fn plan(&self) -> Result<Plan> {
         topology::plan(&self.inner.link).await
+    }
+
+    /// Removes the messages that are older than they are [kept](NatsBuilder::keep_published) and that no group
+    /// wants, and tells how many they were. Every connection does so by itself several times an hour.
+    ///
+    /// # Errors
+    /// When the broker is out of reach.
+    pub async fn trim(&self) -> Result<u64> {
+        trim::trim(&self.inner.link).await
+    }
+
+    /// Forgets a group that nobody is a member of any more: nothing is kept for it, and a new one of its name
+    /// begins anew. Its dead letters stay.
+    ///
+    /// # Errors
+    /// [`Invalid`](cqrs_core::ErrorKind::Invalid): there is none; or when the broker is out of reach.
+    pub async fn forget_group(&self, group: &str) -> Result<()> {
+        self.inner.link.ready(self.inner.link.deadline()).await?;
+        routes::forget(&self.inner.link, group).await
     }
 
     /// The client, for whatever else NATS can do.

@@ -40,6 +40,7 @@ pub struct NatsBuilder {
     pub(crate) window: usize,
     pub(crate) replicas: usize,
     pub(crate) max_bytes: Option<u64>,
+    pub(crate) keep_published: Duration,
     pub(crate) keep_dead_letters: Duration,
     pub(crate) deduplicate: Duration,
 }
@@ -67,6 +68,7 @@ impl NatsBuilder {
             window: 256,
             replicas: 1,
             max_bytes: None,
+            keep_published: Duration::from_secs(7 * 24 * 60 * 60),
             keep_dead_letters: Duration::from_secs(7 * 24 * 60 * 60),
             deduplicate: Duration::from_secs(120),
         }
@@ -150,6 +152,13 @@ impl NatsBuilder {
     /// as the server has.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// For how long messages are kept that no group wants any more, for groups that come later
+    /// ([`BusStart::Kept`](cqrs_core::BusStart::Kept)). What a group wants is kept for ever. Default: 7 days.
+    pub fn keep_published(mut self, kept: Duration) -> Self {
+        self.keep_published = kept;
         self
     }
 

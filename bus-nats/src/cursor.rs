@@ -20,6 +20,13 @@ pub(crate) struct Record {
     pub(crate) open: Vec<(u64, u32)>,
 }
 
+impl Record {
+    /// The first sequence that is still wanted.
+    pub(crate) fn first_wanted(&self) -> u64 {
+        self.open.first().map_or(self.read + 1, |(sequence, _)| *sequence)
+    }
+}
+
 /// What the owner of a part knows. Messages are named by their sequences in the stream, which come in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
@@ -106,10 +113,11 @@ mod tests {
         cursor.claims(12, 1);
         let record = cursor.record(Some("me"), 2);
         assert_eq!((record.read, &*record.open), (12, &[(11, 0), (12, 1)][..]));
+        assert_eq!(record.first_wanted(), 11);
         (11..15).for_each(|n| cursor.finishes(n));
         cursor.passes(20);
         let record = cursor.record(Some("me"), 3);
-        assert_eq!((record.read, record.open.len()), (20, 0));
+        assert_eq!((record.read, record.open.len(), record.first_wanted()), (20, 0, 21));
         assert_eq!(
             serde_json::to_string(&record).unwrap(),
             r#"{"owner":"me","write":3,"read":20}"#

@@ -47,9 +47,9 @@
 //!
 //! # Limits
 //!
-//! - Messages stay in the stream until an administrator purges them: nothing is removed that a group might still
-//!   want. [`NatsBuilder::max_bytes`] bounds it; publishing then fails as
-//!   [`Overloaded`](cqrs_core::ErrorKind::Overloaded), and the relay of an app tries again.
+//! - A message that a group wants is never removed, however old. A group that nobody takes for any more
+//!   keeps its messages: [`NatsBus::forget_group`]. [`NatsBuilder::max_bytes`] bounds the stream; publishing then fails
+//!   as [`Overloaded`](cqrs_core::ErrorKind::Overloaded), and the relay of an app tries again.
 //! - Of each part, 512 messages are held in memory, fewer when they are large. When as many wait behind one of
 //!   their key that is to be retried, other keys of that part wait as well.
 //! - A part that another connection is to have waits until what is handed over of it is settled.
@@ -82,6 +82,7 @@ mod routes;
 mod subjects;
 mod take;
 mod topology;
+mod trim;
 
 pub use async_nats;
 pub use bus::NatsBus;

@@ -80,7 +80,7 @@ fn takes(groups: &[BusSubscription], kind: OutboundKind, name: &str) -> bool {
 }
 
 /// All groups by their names.
-async fn all(link: &Link) -> Result<BTreeMap<String, Kept<Group>>> {
+pub(crate) async fn all(link: &Link) -> Result<BTreeMap<String, Kept<Group>>> {
     let doing = "reading which groups there are";
     let name = link.subjects.groups();
     let groups = link.jetstream.get_stream_no_info(&name).await;
@@ -181,4 +181,21 @@ async fn tell_owners(link: &Link, group: &str) -> Result<()> {
         }
     });
     stream::iter(told).buffer_unordered(Part::count()).try_collect().await
+}
+
+/// Removes all that is known of a group.
+pub(crate) async fn forget(link: &Link, name: &str) -> Result<()> {
+    let doing = || format!("forgetting the group `{name}`");
+    let Some(_) = group(link, name).await? else {
+        let context = format!("there is no group `{name}`");
+        return Err(Error::invalid_field("group", context));
+    };
+    let groups = link.jetstream.get_stream_no_info(link.subjects.groups()).await;
+    let groups = groups.map_err(|error| unavailable(doing(), error))?;
+    // Its name is last: what is removed after it is found again by whoever makes it anew.
+    let cursors = Part::all().map(|part| link.subjects.cursor(part, name));
+    for subject in cursors.chain([link.subjects.group(name)]) {
+        groups.purge().filter(subject).await.map_err(|error| unavailable(doing(), error))?;
+    }
+    Ok(())
 }

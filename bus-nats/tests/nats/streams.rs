@@ -94,3 +94,66 @@ async fn names_that_are_added_to_a_group_hold_from_then_on() {
         delivery.ack().await.unwrap();
     }
 }
+
+async fn messages(bus: &NatsBus, prefix: &str) -> u64 {
+    let context = jetstream::new(bus.client().clone());
+    context.get_stream(prefix).await.unwrap().cached_info().state.messages
+}
+
+#[tokio::test]
+async fn what_a_group_wants_is_kept_and_the_rest_is_removed_when_it_is_old() {
+    let prefix = prefix();
+    let builder = || NatsBus::builder(url()).prefix(&prefix);
+    let bus = connect(builder().keep_published(std::time::Duration::ZERO)).await;
+    let mut mailer = join(&bus, "mailer").await;
+    drop(join(&bus, "ledger").await);
+    bus.publish((0..40).map(|key| opened(key, 0)).collect()).await.unwrap();
+    for _ in 0..40 {
+        next(&mut mailer).await.ack().await.unwrap();
+    }
+    assert_eq!(bus.trim().await.unwrap(), 0, "another group wants all of them");
+    let mut ledger = join(&bus, "ledger").await;
+    for _ in 0..30 {
+        next(&mut ledger).await.ack().await.unwrap();
+    }
+    let held: Vec<_> =
+        futures_util::StreamExt::collect::<Vec<_>>(futures_util::StreamExt::take(&mut ledger, 10))
+            .await;
+    bus.trim().await.unwrap();
+    let left = messages(&bus, &prefix).await;
+    assert!(
+        (10..40).contains(&left),
+        "of each part what comes after the first that is not handled: {left}"
+    );
+    for delivery in held {
+        delivery.unwrap().ack().await.unwrap();
+    }
+    // What is young is kept for groups that come later.
+    let keeps = connect(builder()).await;
+    assert_eq!(keeps.trim().await.unwrap(), 0);
+    assert_eq!(bus.trim().await.unwrap(), left);
+    assert_eq!(messages(&bus, &prefix).await, 0);
+}
+
+#[tokio::test]
+async fn a_group_that_is_forgotten_begins_anew() {
+    let prefix = prefix();
+    let bus =
+        connect(NatsBus::builder(url()).prefix(&prefix).keep_published(std::time::Duration::ZERO))
+            .await;
+    let other = connect(NatsBus::builder(url()).prefix(&prefix)).await;
+    drop(join(&other, "mailer").await);
+    other.close().await.unwrap();
+    bus.publish(vec![opened(1, 1)]).await.unwrap();
+    assert_eq!(bus.trim().await.unwrap(), 0);
+    bus.forget_group("mailer").await.unwrap();
+    let none = bus.forget_group("mailer").await.unwrap_err();
+    assert!(
+        matches!(none.kind(), ErrorKind::Invalid { field: Some(field) } if field == "group"),
+        "{none}"
+    );
+    assert_eq!(bus.trim().await.unwrap(), 1);
+    let mut mailer = join(&bus, "mailer").await;
+    bus.publish(vec![opened(1, 2)]).await.unwrap();
+    assert_eq!(crate::what(&next(&mut mailer).await), (1, 2));
+}
