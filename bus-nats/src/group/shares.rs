@@ -122,7 +122,8 @@ impl Group {
     /// Tells the other connections of this one.
     pub(super) fn tell(&mut self) {
         self.peers.expire(Instant::now());
-        let room = self.members.iter().map(|member| member.at_once - member.held).sum();
+        let room = self.members.iter().map(|member| member.at_once - member.held);
+        let room = room.fold(0, u32::saturating_add);
         let told = Told { id: self.link.id.clone(), here: !self.members.is_empty(), room };
         let (client, subject) = (self.link.client.clone(), self.link.subjects.peers(&self.name));
         if let Ok(told) = serde_json::to_vec(&told)
