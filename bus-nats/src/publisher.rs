@@ -44,7 +44,7 @@ pub(crate) async fn publish(
         for (n, message) in queue {
             let sent = match failed.is_empty() {
                 true => publish_one(link, routes, &message, deadline).await,
-                false => Err(after_a_failure(&message)),
+                false => Err(message.behind_a_failure()),
             };
             failed.extend(sent.err().map(|error| (n, error)));
         }
@@ -134,13 +134,4 @@ fn too_large(link: &Link, subject: &str, len: usize) -> Error {
     let context =
         format!("`{subject}` with {len} bytes: the server takes {limit}, headers included");
     Error::new(ErrorKind::TooLarge { what, size: len, limit }, context)
-}
-
-fn after_a_failure(message: &OutboundMessage) -> Error {
-    let key = message.key.as_deref().unwrap_or_default();
-    let context = format!(
-        "`{}` was not sent: an earlier message of its key {key:?} has failed, and their order holds",
-        message.name
-    );
-    Error::new(ErrorKind::Unavailable, context)
 }

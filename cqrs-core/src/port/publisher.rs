@@ -161,6 +161,17 @@ impl OutboundMessage {
         self
     }
 
+    /// Why it is not sent when an earlier one of its key has failed: for adapters. See
+    /// [`Publisher::publish`].
+    pub fn behind_a_failure(&self) -> Error {
+        let key = self.key.as_deref().unwrap_or_default();
+        let context = format!(
+            "`{}` was not sent: an earlier message of its key {key:?} has failed, and their order holds",
+            self.name
+        );
+        Error::new(ErrorKind::Unavailable, context)
+    }
+
     /// Checks it against what a bus takes. Every adapter calls it first.
     ///
     /// # Errors

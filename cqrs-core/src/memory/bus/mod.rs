@@ -167,7 +167,7 @@ impl Publisher for MemoryBus {
         for (n, message) in messages.into_iter().enumerate() {
             let lane = Lane::of_outbound(&message);
             let stored = match &lane {
-                Some(lane) if broken.contains(lane) => Err(after_a_failure(&message)),
+                Some(lane) if broken.contains(lane) => Err(message.behind_a_failure()),
                 _ => self.publish_one(&mut state, message),
             };
             if let Err(error) = stored {
@@ -237,15 +237,6 @@ impl Bus for MemoryBus {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Unavailable, "this connection to the memory bus was closed")
-}
-
-fn after_a_failure(message: &OutboundMessage) -> Error {
-    let key = message.key.as_deref().unwrap_or_default();
-    let context = format!(
-        "`{}` was not sent: an earlier message of its key {key:?} has failed, and their order holds",
-        message.name
-    );
-    Error::new(ErrorKind::Unavailable, context)
 }
 
 impl fmt::Debug for MemoryBus {
