@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::Client;
 use async_trait::async_trait;
 use cqrs_core::{
     Bus, BusCapabilities, BusHealth, BusState, BusSubscription, DeadLetter, DeadLetterId,
@@ -13,7 +14,7 @@ use cqrs_core::{
     Unpublished,
 };
 use futures_util::StreamExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::NatsBuilder;
 use crate::error::closed;
@@ -82,8 +83,10 @@ impl NatsBus {
         };
         let link = Arc::new(Link::open(settings).await?);
         let capabilities = BusCapabilities { limits: link.limits, ..capabilities };
-        tokio::spawn(answer(link.clone()));
-        tokio::spawn(trim::run(link.clone()));
+        let closed = link.closed.subscribe();
+        let subject = link.subjects.connection(&link.id);
+        tokio::spawn(answer(link.client.clone(), subject, closed.clone()));
+        tokio::spawn(trim::run(Arc::downgrade(&link), closed));
         // A broker that is down is waited for by whoever needs it.
         let _ = tokio::time::timeout(CONNECT, link.connected()).await;
         let (routes, groups) = (Routes::default(), Mutex::default());
@@ -119,7 +122,7 @@ impl NatsBus {
     }
 
     /// The client, for whatever else NATS can do.
-    pub fn client(&self) -> &async_nats::Client {
+    pub fn client(&self) -> &Client {
         &self.inner.link.client
     }
 
@@ -128,11 +131,19 @@ impl NatsBus {
     }
 }
 
-/// Answers for this connection as long as it lives.
-async fn answer(link: Arc<Link>) {
-    let subject = link.subjects.connection(&link.id);
-    let Ok(mut asked) = link.client.subscribe(subject).await else { return };
-    let mut closed = link.closed.subscribe();
+/// Without a bus nobody joins any more; the members that there are go on.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let groups = self.groups.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for asks in groups.values() {
+            let _ = asks.send(Ask::Forsake);
+        }
+    }
+}
+
+/// Answers for this connection as long as it is used.
+async fn answer(client: Client, subject: String, mut closed: watch::Receiver<bool>) {
+    let Ok(mut asked) = client.subscribe(subject).await else { return };
     loop {
         let message = tokio::select! {
             message = asked.next() => message,
@@ -140,7 +151,7 @@ async fn answer(link: Arc<Link>) {
         };
         let Some(message) = message else { return };
         if let Some(reply) = message.reply {
-            let _ = link.client.publish(reply, "".into()).await;
+            let _ = client.publish(reply, "".into()).await;
         }
     }
 }

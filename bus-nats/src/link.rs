@@ -1,6 +1,7 @@
 //! The connection to the server, and what all parts of a bus have in common.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -19,6 +20,9 @@ use crate::topology;
 /// How long one request to the server may take before it is asked again.
 pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
+/// How long others may take to connect again.
+const AGAIN: Duration = Duration::from_millis(1_500);
+
 /// What headers of ours need beside the metadata: names, the version, the id of the broker.
 const HEADERS: usize = 2 << 10;
 
@@ -34,6 +38,8 @@ pub(crate) struct Link {
     /// Counts the connections to the server that were made: what was on its way in the one before may be
     /// lost.
     pub(crate) connections: watch::Receiver<u64>,
+    /// When the last one was made.
+    connected_at: Arc<Mutex<Instant>>,
     pub(crate) closed: watch::Sender<bool>,
     /// Messages that nobody listens to.
     pub(crate) unheard: AtomicU64,
@@ -46,8 +52,11 @@ impl Link {
         let subjects = Subjects::new(&settings.prefix)?;
         let (connected, connections) = watch::channel(0);
         let options = options(&settings).await?;
+        let connected_at = Arc::new(Mutex::new(Instant::now()));
+        let noted = connected_at.clone();
         let options = options.event_callback(move |event| {
             if event == Event::Connected {
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 connected.send_modify(|count| *count += 1);
             }
             async {}
@@ -69,6 +78,7 @@ impl Link {
             limits: BusLimits { body: (1 << 20) - (16 << 10) - HEADERS, ..BusLimits::default() },
             id: MessageId::fresh().to_string(),
             connections,
+            connected_at,
             closed: watch::Sender::new(false),
             unheard: AtomicU64::new(0),
             made: OnceCell::new(),
@@ -88,6 +98,13 @@ impl Link {
 
     pub(crate) fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Whether the connection is so old that others would have connected again as well, had they lost theirs at
+    /// the same time.
+    pub(crate) fn is_settled(&self) -> bool {
+        let connected_at = *self.connected_at.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_up() && connected_at.elapsed() >= AGAIN
     }
 
     /// When a call that begins now gives up.

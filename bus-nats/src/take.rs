@@ -103,6 +103,8 @@ pub(crate) async fn answers(link: &Link, owner: &str) -> Result<Life> {
     match asked {
         Ok(_) => Ok(Life::Answers),
         Err(error) => match error.kind() {
+            // When the server was away, everybody connects again: who is not there yet may be about to.
+            RequestErrorKind::NoResponders if !link.is_settled() => Ok(Life::Answers),
             RequestErrorKind::NoResponders => Ok(Life::Dead),
             RequestErrorKind::TimedOut => Ok(Life::Silent),
             _ => Err(unavailable("asking whether a connection lives", error)),

@@ -1,12 +1,13 @@
 //! Trimming the stream of messages: what is old and what no group wants any more is removed.
 
-use std::sync::Arc;
+use std::sync::Weak;
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use cqrs_core::{OutboundKind, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::watch;
 
 use crate::cursor::Record;
 use crate::error::{Answered, refused, unavailable};
@@ -19,8 +20,7 @@ use crate::subjects::Part;
 const EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Trims now and then, for as long as the connection is open.
-pub(crate) async fn run(link: Arc<Link>) {
-    let mut closed = link.closed.subscribe();
+pub(crate) async fn run(link: Weak<Link>, mut closed: watch::Receiver<bool>) {
     loop {
         // Connections that are made together do not trim together.
         let pause = EVERY.mul_f64(0.5 + fastrand::f64());
@@ -28,6 +28,7 @@ pub(crate) async fn run(link: Arc<Link>) {
             () = tokio::time::sleep(pause) => {}
             _ = closed.wait_for(|closed| *closed) => return,
         }
+        let Some(link) = link.upgrade() else { return };
         if let Err(error) = trim(&link).await {
             tracing::debug!(%error, "not trimmed; later");
         }

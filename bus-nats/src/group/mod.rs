@@ -56,6 +56,8 @@ pub(crate) enum Ask {
         token: u64,
         answer: Answer,
     },
+    /// Nobody comes any more.
+    Forsake,
     /// All is left to others.
     Close {
         answer: oneshot::Sender<()>,
@@ -174,6 +176,7 @@ struct Group {
     /// Where the next turn begins, among parts and among members.
     turn: usize,
     closing: Option<Vec<oneshot::Sender<()>>>,
+    forsaken: bool,
 }
 
 /// Starts the task of a group. It ends when it is closed.
@@ -196,6 +199,7 @@ pub(crate) fn start(link: Arc<Link>, name: &str, kind: OutboundKind) -> Asks {
         peers: Peers::default(),
         turn: 0,
         closing: None,
+        forsaken: false,
     };
     tokio::spawn(group.run(asked, happened));
     asks
@@ -310,6 +314,7 @@ impl Group {
                     self.owner(token).is_some_and(|owned| owned.lanes.extend(token, now));
                 let _ = answer.send(if extended { Ok(()) } else { Err(not_yours(&self.name)) });
             }
+            Ask::Forsake => self.forsaken = true,
             Ask::Close { answer } => self.close(answer),
         }
     }

@@ -152,7 +152,8 @@ impl Group {
 
     pub(super) fn is_over(&mut self) -> bool {
         let is_free = |slot: &Slot| matches!(slot, Slot::Free);
-        if self.closing.is_none() || !self.slots.iter().all(is_free) {
+        let is_forsaken = self.forsaken && self.members.is_empty() && self.guests.is_empty();
+        if !(self.closing.is_some() || is_forsaken) || !self.slots.iter().all(is_free) {
             return false;
         }
         for answer in self.closing.take().into_iter().flatten() {

@@ -157,3 +157,23 @@ async fn a_group_that_is_forgotten_begins_anew() {
     bus.publish(vec![opened(1, 2)]).await.unwrap();
     assert_eq!(crate::what(&next(&mut mailer).await), (1, 2));
 }
+
+#[tokio::test]
+async fn a_bus_that_is_dropped_with_its_members_leaves_the_server() {
+    let prefix = prefix();
+    let stays = connect(NatsBus::builder(url()).prefix(&prefix)).await;
+    let bus = connect(NatsBus::builder(url()).prefix(&prefix)).await;
+    let mut mailer = join(&bus, "mailer").await;
+    let statistics = bus.client().statistics();
+    drop(bus);
+    // The members that there are go on.
+    stays.publish(vec![opened(1, 1)]).await.unwrap();
+    next(&mut mailer).await.ack().await.unwrap();
+    drop(mailer);
+    let gone = async {
+        while std::sync::Arc::strong_count(&statistics) > 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(crate::PATIENCE, gone).await.expect("the connection stays");
+}
