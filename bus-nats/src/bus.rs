@@ -78,7 +78,7 @@ impl NatsBus {
             shared: Support::Yes,
             keeps_published: Support::Yes,
             deduplicates: Some(settings.deduplicate),
-            longest_redelivery: Some(settings.keep_dead_letters),
+            longest_redelivery: Some(settings.longest_redelivery()),
             limits: cqrs_core::BusLimits::default(),
         };
         let link = Arc::new(Link::open(settings).await?);

@@ -41,6 +41,7 @@ pub struct NatsBuilder {
     pub(crate) replicas: usize,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) keep_published: Duration,
+    pub(crate) redeliver_within: Duration,
     pub(crate) keep_dead_letters: Duration,
     pub(crate) deduplicate: Duration,
 }
@@ -69,6 +70,7 @@ impl NatsBuilder {
             replicas: 1,
             max_bytes: None,
             keep_published: Duration::from_secs(7 * 24 * 60 * 60),
+            redeliver_within: Duration::from_secs(14 * 24 * 60 * 60),
             keep_dead_letters: Duration::from_secs(7 * 24 * 60 * 60),
             deduplicate: Duration::from_secs(120),
         }
@@ -162,6 +164,15 @@ impl NatsBuilder {
         self
     }
 
+    /// How old a message may be that is handed over once more: an older one becomes a dead letter. With
+    /// [`keep_dead_letters`](Self::keep_dead_letters) it is what inboxes must exceed
+    /// ([`BusCapabilities::longest_redelivery`](cqrs_core::BusCapabilities::longest_redelivery)). What was never handed
+    /// over may be of any age. Default: 14 days.
+    pub fn redeliver_within(mut self, age: Duration) -> Self {
+        self.redeliver_within = age;
+        self
+    }
+
     /// For how long dead letters are kept, when the streams are made. Default: 7 days.
     pub fn keep_dead_letters(mut self, kept: Duration) -> Self {
         self.keep_dead_letters = kept;
@@ -172,6 +183,11 @@ impl NatsBuilder {
     pub fn deduplicate(mut self, within: Duration) -> Self {
         self.deduplicate = within;
         self
+    }
+
+    /// From a message's first delivery to its last one, dead letters that are sent again included.
+    pub(crate) fn longest_redelivery(&self) -> Duration {
+        self.redeliver_within.saturating_add(self.keep_dead_letters)
     }
 
     /// Connects. A broker that is down is no error: it is tried again, and calls wait for it for as long as

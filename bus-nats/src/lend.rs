@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
 use async_nats::{HeaderMap, Message};
-use cqrs_core::Verdict;
+use cqrs_core::{Timestamp, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::letters::Raw;
@@ -85,6 +85,8 @@ pub(crate) fn read(message: &Message) -> Option<Lent> {
             subject: text(SUBJECT)?.to_owned(),
             headers: own,
             body: message.payload.clone(),
+            // The owner looks at its age.
+            stored_at: Timestamp::UNIX_EPOCH,
         },
     })
 }

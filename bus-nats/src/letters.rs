@@ -24,6 +24,8 @@ const ORIGIN: &str = "cqrs-origin";
 const SUBJECT: &str = "cqrs-subject";
 /// The one group that a message is for that was sent again.
 const ONLY: &str = "cqrs-only";
+/// When it was published first, in microseconds since 1970.
+const SINCE: &str = "cqrs-since";
 
 /// Characters of a cause that are kept.
 const LONGEST_CAUSE: usize = 2_000;
@@ -35,6 +37,8 @@ pub(crate) struct Raw {
     pub(crate) subject: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// When the broker stored it.
+    pub(crate) stored_at: Timestamp,
 }
 
 impl Raw {
@@ -42,6 +46,30 @@ impl Raw {
     /// least.
     pub(crate) fn weight(&self) -> usize {
         (self.body.len() / 4096).max(1)
+    }
+
+    /// When it was published first.
+    pub(crate) fn since(&self) -> Timestamp {
+        let since = self.headers.get(SINCE).and_then(|since| since.as_str().parse().ok());
+        since.map_or(self.stored_at, Timestamp::from_micros)
+    }
+
+    /// Why it is not handed over, if that is so: an inbox may have forgotten it.
+    pub(crate) fn is_too_old(&self, link: &Link, attempt: u32, now: Timestamp) -> Option<String> {
+        let settings = &link.settings;
+        let most = match self.headers.get(SINCE) {
+            Some(_) => settings.longest_redelivery(),
+            None if attempt > 1 => settings.redeliver_within,
+            None => return None,
+        };
+        let age = now.duration_since(self.since());
+        (age > most).then(|| {
+            format!(
+                "it is {} s old, and maybe was handled: it is not handed over again after {} s",
+                age.as_secs(),
+                most.as_secs()
+            )
+        })
     }
 
     /// Whether the group may get it: a message that was sent again is for one.
@@ -85,6 +113,7 @@ pub(crate) async fn bury(
     headers.insert(ATTEMPTS, attempts.to_string().as_str());
     headers.insert(ORIGIN, group);
     headers.insert(SUBJECT, raw.subject.as_str());
+    headers.insert(SINCE, raw.since().as_micros().to_string().as_str());
     headers.insert(MESSAGE_ID, format!("{group}/{}", raw.sequence).as_str());
     let subject = link.subjects.letter(group);
     store(link, &subject, headers, raw.body.clone(), link.deadline()).await?;
@@ -190,7 +219,7 @@ fn letter(message: StreamMessage) -> DeadLetter {
     let cause = percent_decode_str(&cause).decode_utf8_lossy().into_owned();
     let (origin, subject) = (text(ORIGIN).unwrap_or_default(), text(SUBJECT).unwrap_or_default());
     let StreamMessage { sequence, headers, payload, .. } = message;
-    let raw = Raw { sequence, subject, headers, body: payload };
+    let raw = Raw { sequence, subject, headers, body: payload, stored_at: since };
     let message = raw.listed(attempts);
     DeadLetter { id, message, cause, attempts, origin, since }
 }

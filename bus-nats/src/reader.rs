@@ -1,7 +1,7 @@
 //! Reading a part of the messages from a sequence on: in order, each once, no faster than they are taken.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, ReplayPolicy};
@@ -95,13 +95,15 @@ impl Reader {
                     }
                     expected += 1;
                     self.after = info.stream_sequence;
-                    let sequence = info.stream_sequence;
+                    let (sequence, stored_at) =
+                        (info.stream_sequence, SystemTime::from(info.published).into());
                     let async_nats::Message { subject, payload, headers, .. } = message.message;
                     raws.push(Raw {
                         sequence,
                         subject: subject.to_string(),
                         headers: headers.unwrap_or_default(),
                         body: payload,
+                        stored_at,
                     });
                 }
                 // Whoever takes them gives the room back when they are done.

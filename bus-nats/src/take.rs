@@ -1,5 +1,7 @@
 //! Taking a part over: from nobody, from a connection that has left it, or from one that is dead.
 
+use std::time::SystemTime;
+
 use async_nats::client::RequestErrorKind;
 use cqrs_core::{BusSubscription, Error, ErrorKind, OutboundKind, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -64,6 +66,7 @@ pub(crate) async fn take(link: &Link, group: &str, part: Part, is_patient: bool)
                 subject: message.subject.to_string(),
                 headers: message.headers,
                 body: message.payload,
+                stored_at: SystemTime::from(message.time).into(),
             });
             Ok::<_, Error>((sequence, attempts, raw))
         }

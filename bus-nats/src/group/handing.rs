@@ -133,10 +133,14 @@ impl Group {
     pub(super) fn deliver(&mut self, part: Part, token: u64, now: Timestamp) {
         let Slot::Owned(owned) = &mut self.slots[part.number()] else { return };
         let Some((raw, attempt)) = owned.lanes.handed(token) else { return };
-        let message = match raw.inbound(attempt) {
+        let message = match raw.is_too_old(&self.link, attempt, now) {
+            Some(cause) => Err(cause),
+            None => raw.inbound(attempt).map_err(|error| format!("it cannot be read: {error}")),
+        };
+        let message = match message {
             Ok(message) => message,
-            Err(error) => {
-                let verdict = Verdict::Park(format!("it cannot be read: {error}"));
+            Err(cause) => {
+                let verdict = Verdict::Park(cause);
                 if let Some(fate) = owned.settle(token, verdict, now) {
                     self.after(token, fate, None);
                 }

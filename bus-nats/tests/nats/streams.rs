@@ -177,3 +177,28 @@ async fn a_bus_that_is_dropped_with_its_members_leaves_the_server() {
     };
     tokio::time::timeout(crate::PATIENCE, gone).await.expect("the connection stays");
 }
+
+#[tokio::test]
+async fn what_an_inbox_may_have_forgotten_is_not_handed_over_again() {
+    use std::time::Duration;
+    let builder = NatsBus::builder(url()).prefix(prefix());
+    let bus = connect(builder.redeliver_within(Duration::from_millis(1))).await;
+    let kept = bus.capabilities().longest_redelivery.unwrap();
+    assert_eq!(kept, Duration::from_secs(7 * 24 * 60 * 60) + Duration::from_millis(1));
+    let mut mailer = join(&bus, "mailer").await;
+    bus.publish(vec![opened(1, 1), opened(1, 2)]).await.unwrap();
+    let first = next(&mut mailer).await;
+    assert_eq!(crate::what(&first), (1, 1));
+    first.retry(Duration::from_millis(10)).await.unwrap();
+    // It was never handed over, however old it is.
+    let second = next(&mut mailer).await;
+    assert_eq!((crate::what(&second), second.message().attempt), ((1, 2), 1));
+    second.ack().await.unwrap();
+    let letters = bus.dead_letters(FindDeadLetters::of("mailer")).await.unwrap();
+    assert!(letters[0].cause.contains("not handed over again"), "{}", letters[0].cause);
+    // The dead letter is young enough.
+    bus.send_again(&letters[0].id).await.unwrap();
+    let again = next(&mut mailer).await;
+    assert_eq!((crate::what(&again), again.message().attempt), ((1, 1), 1));
+    again.ack().await.unwrap();
+}
