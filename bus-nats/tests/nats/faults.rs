@@ -7,16 +7,18 @@ use bus_nats::NatsBus;
 use cqrs_core::{Bus, BusState, BusSubscription, Publisher, Subscriber};
 use futures_util::{FutureExt, StreamExt};
 use test_servers::Proxy;
+use tokio::sync::watch;
 
 use crate::{PATIENCE, connect, join, next, opened, prefix, server, what};
 
 const KEYS: usize = 40;
 
 /// Publishes so many messages of each key, in order, and again what failed.
-async fn publish_all(bus: NatsBus, each: usize, pause: Duration) {
+async fn publish_all(bus: NatsBus, each: usize, pause: Duration, left_over: watch::Sender<usize>) {
     let mut left: Vec<_> =
         (0..each).flat_map(|n| (0..KEYS).map(move |key| opened(key, n))).collect();
     while !left.is_empty() {
+        left_over.send_replace(left.len());
         let now: Vec<_> = left.drain(..left.len().min(KEYS * 5)).collect();
         if let Err(unpublished) = bus.publish(now.clone()).await {
             let failed: Vec<_> = unpublished.failed.iter().map(|(n, _)| now[*n].clone()).collect();
@@ -28,9 +30,9 @@ async fn publish_all(bus: NatsBus, each: usize, pause: Duration) {
 
 /// Handles all messages: each comes, and those of a key come in order, but for repeats of what was handed
 /// over before.
-async fn handle_all(bus: &NatsBus, each: usize) -> usize {
+async fn handle_all(bus: &NatsBus, each: usize, handled: &watch::Sender<usize>) {
     let mut mailer = join(bus, "mailer").await;
-    let (mut seen, mut repeats): (HashMap<usize, usize>, usize) = (HashMap::new(), 0);
+    let mut seen: HashMap<usize, usize> = HashMap::new();
     while seen.values().sum::<usize>() < KEYS * each {
         let delivery = next(&mut mailer).await;
         let (key, n) = what(&delivery);
@@ -38,13 +40,11 @@ async fn handle_all(bus: &NatsBus, each: usize) -> usize {
         assert!(n <= *expected, "{key}/{n} came before {key}/{expected}");
         if n == *expected {
             *expected += 1;
-        } else {
-            repeats += 1;
+            handled.send_modify(|count| *count += 1);
         }
         // Who cannot tell the server handles it again.
         let _ = delivery.ack().await;
     }
-    repeats
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,14 +55,20 @@ async fn a_server_that_is_killed_twice_within_10_000_messages_loses_none_and_kee
     let (sends, handles) = (connect(builder()).await, connect(builder()).await);
     // The group is there before the first message.
     drop(join(&handles, "mailer").await);
-    let publishing = tokio::spawn(publish_all(sends, 250, Duration::from_millis(20)));
-    let handling = tokio::spawn(async move { handle_all(&handles, 250).await });
-    for _ in 0..2 {
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        server.kill().unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        server.start_again().unwrap();
-    }
+    let ((leaves, mut left), (counts, mut handled)) =
+        (watch::channel(usize::MAX), watch::channel(0));
+    let sending = publish_all(sends, 250, Duration::from_millis(20), leaves);
+    let publishing = tokio::spawn(sending);
+    let handling = tokio::spawn(async move { handle_all(&handles, 250, &counts).await });
+    // In the middle of what is published, and in the middle of what is handled.
+    left.wait_for(|left| *left <= 6_000).await.unwrap();
+    server.kill().unwrap();
+    assert!(!publishing.is_finished(), "it was too late");
+    server.start_again().unwrap();
+    handled.wait_for(|handled| *handled >= 5_000).await.unwrap();
+    server.kill().unwrap();
+    assert!(!handling.is_finished(), "it was too late");
+    server.start_again().unwrap();
     publishing.await.unwrap();
     handling.await.unwrap();
 }
@@ -76,8 +82,11 @@ async fn connections_that_are_cut_again_and_again_lose_nothing_and_keep_the_orde
         || NatsBus::builder(server.url_on(proxy.port())).prefix(&prefix).patience(PATIENCE);
     let (sends, handles) = (connect(builder()).await, connect(builder()).await);
     drop(join(&handles, "mailer").await);
-    let mut publishing = tokio::spawn(publish_all(sends, 100, Duration::from_millis(60)));
-    let handling = tokio::spawn(async move { handle_all(&handles, 100).await });
+    let (leaves, _) = watch::channel(0);
+    let sending = publish_all(sends, 100, Duration::from_millis(60), leaves);
+    let mut publishing = tokio::spawn(sending);
+    let (counts, _) = watch::channel(0);
+    let handling = tokio::spawn(async move { handle_all(&handles, 100, &counts).await });
     while tokio::time::timeout(Duration::from_millis(250), &mut publishing).await.is_err() {
         proxy.cut_all();
     }
