@@ -1,6 +1,7 @@
 //! An HTTP client, and what it is answered.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,10 +16,13 @@ use serde_json::Value;
 /// How long any answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Calls one service.
+/// Nothing listens here, and nothing that asks for any free port gets this one.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
+/// Calls one service. Its clones call the same one, wherever that is now.
 #[derive(Clone)]
 pub(crate) struct Client {
-    base: String,
+    base: Arc<RwLock<String>>,
     http: hyper_util::client::legacy::Client<HttpConnector, Body>,
 }
 
@@ -40,9 +44,20 @@ impl Client {
 
     pub(crate) fn at(base: String) -> Self {
         Self {
-            base,
+            base: Arc::new(RwLock::new(base)),
             http: hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http(),
         }
+    }
+
+    /// The service is to be killed. Nobody keeps a port for the dead: whoever called it there might get
+    /// another one, of another test.
+    pub(crate) fn go_nowhere(&self) {
+        self.go_to(NOWHERE);
+    }
+
+    /// The service has started again.
+    pub(crate) fn go_to(&self, address: SocketAddr) {
+        *self.base.write().unwrap() = format!("http://{address}");
     }
 
     /// A JSON body, with more headers; the answer, or that there is none.
@@ -114,7 +129,8 @@ impl Client {
         body: Body,
         headers: &[(&str, &str)],
     ) -> Result<Response<Incoming>> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let uri = format!("{}{path}", self.base.read().unwrap());
+        let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -41,7 +41,7 @@ async fn what_was_acknowledged_is_there_once_however_often_the_service_is_killed
     let rounds = env::var("KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let folder = Folder::new();
     let mut service = folder.service(&[]);
-    let address = service.address.to_string();
+    let first = service.client.clone();
     let load = Arc::new(Load::default());
     let mut clients: JoinSet<Vec<Done>> =
         (0..CLIENTS).map(|_| work(service.client.clone(), Arc::clone(&load))).collect();
@@ -54,8 +54,10 @@ async fn what_was_acknowledged_is_there_once_however_often_the_service_is_killed
             assert!(clients.try_join_next().is_none(), "a client has ended");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        first.go_nowhere();
         service.kill();
-        service = folder.service(&["--listen", &address]);
+        service = folder.service(&[]);
+        first.go_to(service.address);
     }
     load.stop.store(true, Ordering::Relaxed);
     let mut done = Vec::new();

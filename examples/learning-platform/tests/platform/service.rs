@@ -75,6 +75,8 @@ impl Folder {
             command.env_remove(name);
         }
         command
+            // What panicked and where is told without it, in two lines.
+            .env("RUST_BACKTRACE", "0")
             .env("STORE_URL", &self.store)
             .env("LISTEN", "127.0.0.1:0")
             .args(arguments)
@@ -94,7 +96,10 @@ impl Folder {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on http://");
-        let address = address.unwrap_or_else(|| panic!("{line:?}\n{}", self.log()));
+        let address = address.unwrap_or_else(|| {
+            let _ = child.kill();
+            panic!("{}\nit does not listen: {line:?}, {:?}", self.log(), child.wait())
+        });
         let address = address.parse().unwrap();
         Service { child, stdout, address, client: Client::of(address) }
     }

@@ -116,8 +116,7 @@ async fn storm(folder: &Folder, storm: Storm) {
     println!("STORM_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut service = folder.service(&ARGUMENTS);
-    let address = service.address.to_string();
-    let arguments = [&ARGUMENTS[..], &["--listen", &address]].concat();
+    let first = service.client.clone();
     let other = beside.then(|| folder.service(&ARGUMENTS));
     let services: Vec<Client> =
         [Some(&service), other.as_ref()].into_iter().flatten().map(|s| s.client.clone()).collect();
@@ -138,12 +137,13 @@ async fn storm(folder: &Folder, storm: Storm) {
             false => burst(&work, life, a_life, random.u64(BURST)).await,
         }
         if let Some(Err(failed)) = clients.try_join_next() {
-            panic!("a client has ended: {failed}\n{}", folder.log());
+            panic!("{}\na client has ended: {failed}", folder.log());
         }
         let hits_server = server.is_some() && random.bool();
         if let Some(server) = server.as_mut().filter(|_| hits_server) {
             let with_it = random.bool();
             if with_it {
+                first.go_nowhere();
                 service.kill();
             }
             tokio::task::block_in_place(|| {
@@ -154,15 +154,17 @@ async fn storm(folder: &Folder, storm: Storm) {
                 continue;
             }
         }
+        first.go_nowhere();
         service.kill();
         if random.u32(..NEVER_STARTS) == 0 {
-            let mut dying = folder.command(&arguments).spawn().unwrap();
+            let mut dying = folder.command(&ARGUMENTS).spawn().unwrap();
             tokio::time::sleep(Duration::from_millis(random.u64(..60))).await;
             dying.kill().unwrap();
             dying.wait().unwrap();
         }
         let started = Instant::now();
-        service = folder.service(&arguments);
+        service = folder.service(&ARGUMENTS);
+        first.go_to(service.address);
         starts.push(started.elapsed());
     }
     let calm = Instant::now();
@@ -187,6 +189,8 @@ async fn storm(folder: &Folder, storm: Storm) {
          {slowest:?} at most"
     );
     stop(service, other).await;
+    let log = folder.log();
+    assert!(!log.contains("panicked"), "{log}\nsomething panicked in a service");
 }
 
 /// Lets so many enrolments be asked for, one after the other, within this time.
