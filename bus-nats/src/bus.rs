@@ -10,11 +10,14 @@ use async_nats::Client;
 use async_trait::async_trait;
 use cqrs_core::{
     Bus, BusCapabilities, BusHealth, BusState, BusSubscription, DeadLetter, DeadLetterId,
-    Deliveries, FindDeadLetters, OutboundMessage, Publisher, Result, Subscriber, Support,
-    Unpublished,
+    Deliveries, FindDeadLetters, OutboundMessage, OutboundRequest, Publisher, ReplyMessage,
+    Requester, Requests, Responder, Result, Subscriber, Support, Unpublished,
 };
 use futures_util::StreamExt;
+use futures_util::future::{join, join_all};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::config::NatsBuilder;
 use crate::error::closed;
@@ -23,6 +26,7 @@ use crate::letters;
 use crate::link::Link;
 use crate::member::{Asks, deliveries};
 use crate::publisher;
+use crate::requests;
 use crate::routes::{self, Routes};
 use crate::topology::{self, Plan};
 use crate::trim;
@@ -55,6 +59,8 @@ struct Inner {
     link: Arc<Link>,
     routes: Routes,
     groups: Mutex<HashMap<String, Asks>>,
+    /// Those who take requests.
+    responding: Mutex<Vec<JoinHandle<()>>>,
     capabilities: BusCapabilities,
 }
 
@@ -67,12 +73,14 @@ impl NatsBus {
         Self::builder(url).connect().await
     }
 
-    /// Settings of a bus at `nats://…` or `tls://…`: several addresses are separated by commas.
+    /// Settings of a bus at `nats://…` or `tls://…`: several addresses are separated by commas. Behind them
+    /// `?prefix=shop` sets the [prefix](NatsBuilder::prefix).
     pub fn builder(url: impl Into<String>) -> NatsBuilder {
         NatsBuilder::new(url)
     }
 
     pub(crate) async fn open(settings: NatsBuilder) -> Result<Self> {
+        let settings = settings.with_those_of_the_url()?;
         let capabilities = BusCapabilities {
             durable: Support::Yes,
             shared: Support::Yes,
@@ -89,8 +97,8 @@ impl NatsBus {
         tokio::spawn(trim::run(Arc::downgrade(&link), closed));
         // A broker that is down is waited for by whoever needs it.
         let _ = tokio::time::timeout(CONNECT, link.connected()).await;
-        let (routes, groups) = (Routes::default(), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { link, routes, groups, capabilities }) })
+        let (routes, groups, responding) = (Routes::default(), Mutex::default(), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { link, routes, groups, responding, capabilities }) })
     }
 
     /// The streams that it uses, and where those of the server are otherwise. They are made when they are
@@ -129,6 +137,10 @@ impl NatsBus {
     fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, Asks>> {
         self.inner.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn responding(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.inner.responding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Without a bus nobody joins any more; the members that there are go on.
@@ -155,6 +167,10 @@ async fn answer(client: Client, subject: String, mut closed: watch::Receiver<boo
         }
     }
 }
+
+cqrs_core::bus_kind!(["nats", "tls"], |url, name| async move {
+    Ok(Arc::new(NatsBus::builder(url).name(name).connect().await?) as Arc<dyn Bus>)
+});
 
 #[async_trait]
 impl Publisher for NatsBus {
@@ -186,6 +202,24 @@ impl Subscriber for NatsBus {
         let member = link.next();
         asks.send(Ask::Join { member, subscription, sender }).map_err(|_| closed())?;
         Ok(deliveries(asks, member, handed, link.closed.subscribe()))
+    }
+}
+
+#[async_trait]
+impl Requester for NatsBus {
+    async fn request(&self, request: OutboundRequest) -> Result<ReplyMessage> {
+        requests::request(&self.inner.link, request).await
+    }
+}
+
+#[async_trait]
+impl Responder for NatsBus {
+    async fn respond(&self, names: Vec<String>) -> Result<Requests> {
+        let (requests, task) = requests::respond(&self.inner.link, names).await?;
+        let mut responding = self.responding();
+        responding.retain(|task| !task.is_finished());
+        responding.push(task);
+        Ok(requests)
     }
 }
 
@@ -231,9 +265,16 @@ impl Bus for NatsBus {
                 over.push(is_over);
             }
         }
-        let over = futures_util::future::join_all(over);
-        let left = tokio::time::timeout(CLOSE, over).await;
+        let responding = std::mem::take(&mut *self.responding());
+        let was_responding = !responding.is_empty();
+        let over = join(join_all(over), join_all(responding));
+        let deadline = Instant::now() + CLOSE;
+        let left = tokio::time::timeout_at(deadline, over).await;
         left.map_err(|elapsed| crate::error::unavailable("closing", elapsed))?;
+        if was_responding {
+            // The server gives requests to others from now on.
+            return link.round_trip(deadline).await;
+        }
         let _ = link.client.flush().await;
         Ok(())
     }

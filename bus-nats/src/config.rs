@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cqrs_core::Result;
+use cqrs_core::{Error, Result};
 
 use crate::bus::NatsBus;
 
@@ -190,6 +190,28 @@ impl NatsBuilder {
         self.redeliver_within.saturating_add(self.keep_dead_letters)
     }
 
+    /// With the settings that stand in the URL, which it has no more.
+    ///
+    /// # Errors
+    /// [`Invalid`](cqrs_core::ErrorKind::Invalid): there is no such setting.
+    pub(crate) fn with_those_of_the_url(mut self) -> Result<Self> {
+        let Some((url, query)) = self.url.split_once('?') else { return Ok(self) };
+        for setting in query.split('&') {
+            match setting.split_once('=') {
+                Some(("prefix", prefix)) => prefix.clone_into(&mut self.prefix),
+                _ => {
+                    // Without its value: it may be a password.
+                    let name = setting.split('=').next().unwrap_or_default();
+                    let context =
+                        format!("the URL of NATS has a setting {name:?}: `prefix` is the only one");
+                    return Err(Error::invalid_field("url", context));
+                }
+            }
+        }
+        self.url = url.to_owned();
+        Ok(self)
+    }
+
     /// Connects. A broker that is down is no error: it is tried again, and calls wait for it for as long as
     /// they are [patient](Self::patience).
     ///
@@ -205,5 +227,26 @@ impl fmt::Debug for NatsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut builder = f.debug_struct("NatsBuilder");
         builder.field("name", &self.name).field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_may_have_the_prefix() {
+        let of = |url| NatsBuilder::new(url).with_those_of_the_url();
+        let plain = of("nats://a:1,nats://b").unwrap();
+        assert_eq!((plain.url.as_str(), plain.prefix.as_str()), ("nats://a:1,nats://b", "cqrs"));
+        let shop = of("nats://a:1,nats://b?prefix=shop").unwrap();
+        assert_eq!((shop.url.as_str(), shop.prefix.as_str()), ("nats://a:1,nats://b", "shop"));
+        for url in ["nats://a?", "nats://a?prefix", "nats://a?prefix=b&sesame=open"] {
+            let error = of(url).map(|_| ()).unwrap_err().to_string();
+            assert!(
+                error.contains("`prefix` is the only one") && !error.contains("open"),
+                "{error}"
+            );
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! (section 3.1.3.2): a header has no line breaks in it.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -20,22 +21,30 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 /// The id by which the broker knows a message that is sent again.
 pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
 
-/// Headers of a message.
-pub(crate) fn of(message: &OutboundMessage, source: &str) -> HeaderMap {
+/// Attributes as headers.
+pub(crate) fn of_attributes(
+    attributes: impl IntoIterator<Item = (impl fmt::Display, impl AsRef<str>)>,
+) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, value) in message.attributes(source) {
-        let value: Cow<'_, str> = utf8_percent_encode(&value, ENCODED).into();
+    for (name, value) in attributes {
+        let value: Cow<'_, str> = utf8_percent_encode(value.as_ref(), ENCODED).into();
         headers.insert(format!("{PREFIX}{name}"), value.as_ref());
     }
+    headers
+}
+
+/// Headers of a message.
+pub(crate) fn of(message: &OutboundMessage, source: &str) -> HeaderMap {
+    let mut headers = of_attributes(message.attributes(source));
     headers.insert(MESSAGE_ID, message.metadata.id().to_string().as_str());
     headers
 }
 
-/// The message of these headers.
+/// The attributes that these headers have.
 ///
 /// # Errors
-/// [`Invalid`](cqrs_core::ErrorKind::Invalid): it is no CloudEvent in binary mode.
-pub(crate) fn read(headers: &HeaderMap, body: Bytes, attempt: u32) -> Result<InboundMessage> {
+/// [`Invalid`](cqrs_core::ErrorKind::Invalid): one is no text.
+pub(crate) fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>> {
     let mut attributes: Vec<(String, String)> = Vec::new();
     for (name, values) in headers.iter() {
         let name: &str = name.as_ref();
@@ -49,6 +58,15 @@ pub(crate) fn read(headers: &HeaderMap, body: Bytes, attempt: u32) -> Result<Inb
         let value = value.into_owned();
         attributes.push((name, value));
     }
+    Ok(attributes)
+}
+
+/// The message of these headers.
+///
+/// # Errors
+/// [`Invalid`](cqrs_core::ErrorKind::Invalid): it is no CloudEvent in binary mode.
+pub(crate) fn read(headers: &HeaderMap, body: Bytes, attempt: u32) -> Result<InboundMessage> {
+    let attributes = attributes(headers)?;
     let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     InboundMessage::of_attributes(attributes, body, attempt)
 }

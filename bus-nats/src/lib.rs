@@ -38,6 +38,10 @@
 //! at once, and another takes its parts over within a second. A connection whose members hold all they want lends
 //! messages to members of others.
 //!
+//! Requests and answers are plain messages of NATS: whoever answers a name subscribes to
+//! `<prefix>.request.<name>` in the queue group `responders`, and the answer goes to the inbox of whoever asked. No
+//! stream keeps them.
+//!
 //! # What "stored" means
 //!
 //! A message counts as stored when the server has acknowledged it: it is in the page cache of the
@@ -54,6 +58,8 @@
 //!   their key that is to be retried, other keys of that part wait as well.
 //! - A part that another connection is to have waits until what is handed over of it is settled.
 //! - A retry that waits for its time comes at once when its part changes hands.
+//! - A request that the server hands to an instance in the moment in which that one stops taking requests may get no
+//!   answer. As after the death of an instance: send it again under its id.
 //! - A body may have 1 MiB less 18 KiB: the usual server takes 1 MiB, headers included.
 //!
 //! # Errors
@@ -78,6 +84,7 @@ mod owned;
 mod peers;
 mod publisher;
 mod reader;
+mod requests;
 mod routes;
 mod subjects;
 mod take;

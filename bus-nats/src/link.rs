@@ -8,6 +8,7 @@ use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use cqrs_core::{BusLimits, Error, ErrorKind, MessageId, Result};
+use futures_util::StreamExt;
 use percent_encoding::percent_decode_str;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::{Instant, timeout_at};
@@ -131,6 +132,25 @@ impl Link {
         match timeout_at(deadline, ready).await {
             Ok(ready) => ready,
             Err(elapsed) => Err(unavailable("connecting", elapsed)),
+        }
+    }
+
+    /// Waits until the server has taken in all that was sent to it so far: it takes it in in order, and what is
+    /// sent to ourselves comes last.
+    ///
+    /// # Errors
+    /// [`Unavailable`](ErrorKind::Unavailable): it did not come back in time.
+    pub(crate) async fn round_trip(&self, deadline: Instant) -> Result<()> {
+        let round_trip = async {
+            let inbox = self.client.new_inbox();
+            let mut back = self.client.subscribe(inbox.clone()).await.ok()?;
+            self.client.publish(inbox, "".into()).await.ok()?;
+            back.next().await
+        };
+        match timeout_at(deadline, round_trip).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(closed()),
+            Err(elapsed) => Err(unavailable("a round trip", elapsed)),
         }
     }
 

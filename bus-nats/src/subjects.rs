@@ -144,6 +144,16 @@ impl Subjects {
         format!("{}.returns.{connection}.{group}", self.prefix)
     }
 
+    /// Where requests of a name are sent.
+    pub(crate) fn request(&self, name: &str) -> String {
+        format!("{}.request.{name}", self.prefix)
+    }
+
+    /// Where those who answer requests are told which were given up.
+    pub(crate) fn given_up(&self) -> String {
+        format!("{}.givenup", self.prefix)
+    }
+
     /// Where a connection answers as long as it lives.
     pub(crate) fn connection(&self, id: &str) -> String {
         format!("{}.connection.{id}", self.prefix)

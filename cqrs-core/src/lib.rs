@@ -215,6 +215,8 @@ mod at_hand;
 mod cache;
 #[doc(hidden)]
 pub mod check;
+mod client;
+mod connect;
 mod discovery;
 mod documents;
 mod domain;
@@ -231,6 +233,7 @@ mod once;
 mod port;
 mod rebuild;
 mod record;
+mod remote;
 mod repository;
 mod retry;
 mod runtime;
@@ -239,7 +242,12 @@ mod schema;
 mod trouble;
 mod work;
 
-pub use app::{App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending};
+pub use app::{
+    App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending, Serve,
+    Serving,
+};
+pub use client::{Calling, ServiceClient};
+pub use connect::{BusKind, connect_bus};
 pub use discovery::Discovered;
 pub use documents::{Documents, Versioned};
 pub use domain::aggregate::{Aggregate, AggregateId};
@@ -295,6 +303,8 @@ pub use port::page::{Page, Recorded};
 pub use port::parked::{FindParked, ParkedEntry, ParkedId, ParkedState, ParkedWrite};
 pub use port::publisher::{OutboundKind, OutboundMessage, Publisher, Unpublished};
 pub use port::read::{PageSize, ReadLog, ReadStream};
+pub use port::reply::{No, ReplyMessage, ReplyStatus};
+pub use port::request::{InboundRequest, OutboundRequest, Requester, Requests, Respond, Responder};
 pub use port::sink::{Sink, SinkEvents};
 pub use port::snapshot::{SnapshotRef, SnapshotWrite};
 pub use port::store::{Head, InboxEntry, LogId, Pages, Store};
@@ -302,6 +312,7 @@ pub use port::stream_id::StreamId;
 pub use port::subscriber::{BusStart, BusSubscription, Deliveries, Subscriber};
 pub use port::timer::{FindTimers, Timer};
 pub use port::{Position, Version};
+pub use remote::Remote;
 pub use repository::Repository;
 pub use retry::ConflictRetry;
 pub use runtime::admin::{SubscriptionState, SubscriptionStatus, Subscriptions};

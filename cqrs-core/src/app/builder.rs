@@ -80,7 +80,7 @@ pub struct AppBuilder {
     request_layers: Vec<WrapOne>,
     /// Around everything, the outermost first.
     layers: Vec<(&'static str, Wrap)>,
-    requests: Requests,
+    pub(super) requests: Requests,
     /// Addresses of what was discovered: nothing registers twice.
     discovered: HashSet<usize>,
     problems: Vec<Problem>,
@@ -308,12 +308,13 @@ impl AppBuilder {
     /// [`ErrorKind::Build`] with every [`Problem`]: missing handlers, resources and stores,
     /// duplicates, gaps in the upcasters of events, names that no subscription can have.
     pub fn build(self) -> Result<App> {
-        let Self { mut resources, mut problems, max_body, mut following, .. } = self;
+        let Self { mut resources, mut problems, max_body, mut following, mut messaging, .. } = self;
         following.join(&mut resources);
         let mut registry = Registry::default();
         for install in self.installs {
             install(&resources, &mut registry, &mut problems);
         }
+        messaging.install_remotes(&resources.clock, &mut registry, &mut problems);
         let mut event_handlers = BTreeMap::new();
         for (name, install) in self.event_installs {
             let handler = install(&resources, &mut problems);
@@ -321,7 +322,7 @@ impl AppBuilder {
                 problems.push(Problem::DuplicateEventHandler { name });
             }
         }
-        let (bus, mut listeners) = self.messaging.install(&resources, &mut problems);
+        let (bus, mut listeners) = messaging.install(&resources, &mut problems);
         listeners.sort_unstable_by_key(|listening| listening.name);
         let (events, of_events) = resources.found().events.finish();
         problems.extend(of_events);

@@ -1,13 +1,14 @@
 //! Requests by name, from bytes: what HTTP and the buses hand in.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Failure, Rejection};
 use crate::handler::any::{Encoded, SentByHandler};
-use crate::handler::{AnyAnswer, BoxFuture};
+use crate::handler::{AnyAnswer, BoxFuture, Named};
 use crate::message::metadata::Metadata;
 use crate::message::payload::Payload;
 use crate::message::request::{RequestKind, Visibility};
@@ -57,6 +58,14 @@ pub struct RawRejection {
 
 /// What comes of a request from outside. See [`App::dispatch`].
 pub type RawAnswer = Result<RawReply, Failure<RawRejection>>;
+
+/// Who calls by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caller {
+    Anybody,
+    /// Another service, over a bus.
+    Service,
+}
 
 impl RawRequest {
     /// A request without metadata, at the current version.
@@ -114,13 +123,21 @@ impl App {
     /// # Errors
     /// [`Failure::Rejected`] when the domain says no. [`Failure::Failed`] with
     /// [`UnknownName`](ErrorKind::UnknownName) when no handler has the name, the request is
-    /// [internal](Visibility::Internal), without a wire form or of the other kind; [`TooLarge`](ErrorKind::TooLarge) when
-    /// the body is over the limit of the app; [`Decode`](ErrorKind::Decode) when it is not the
+    /// not [public](Visibility::Public), without a wire form or of the other kind;
+    /// [`TooLarge`](ErrorKind::TooLarge) when the body is over the limit of the app; [`Decode`](ErrorKind::Decode) when it is not the
     /// request, or not of its version; or as the handler says.
     pub async fn dispatch(&self, request: RawRequest) -> RawAnswer {
+        self.dispatch_for(Caller::Anybody, request).await
+    }
+
+    /// The same, for somebody who reaches more or less.
+    pub(super) async fn dispatch_for(&self, caller: Caller, request: RawRequest) -> RawAnswer {
         let RawRequest { name, version, kind, metadata, body } = request;
-        let entry = self.0.registry.named(&name).filter(|entry| {
-            entry.visibility() == Visibility::Public && kind.is_none_or(|kind| kind == entry.kind())
+        let entry = self.0.registry.named(&name);
+        let entry = entry.filter(|entry| kind.is_none_or(|kind| kind == entry.kind()));
+        let entry = entry.filter(|entry| match caller {
+            Caller::Anybody => entry.visibility() == Visibility::Public,
+            Caller::Service => entry.is_served(),
         });
         let Some(entry) = entry else {
             // The name comes from outside: quoted, and cut.
@@ -155,12 +172,22 @@ impl App {
             Payload::Erased => Bytes::new(),
         };
         let mut metadata = message.metadata.clone().with_local(SentByHandler);
-        if entry.answers_repeats() && self.0.store.is_some() {
+        if self.keeps_answers_of(&message.name) {
             metadata = metadata.with_inbox(consumer);
         }
         let version = metadata.schema_version();
         let answering = self.0.service.run(entry.encoded(version, metadata, body));
         Some(Box::pin(async move { encoded(answering.await) }))
+    }
+}
+
+impl App {
+    /// Whether the repeats of a command are answered from an inbox here.
+    pub(super) fn keeps_answers_of(&self, name: &str) -> bool {
+        let keeps = |entry: &&Arc<dyn Named>| {
+            entry.kind() == RequestKind::Command && entry.answers_repeats()
+        };
+        self.0.store.is_some() && self.0.registry.named(name).filter(keeps).is_some()
     }
 }
 

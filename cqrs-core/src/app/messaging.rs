@@ -1,19 +1,25 @@
 //! What an app has to do with others: its bus, what it tells them, and what it listens to.
 
+use std::any::type_name;
 use std::sync::Arc;
 
 use crate::app::AppBuilder;
+use crate::client::ServiceClient;
 use crate::error::Problem;
-use crate::handler::{IntoEventHandler, Resources};
+use crate::handler::{IntoEventHandler, Registry, Resources};
 use crate::message::event::Event;
 use crate::message::event_set::EventSet;
+use crate::message::request::Request;
 use crate::port::bus::Bus;
+use crate::port::clock::Clock;
+use crate::remote::Remote;
 use crate::runtime::inbound::Listening;
 use crate::runtime::inbound::settings::Listener;
 use crate::runtime::translate;
 
 type InstallListener =
     Box<dyn FnOnce(&Resources, &mut Vec<Problem>, Listener) -> Option<Listening> + Send>;
+type InstallRemote = Box<dyn FnOnce(ServiceClient, &mut Registry) + Send>;
 type Tune = Box<dyn FnOnce(Listener) -> Listener + Send>;
 
 /// What the builder is told of.
@@ -22,16 +28,34 @@ pub(super) struct Messaging {
     pub(super) bus: Option<Arc<dyn Bus>>,
     installs: Vec<(&'static str, InstallListener)>,
     tunings: Vec<(&'static str, Tune)>,
+    remotes: Vec<(&'static str, InstallRemote)>,
 }
 
 impl Messaging {
+    /// Installs the handlers of requests that others handle.
+    pub(super) fn install_remotes(
+        &mut self,
+        clock: &Arc<dyn Clock>,
+        registry: &mut Registry,
+        problems: &mut Vec<Problem>,
+    ) {
+        for (name, install) in std::mem::take(&mut self.remotes) {
+            match &self.bus {
+                Some(bus) => {
+                    install(ServiceClient::new(bus.clone()).shared_clock(clock.clone()), registry);
+                }
+                None => problems.push(Problem::MissingBus { handler: name.to_owned() }),
+            }
+        }
+    }
+
     /// The bus, and the listeners with their settings.
     pub(super) fn install(
         self,
         resources: &Resources,
         problems: &mut Vec<Problem>,
     ) -> (Option<Arc<dyn Bus>>, Vec<Arc<Listening>>) {
-        let Self { bus, installs, mut tunings } = self;
+        let Self { bus, installs, mut tunings, remotes: _ } = self;
         let mut listeners: Vec<Arc<Listening>> = Vec::with_capacity(installs.len());
         let mut names = Vec::with_capacity(installs.len());
         for (name, install) in installs {
@@ -62,6 +86,38 @@ impl AppBuilder {
     pub fn shared_bus(mut self, bus: Arc<dyn Bus>) -> Self {
         self.messaging.bus = Some(bus);
         self
+    }
+
+    /// Has another service handle a request, over the [bus](Self::bus): a [`Remote`] with a
+    /// [`ServiceClient`] as it is. To have it wait longer or less long:
+    /// `.handler(Remote::<R>::over(client))`.
+    ///
+    /// ```
+    /// use cqrs_core::memory::MemoryBus;
+    /// use cqrs_core::App;
+    /// # use cqrs_core::{Never, Query, Request, RequestKind, Wire};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Double { n: u64 }
+    /// # impl Request for Double {
+    /// #     const NAME: &'static str = "double";
+    /// #     const KIND: RequestKind = RequestKind::Query;
+    /// #     type Output = u64;
+    /// #     type Error = Never;
+    /// #     fn wire() -> Option<Wire<Self>> { Some(Wire::json()) }
+    /// # }
+    /// # impl Query for Double {}
+    /// let app = App::builder().bus(MemoryBus::default()).remote::<Double>().build().unwrap();
+    /// assert!(app.manifest().requests[0].handler.contains("Remote"));
+    /// ```
+    pub fn remote<R: Request>(self) -> Self {
+        let mut builder = self;
+        builder.requests.handled::<R>();
+        builder.requests.sent::<R>();
+        let install = |client: ServiceClient, registry: &mut Registry| {
+            registry.insert::<R, _>(Remote::<R>::over(client), type_name::<Remote<R>>());
+        };
+        builder.messaging.remotes.push((R::NAME, Box::new(install)));
+        builder
     }
 
     /// Tells others what happened here: of an event of the domain, what becomes of it in the words

@@ -8,6 +8,7 @@ mod messaging;
 pub(crate) mod projections;
 mod requests;
 mod sending;
+mod serving;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,7 @@ pub use builder::AppBuilder;
 pub use dispatch::{RawAnswer, RawRejection, RawReply, RawRequest};
 pub use mediator::Mediator;
 pub use sending::Sending;
+pub use serving::{Serve, Serving};
 
 /// All handlers of a service. Its clones are handles on the same app.
 ///

@@ -30,11 +30,22 @@ impl Requests {
 
     pub(super) fn exposed<R: Request>(&mut self) {
         self.known::<R>();
-        let why = match (R::VISIBILITY, R::wire()) {
-            (Visibility::Internal, _) => "it is internal",
-            (Visibility::Public, None) => "it has no wire form",
-            (Visibility::Public, Some(_)) => return,
-        };
+        match R::VISIBILITY {
+            Visibility::Services => self.not_exposable::<R>("it is for other services only"),
+            Visibility::Public | Visibility::Internal => self.sent::<R>(),
+        }
+    }
+
+    /// It goes to another service.
+    pub(super) fn sent<R: Request>(&mut self) {
+        match (R::VISIBILITY, R::wire()) {
+            (Visibility::Internal, _) => self.not_exposable::<R>("it is internal"),
+            (_, None) => self.not_exposable::<R>("it has no wire form"),
+            (Visibility::Public | Visibility::Services, Some(_)) => {}
+        }
+    }
+
+    fn not_exposable<R: Request>(&mut self, why: &'static str) {
         self.problems.push(Problem::NotExposable { request: R::NAME, why });
     }
 

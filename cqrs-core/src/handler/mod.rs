@@ -37,7 +37,7 @@ pub(crate) use event::{ErasedEventHandler, Replay, decoded};
 pub use event::{HandlerError, IntoEventHandler};
 pub use function::IntoHandler;
 pub use inject::{Call, Inject, Res, Resources};
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Named, Registry};
 pub use service::{AppLayer, AppService, HandlerService, RequestLayer};
 
 /// What a handler of `R` returns. See [`Handler`] for an example.
@@ -84,6 +84,10 @@ pub trait Handler<R: Request>: Send + Sync + 'static {
     /// [inbox](crate::Metadata::with_inbox) as it answered the first. Where it does not, such a
     /// request is refused as [`Unsupported`](crate::ErrorKind::Unsupported).
     const ANSWERS_REPEATS: bool = false;
+
+    /// Whether another service handles it, as with a [`Remote`](crate::Remote). An app does not
+    /// [serve](crate::App::serve) such requests to others.
+    const IS_REMOTE: bool = false;
 
     /// Handles one request. A panic in it is an error of the call and of nothing else.
     fn handle(&self, request: Envelope<R>) -> impl Future<Output = Answer<R>> + Send;

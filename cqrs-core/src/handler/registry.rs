@@ -30,8 +30,9 @@ impl Registry {
         handled_by: &'static str,
     ) {
         let handler = Arc::new(Plain(handler));
-        let answers_repeats = H::ANSWERS_REPEATS;
-        self.put(Entry::<R> { handler, handled_by, answers_repeats, layers: Vec::new() });
+        let (answers_repeats, is_remote) = (H::ANSWERS_REPEATS, H::IS_REMOTE);
+        let layers = Vec::new();
+        self.put(Entry::<R> { handler, handled_by, answers_repeats, is_remote, layers });
     }
 
     fn put<R: Request>(&mut self, entry: Entry<R>) {
@@ -45,9 +46,9 @@ impl Registry {
         let Some(entry) = self.get::<R>() else { return };
         let inner = HandlerService::new(entry.handler.clone());
         let layers = [&entry.layers[..], &[type_name::<L>()]].concat();
-        let Entry { handled_by, answers_repeats, .. } = **entry;
+        let Entry { handled_by, answers_repeats, is_remote, .. } = **entry;
         let handler = layer.wrap(inner).into_inner();
-        self.put(Entry { handler, handled_by, answers_repeats, layers });
+        self.put(Entry { handler, handled_by, answers_repeats, is_remote, layers });
     }
 
     pub(crate) fn get<R: Request>(&self) -> Option<&Arc<Entry<R>>> {
@@ -56,6 +57,14 @@ impl Registry {
 
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<dyn Named>> {
         self.named.get(name)
+    }
+
+    /// The names of those that others may call.
+    pub(crate) fn served(&self) -> Vec<String> {
+        let served = self.named.iter().filter(|(_, entry)| entry.is_served());
+        let mut names: Vec<_> = served.map(|(name, _)| (*name).to_owned()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// All of them, by name.
@@ -71,6 +80,8 @@ pub(crate) struct Entry<R: Request> {
     handled_by: &'static str,
     /// [`Handler::ANSWERS_REPEATS`].
     pub(crate) answers_repeats: bool,
+    /// [`Handler::IS_REMOTE`].
+    is_remote: bool,
     /// From the inside out.
     layers: Vec<&'static str>,
 }
@@ -89,6 +100,10 @@ pub(crate) trait Named: Send + Sync {
 
     /// [`Handler::ANSWERS_REPEATS`].
     fn answers_repeats(&self) -> bool;
+
+    /// Whether other services may call it over a bus: it is not internal, has a wire form, and is handled
+    /// here.
+    fn is_served(&self) -> bool;
 
     fn describe(&self) -> RequestManifest;
 
@@ -109,6 +124,10 @@ impl<R: Request> Named for Entry<R> {
 
     fn answers_repeats(&self) -> bool {
         self.answers_repeats
+    }
+
+    fn is_served(&self) -> bool {
+        R::VISIBILITY != Visibility::Internal && R::wire().is_some() && !self.is_remote
     }
 
     fn describe(&self) -> RequestManifest {

@@ -15,6 +15,16 @@ pub enum RequestKind {
     Query,
 }
 
+impl RequestKind {
+    /// Its name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Query => "query",
+        }
+    }
+}
+
 /// Who may call a request by its name. See [`Request::VISIBILITY`], and
 /// [`App::dispatch`](crate::App::dispatch) for an example of a call by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -22,6 +32,9 @@ pub enum RequestKind {
 pub enum Visibility {
     /// Anybody who reaches the service.
     Public,
+    /// Other services over a bus ([`App::serve`](crate::App::serve)), and code of the same app. To those who
+    /// call it [by name](crate::App::dispatch) otherwise, over HTTP, it does not exist.
+    Services,
     /// Only code of the same app: it is not reachable by name from outside.
     Internal,
 }

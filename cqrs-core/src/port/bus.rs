@@ -1,4 +1,4 @@
-//! A bus: both sides of it, what it offers, how it is, and what it could not deliver.
+//! A bus: all sides of it, what it offers, how it is, and what it could not deliver.
 
 use std::time::Duration;
 
@@ -9,16 +9,17 @@ use crate::message::timestamp::Timestamp;
 use crate::port::capabilities::Support;
 use crate::port::delivery::InboundMessage;
 use crate::port::publisher::Publisher;
+use crate::port::request::{Requester, Responder};
 use crate::port::subscriber::Subscriber;
 
 /// A broker of messages, as one connection to it sees it.
 ///
 /// An adapter implements this, with the `async-trait` crate's attribute on the `impl`, and proves it
 /// with the bus suite of `cqrs-testing`. [`MemoryBus`](crate::memory::MemoryBus) is the reference;
-/// see [`Publisher`] and [`Subscriber`] for examples of its two sides, and [`DeadLetter`] for one of
-/// what is left over.
+/// see [`Publisher`] and [`Subscriber`] for examples of messages, [`Requester`] for one of requests, and
+/// [`DeadLetter`] for one of what is left over.
 #[async_trait]
-pub trait Bus: Publisher + Subscriber {
+pub trait Bus: Publisher + Subscriber + Requester + Responder {
     /// What it offers, and the sizes it takes.
     fn capabilities(&self) -> &BusCapabilities;
 

@@ -10,11 +10,15 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::message::id::MessageId;
 use crate::message::metadata::Metadata;
+use crate::port::Position;
 use crate::port::delivery::InboundMessage;
 use crate::port::publisher::OutboundMessage;
 
 /// The version of the specification that is written and read.
 const SPEC: &str = "1.0";
+
+/// A place in the sender's log.
+pub(super) const SEQUENCE: &str = "sequence";
 
 /// All other extensions, as one JSON object.
 const OTHERS: &str = "extensions";
@@ -30,7 +34,7 @@ const OURS: [&str; 18] = [
     "time",
     "datacontenttype",
     "dataschema",
-    "sequence",
+    SEQUENCE,
     "kind",
     "schemaversion",
     "correlationid",
@@ -64,17 +68,36 @@ impl OutboundMessage {
     /// ```
     pub fn attributes<'a>(&'a self, source: &'a str) -> Vec<Attribute<'a>> {
         let Self { metadata, kind, name, key, content_type, body: _, position } = self;
+        let (kind, key) = (kind.name(), key.as_deref());
+        let event = Event { metadata, kind, name, key, content_type, position: *position };
+        event.attributes(source)
+    }
+}
+
+/// What is sent, without its body.
+pub(super) struct Event<'a> {
+    pub(super) metadata: &'a Metadata,
+    pub(super) kind: &'static str,
+    pub(super) name: &'a str,
+    pub(super) key: Option<&'a str>,
+    pub(super) content_type: &'a str,
+    pub(super) position: Option<Position>,
+}
+
+impl<'a> Event<'a> {
+    pub(super) fn attributes(self, source: &'a str) -> Vec<Attribute<'a>> {
+        let Self { metadata, kind, name, key, content_type, position } = self;
         let mut attributes: Vec<Attribute<'_>> = vec![
             ("specversion", SPEC.into()),
             ("id", metadata.id().to_string().into()),
             ("source", source.into()),
-            ("type", name.as_str().into()),
-            ("datacontenttype", content_type.as_str().into()),
-            ("kind", kind.name().into()),
+            ("type", name.into()),
+            ("datacontenttype", content_type.into()),
+            ("kind", kind.into()),
         ];
         let texts = [
-            ("subject", key.as_deref()),
-            ("partitionkey", key.as_deref()),
+            ("subject", key),
+            ("partitionkey", key),
             ("correlationid", metadata.correlation()),
             ("traceparent", metadata.traceparent()),
             ("tenant", metadata.tenant()),
@@ -86,7 +109,7 @@ impl OutboundMessage {
             ("deadline", metadata.deadline().map(|time| time.to_string())),
             ("causationid", metadata.causation().map(|id| id.to_string())),
             ("schemaversion", metadata.schema_version().map(|version| version.to_string())),
-            ("sequence", position.map(|position| format!("{position:020}"))),
+            (SEQUENCE, position.map(|position| format!("{position:020}"))),
         ];
         attributes.extend(others.into_iter().filter_map(|(name, text)| Some((name, text?.into()))));
         let (named, rest): (Vec<_>, Vec<_>) =
@@ -179,7 +202,7 @@ impl<'a> Given<'a> {
                 metadata
             }
             // What they say is said elsewhere, or of no use to who gets it.
-            "subject" | "sequence" | "kind" | "dataschema" => metadata,
+            "subject" | SEQUENCE | "kind" | "dataschema" => metadata,
             _ => metadata.with_extension(name, value),
         };
         Ok(())
@@ -217,7 +240,7 @@ fn wanted<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str> {
     })
 }
 
-fn parsed<T: FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<T> {
+pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<T> {
     value.parse().map_err(|error| unlike(name, value, &error))
 }
 

@@ -19,6 +19,8 @@ pub(crate) mod page;
 pub(crate) mod parked;
 pub(crate) mod publisher;
 pub(crate) mod read;
+pub(crate) mod reply;
+pub(crate) mod request;
 pub(crate) mod sink;
 pub(crate) mod snapshot;
 pub(crate) mod store;

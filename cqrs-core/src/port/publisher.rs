@@ -178,23 +178,39 @@ impl OutboundMessage {
     /// [`Invalid`](ErrorKind::Invalid) or [`TooLarge`](ErrorKind::TooLarge), naming what is to blame
     /// (P24).
     pub fn check(&self, limits: &BusLimits) -> Result<()> {
-        check_name("name", &self.name, limits)?;
-        if let Some(part) = self.name.split('.').find(|part| *part == "*") {
-            let context =
-                format!("{:?} is a pattern, not a name: it has the part {part}", self.name);
-            return Err(Error::invalid_field("name", context));
-        }
+        check_message(&self.name, &self.metadata, &self.content_type, &self.body, limits)?;
         if let Some(key) = &self.key {
             text("key", key, limits.key)?;
         }
-        if let Some(tenant) = self.metadata.tenant() {
-            text("tenant", tenant, limits.name)?;
-        }
-        text("content_type", &self.content_type, limits.name)?;
-        let headers = self.metadata.size();
-        within(|| format!("the headers of {}", self.name), headers, limits.headers)?;
-        within(|| self.name.clone(), self.body.len(), limits.body)
+        Ok(())
     }
+}
+
+/// Checks what every message has that goes out.
+pub(super) fn check_message(
+    name: &str,
+    metadata: &Metadata,
+    content_type: &str,
+    body: &Bytes,
+    limits: &BusLimits,
+) -> Result<()> {
+    check_exact_name(name, limits)?;
+    if let Some(tenant) = metadata.tenant() {
+        text("tenant", tenant, limits.name)?;
+    }
+    text("content_type", content_type, limits.name)?;
+    within(|| format!("the headers of {name}"), metadata.size(), limits.headers)?;
+    within(|| name.to_owned(), body.len(), limits.body)
+}
+
+/// Checks a name that is no pattern.
+pub(super) fn check_exact_name(name: &str, limits: &BusLimits) -> Result<()> {
+    check_name("name", name, limits)?;
+    if let Some(part) = name.split('.').find(|part| *part == "*") {
+        let context = format!("{name:?} is a pattern, not a name: it has the part {part}");
+        return Err(Error::invalid_field("name", context));
+    }
+    Ok(())
 }
 
 /// Checks a name, or a pattern of names: parts with dots between them, none empty, without what a

@@ -47,6 +47,7 @@ const KEYS: &[Key] = &[
     Key::once("error", "error = Type"),
     Key::once("version", "version = 2"),
     Key::once("internal", "internal"),
+    Key::once("services", "services"),
     Key::once("local", "local"),
     Key::once("validate", "validate = path::of::function"),
     Key::once("run_once", "run_once"),
@@ -66,7 +67,7 @@ pub(crate) struct Request<'a> {
     pub(crate) output: Option<Type>,
     pub(crate) error: Option<Type>,
     pub(crate) version: u16,
-    pub(crate) internal: bool,
+    pub(crate) visibility: Option<&'static str>,
     pub(crate) local: bool,
     pub(crate) validate: Option<Path>,
     pub(crate) run_once: bool,
@@ -89,7 +90,7 @@ impl<'a> Request<'a> {
             output: None,
             error: None,
             version: 1,
-            internal: false,
+            visibility: None,
             local: false,
             validate: None,
             run_once: false,
@@ -113,7 +114,14 @@ impl<'a> Request<'a> {
                 "version" => {
                     request.version = name::version(&value::<LitInt>(key, input)?, faults);
                 }
-                "internal" => request.internal = true,
+                "internal" | "services" if request.visibility.is_some() => {
+                    faults.at(
+                        key,
+                        "`internal` is for nobody else, `services` for other services: one of them",
+                    );
+                }
+                "internal" => request.visibility = Some("Internal"),
+                "services" => request.visibility = Some("Services"),
                 "local" => request.local = true,
                 "validate" => request.validate = Some(value(key, input)?),
                 "run_once" => request.run_once = true,

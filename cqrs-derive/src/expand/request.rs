@@ -19,9 +19,10 @@ pub(crate) fn expand(request: &Request<'_>) -> TokenStream {
         let version = request.version;
         quote!(const VERSION: u16 = #version;)
     });
-    let visibility = request
-        .internal
-        .then(|| quote!(const VISIBILITY: #core::Visibility = #core::Visibility::Internal;));
+    let visibility = request.visibility.map(|visibility| {
+        let visibility = Ident::new(visibility, placed_at(ident.span()));
+        quote!(const VISIBILITY: #core::Visibility = #core::Visibility::#visibility;)
+    });
     let wire = (!request.local).then(|| wire(request, &core));
     let validate = check::validate(request, &core);
     let again = (!request.run_once).then(|| again(request, &core));

@@ -6,4 +6,6 @@ pub(crate) mod fixture;
 pub(crate) mod make;
 pub(crate) mod member;
 pub(crate) mod probe;
+pub(crate) mod responder;
+pub(crate) mod service;
 pub(crate) mod suite;

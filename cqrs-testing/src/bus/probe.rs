@@ -49,6 +49,11 @@ impl Deref for Connection {
 }
 
 impl Connection {
+    /// The bus, for an app.
+    pub(crate) fn shared(&self) -> Arc<dyn Bus> {
+        self.0.clone()
+    }
+
     /// A member of a group that listens to these names.
     pub(crate) async fn listen(&self, group: &str, names: &[&str]) -> Member {
         self.join(listens(group, names)).await

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use cqrs_core::memory::MemoryBus;
 use cqrs_core::{
     Bus, BusCapabilities, BusHealth, BusSubscription, DeadLetter, DeadLetterId, Deliveries,
-    Delivery, FindDeadLetters, InboundMessage, OutboundMessage, Publisher, Result, Settle,
-    Subscriber, Ticket, Unpublished, Verdict,
+    Delivery, FindDeadLetters, InboundMessage, OutboundMessage, OutboundRequest, Publisher,
+    ReplyMessage, Requester, Requests, Responder, Result, Settle, Subscriber, Ticket, Unpublished,
+    Verdict,
 };
 use cqrs_testing::BusUnderTest;
 use futures_util::StreamExt;
@@ -63,6 +64,14 @@ pub(crate) trait Fault: fmt::Debug + Default + Send + Sync + 'static {
     /// Whether more time is given.
     fn extends(&self) -> bool {
         true
+    }
+
+    async fn request(&self, bus: &MemoryBus, request: OutboundRequest) -> Result<ReplyMessage> {
+        bus.request(request).await
+    }
+
+    async fn respond(&self, bus: &MemoryBus, names: Vec<String>) -> Result<Requests> {
+        bus.respond(names).await
     }
 
     async fn health(&self, bus: &MemoryBus) -> BusHealth {
@@ -128,6 +137,20 @@ impl<F: Fault> Subscriber for Broken<F> {
             Ok(Delivery::new(fault.inbound(message), ticket))
         });
         Ok(broken.boxed())
+    }
+}
+
+#[async_trait]
+impl<F: Fault> Requester for Broken<F> {
+    async fn request(&self, request: OutboundRequest) -> Result<ReplyMessage> {
+        self.fault.request(&self.bus, request).await
+    }
+}
+
+#[async_trait]
+impl<F: Fault> Responder for Broken<F> {
+    async fn respond(&self, names: Vec<String>) -> Result<Requests> {
+        self.fault.respond(&self.bus, names).await
     }
 }
 

@@ -5,6 +5,7 @@ mod base;
 mod deliveries;
 mod letters;
 mod publishing;
+mod requests;
 
 use std::panic;
 use std::sync::Once;
@@ -152,4 +153,45 @@ faults! {
         => "dead_letters::a_letter_that_is_not_there_is_refused",
     a_letter_that_is_not_discarded_is_caught: letters::DiscardsNothing
         => "dead_letters::a_discarded_letter_is_gone",
+
+    a_silence_when_nobody_answers_is_caught: requests::WaitsForNobody
+        => "requests::a_request_that_nobody_answers_is_unroutable",
+    a_wait_without_end_is_caught: requests::WaitsWithoutEnd
+        => "requests::a_request_is_answered_in_time_or_not_at_all",
+    lost_positions_are_caught: requests::LosesPositions
+        => "requests::an_answer_comes_with_its_body_and_position",
+    a_no_for_a_yes_is_caught: requests::TakesANoForAYes
+        => "requests::a_failure_comes_with_its_kind_field_and_text",
+    a_no_for_an_output_is_caught: requests::TakesANoForAYes
+        => "services::rejections_come_typed",
+    lost_fields_are_caught: requests::LosesFields
+        => "requests::a_rejection_comes_with_its_code_field_text_and_body",
+    lost_fields_of_bad_input_are_caught: requests::LosesFields
+        => "services::a_body_that_is_no_request_names_its_field",
+    other_ids_of_requests_are_caught: requests::ForgetsIds
+        => "services::an_id_that_is_sent_twice_is_applied_once",
+    other_ids_after_a_death_are_caught: requests::ForgetsIds
+        => "services::what_a_dead_instance_held_is_applied_once_by_another",
+    lost_metadata_of_requests_is_caught: requests::LosesMetadata
+        => "requests::a_request_comes_with_its_body_and_all_its_metadata",
+    lost_tenants_of_requests_are_caught: requests::LosesMetadata
+        => "services::tenant_and_actor_go_along",
+    lost_versions_of_requests_are_caught: requests::LosesMetadata
+        => "services::another_version_is_refused",
+    lost_deadlines_are_caught: requests::LosesMetadata
+        => "services::a_call_whose_deadline_has_passed_is_not_begun",
+    mixed_up_answers_are_caught: requests::MixesUpAnswers
+        => "requests::many_at_once_get_their_own_answers",
+    one_responder_for_all_is_caught: requests::KnowsOneResponder
+        => "requests::responders_share_requests",
+    what_is_lost_by_closing_is_caught: requests::LosesWhatHasCome
+        => "requests::a_closed_responder_answers_what_has_come",
+    a_responder_that_is_not_told_is_caught: requests::TellsNobody
+        => "requests::a_request_that_is_given_up_is_known_to_the_responder",
+    a_service_that_is_not_told_is_caught: requests::TellsNobody
+        => "services::a_call_that_is_given_up_is_dropped_over_there",
+    a_close_that_leaves_askers_waiting_is_caught: deliveries::DoesNotClose
+        => "requests::closing_ends_what_waits_for_an_answer",
+    a_close_that_goes_on_asking_is_caught: deliveries::DoesNotClose
+        => "requests::a_closed_bus_neither_asks_nor_answers",
 }

@@ -6,9 +6,11 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
+use cqrs_core::memory::MemoryBus;
 use cqrs_core::{App, BoxError, Failure, MessageId};
 use learning_platform::http::{self, Gateway, Stop};
 use learning_platform::learning::requests::{CreateCourse, GetCourse, GetStats, ListCourses};
@@ -60,7 +62,13 @@ async fn run(Arguments { rounds, commands, .. }: Arguments) -> Result<f64, BoxEr
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
     let opened = Opened::at(&url).await?;
-    let app = service::app(opened.store(), Role::Learning, Bounds::default()).await?;
+    let app = service::app(
+        opened.store(),
+        Arc::new(MemoryBus::default()),
+        Role::Learning,
+        Bounds::default(),
+    )
+    .await?;
     let (stopper, stop) = Stop::new();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

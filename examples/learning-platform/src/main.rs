@@ -6,14 +6,17 @@ use std::process::{self, ExitCode};
 use std::time::Duration;
 
 use clap::Parser;
-use cqrs_core::{BoxError, MessageId};
+use cqrs_core::{BoxError, MessageId, connect_bus, link};
 use learning_platform::http::{self, AdminToken, Gateway, Stop, Stopper};
 use learning_platform::log;
 use learning_platform::service::{self, Bounds};
-use learning_platform::settings::{self, Role, Settings};
+use learning_platform::settings::{Role, Settings};
 use learning_platform::store::Opened;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+// The buses that there are.
+link!(bus_nats);
 
 /// How long what follows the log may take to finish what it has in hand, once the service stops.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
@@ -31,7 +34,6 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), BoxError> {
     log::begin(settings.log)?;
-    settings::check_bus(&settings.bus)?;
     let admin = settings.admin_token.as_ref().map(|secret| AdminToken::of(secret.expose()));
     let admin = admin.transpose()?;
     let opened = Opened::at(&settings.store).await?;
@@ -42,7 +44,8 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
         payment_timeout: settings.payment_timeout,
         payment_delay: settings.payment_delay,
     };
-    let app = service::app(opened.store(), settings.role, bounds).await?;
+    let bus = connect_bus(&settings.bus, settings.role.service()).await?;
+    let app = service::app(opened.store(), bus.clone(), settings.role, bounds).await?;
     let listener = TcpListener::bind(&settings.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", settings.listen))?;
@@ -51,11 +54,14 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     let signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(obey(signals, stopper));
     let running = app.start().await?;
+    let serving = app.serve(bus.clone()).await?;
     announce(listener.local_addr()?, settings.role);
     let gateway =
         Gateway::new(app, opened.store(), stop.clone()).readiness(running.readiness()).admin(admin);
     http::serve(listener, service::router(gateway, settings.role), stop).await;
+    serving.stop(FINISH_WITHIN).await;
     running.stop(FINISH_WITHIN).await?;
+    bus.close().await?;
     opened.close().await
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use cqrs_core::layer::{ConcurrencyLimit, Idempotency, Timeout, Trace};
-use cqrs_core::{App, AppBuilder, Result, Store};
+use cqrs_core::{App, AppBuilder, Bus, Result, Store};
 
 use crate::http::{self, Gateway};
 use crate::settings::Role;
@@ -39,21 +39,33 @@ impl Default for Bounds {
     }
 }
 
-/// The app of this role, on a store that is told of its documents.
+/// The app of this role, on a store that is told of its documents. What is another process's matter it asks
+/// for over the bus.
 ///
 /// # Errors
 /// When the app lacks something, or the store cannot be written.
-pub async fn app(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<App> {
-    builder(store, role, bounds).await?.build()
+pub async fn app(
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    role: Role,
+    bounds: Bounds,
+) -> Result<App> {
+    builder(store, bus, role, bounds).await?.build()
 }
 
 /// The same, for those who have something to add.
 ///
 /// # Errors
 /// When the store cannot be written.
-pub async fn builder(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Result<AppBuilder> {
+pub async fn builder(
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    role: Role,
+    bounds: Bounds,
+) -> Result<AppBuilder> {
     let mut app = App::builder()
         .shared_store(Arc::clone(&store))
+        .shared_bus(bus)
         .max_body(http::BODY_LIMIT)
         .layer(Trace::new())
         .layer(Timeout::after(bounds.timeout))
@@ -68,6 +80,8 @@ pub async fn builder(store: Arc<dyn Store>, role: Role, bounds: Bounds) -> Resul
     if role.is_payments() {
         payments::declare(store).await?;
         app = payments::register(app, bounds.payment_delay);
+    } else {
+        app = payments::elsewhere(app);
     }
     Ok(app)
 }

@@ -12,7 +12,7 @@ pub struct Settings {
     /// Where everything is kept: `sqlite:PATH`, `postgres://…` or `memory:`.
     #[arg(long, env = "STORE_URL", default_value = "sqlite:learning-platform.db")]
     pub store: String,
-    /// What carries messages to other services: `memory:`.
+    /// What carries requests and messages between services: `nats://…` or `memory:`.
     #[arg(long, env = "BUS_URL", default_value = "memory:")]
     pub bus: String,
     /// Which part of the platform this process is.
@@ -54,6 +54,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// What the process is called where it meets others.
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::All => "learning-platform",
+            Self::Learning => "learning",
+            Self::Payments => "payments",
+        }
+    }
+
     /// Whether the process answers for courses and enrolments.
     pub fn is_learning(self) -> bool {
         matches!(self, Self::All | Self::Learning)
@@ -96,30 +105,6 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
-
-/// The bus that a URL names: there is one so far, in the process.
-///
-/// # Errors
-/// When the URL names another.
-pub fn check_bus(url: &str) -> Result<(), NoSuchBus> {
-    if url == "memory:" {
-        return Ok(());
-    }
-    // Not the URL: it may hold a password.
-    Err(NoSuchBus(url.chars().take_while(|c| *c != ':').take(20).collect()))
-}
-
-/// There is no such bus.
-#[derive(Debug)]
-pub struct NoSuchBus(String);
-
-impl fmt::Display for NoSuchBus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no bus of the kind {:?}: `memory:` is the only one so far", self.0)
-    }
-}
-
-impl std::error::Error for NoSuchBus {}
 
 /// A whole number and its unit: `500ms`, `10s`, `2m`, `1h`.
 fn duration(text: &str) -> Result<Duration, &'static str> {

@@ -2,6 +2,7 @@
 
 mod group;
 mod member;
+mod requests;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -230,6 +231,7 @@ impl Bus for MemoryBus {
         let mut state = self.state();
         // Under the lock: whoever hands something over or publishes looks under it as well.
         self.connection.closed.send_replace(true);
+        state.responders.leave(self.connection.id);
         state.give_back_all(self.connection.id, self.clock.now());
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::group::{Fallen, Group, inbound};
+use super::requests::Responders;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
@@ -26,6 +27,7 @@ pub(super) struct State {
     groups: BTreeMap<String, Group>,
     letters: BTreeMap<u64, Letter>,
     known: Known,
+    pub(super) responders: Responders,
     /// The last number that was given out: of connections, members, deliveries and letters.
     last: u64,
 }

@@ -10,7 +10,9 @@ mod order;
 mod publish;
 mod redelivery;
 mod refused;
+mod requests;
 mod round_trip;
+mod services;
 
 use crate::bus::case::Case;
 
@@ -40,6 +42,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         load::CASES,
         closing::CASES,
         refused::CASES,
+        requests::CASES,
+        services::CASES,
     ]
     .into_iter()
     .flatten()

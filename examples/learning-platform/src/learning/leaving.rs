@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::enrolling::payment_id;
 use super::enrollment::EnrollmentEvent;
 use super::steps::ReleaseSeat;
-use crate::payments::requests::RefundPayment;
+use learning_contracts::payments::RefundPayment;
 
 const REFUND: &str = "refund";
 const RELEASE: &str = "release";

@@ -4,7 +4,7 @@ use cqrs_core::{Documents, Entity, Failure, FindDocuments, Never};
 use cqrs_derive::query_handler;
 
 use super::payment::Payment;
-use super::requests::{GetLedger, Ledger, PaymentState};
+use learning_contracts::payments::{GetLedger, Ledger, PaymentState};
 
 /// Documents that are read at once.
 const PAGE: u32 = 1_000;

@@ -1,11 +1,10 @@
 //! Payments: what students are charged, and given back.
 //!
-//! [`ChargePayment`](requests::ChargePayment) and [`RefundPayment`](requests::RefundPayment) are
-//! internal: other parts of the platform send them, and nobody from outside. Each may be sent again,
-//! and is answered as it was first.
+//! What can be asked of them is a contract that other services have too: [`learning_contracts::payments`].
+//! [`ChargePayment`] and [`RefundPayment`] are for services: they come from this process or over a bus, and
+//! from nobody else. Each may be sent again, and is answered as it was first.
 
 pub mod payment;
-pub mod requests;
 
 mod delay;
 mod ledger;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cqrs_core::{AppBuilder, Documents, Result, Store};
+use learning_contracts::payments::{ChargePayment, GetLedger, RefundPayment};
 
 use delay::PaymentDelay;
 use payment::Payment;
@@ -21,7 +21,13 @@ use payment::Payment;
 /// Adds what stands in this module to an app. Students whose ids begin with `slow-` take so long to
 /// pay.
 pub fn register(app: AppBuilder, delay: Duration) -> AppBuilder {
-    app.discover_in("payments").resource(PaymentDelay::of(delay))
+    let app = app.discover_in("payments").resource(PaymentDelay::of(delay));
+    app.expects::<ChargePayment>().expects::<RefundPayment>().exposes::<GetLedger>()
+}
+
+/// Adds the payments of another process to an app: what is asked of them goes over its bus.
+pub fn elsewhere(app: AppBuilder) -> AppBuilder {
+    app.remote::<ChargePayment>().remote::<RefundPayment>()
 }
 
 /// Tells the store of the documents.

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::delay::PaymentDelay;
-use super::requests::{Charge, ChargePayment, PaymentError, PaymentState, RefundPayment};
+use learning_contracts::payments::{
+    Charge, ChargePayment, PaymentError, PaymentState, RefundPayment,
+};
 
 /// More than this nobody can pay at once.
 const LIMIT_CENTS: u64 = 50_000;
@@ -156,7 +158,7 @@ mod tests {
 
     use super::*;
     use crate::payments;
-    use crate::payments::requests::{GetLedger, Ledger};
+    use learning_contracts::payments::{GetLedger, Ledger};
 
     const SLOWLY: Duration = Duration::from_secs(60);
 

@@ -49,6 +49,11 @@ impl Client {
         }
     }
 
+    /// Whether it calls the same service.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.base, &other.base)
+    }
+
     /// The service is to be killed. Nobody keeps a port for the dead: whoever called it there might get
     /// another one, of another test.
     pub(crate) fn go_nowhere(&self) {

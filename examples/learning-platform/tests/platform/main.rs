@@ -21,5 +21,6 @@ mod steps_stage;
 mod storm;
 mod storm_clients;
 mod storm_postgres;
+mod storm_services;
 mod storm_sums;
 mod webdriver;

@@ -2,8 +2,10 @@
 
 use std::env;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use cqrs_core::memory::MemoryBus;
 use cqrs_testing::faults::{Fault, Faults};
 use learning_platform::http::{self, AdminToken, Gateway, Stop};
 use learning_platform::service::{self, Bounds};
@@ -58,7 +60,9 @@ async fn a_service_that_may_die() {
     let (payment_timeout, payment_delay) = (millis(TIMEOUT), millis(DELAY));
     let bounds = Bounds { payment_timeout, payment_delay, ..Bounds::default() };
     let store = faults.store(opened.store());
-    let app = service::builder(store.clone(), Role::All, bounds).await.unwrap();
+    let app = service::builder(store.clone(), Arc::new(MemoryBus::default()), Role::All, bounds)
+        .await
+        .unwrap();
     let app = app.layer(faults.layer()).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

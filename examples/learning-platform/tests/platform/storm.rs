@@ -16,9 +16,9 @@ use crate::service::{Folder, Service, until};
 use crate::storm_clients::{Courses, Work};
 use crate::storm_sums::{TOKEN, add_up, settled};
 
-const CLIENTS: usize = 12;
+pub(crate) const CLIENTS: usize = 12;
 /// After the last kill, with time to spare on a busy machine.
-const SETTLED_WITHIN: Duration = Duration::from_secs(45);
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(45);
 
 /// Of all subscriptions.
 const PARTITIONS: u64 = 12;
@@ -72,8 +72,25 @@ async fn here(service: &Service) -> u64 {
     all.map(|one| one["here"].as_u64().unwrap()).sum()
 }
 
-fn wanted(name: &str, otherwise: u64) -> u64 {
+pub(crate) fn wanted(name: &str, otherwise: u64) -> u64 {
     env::var(name).map_or(otherwise, |wanted| wanted.parse().unwrap())
+}
+
+/// The moments of a storm.
+pub(crate) fn random() -> fastrand::Rng {
+    let seed = wanted("STORM_SEED", fastrand::u64(..));
+    println!("STORM_SEED={seed}");
+    fastrand::Rng::with_seed(seed)
+}
+
+/// How long a service lives.
+pub(crate) fn lives(random: &mut fastrand::Rng) -> Duration {
+    Duration::from_millis(random.u64(LIVES))
+}
+
+/// How long before its death it gets all its work at once.
+pub(crate) fn until_it_dies(random: &mut fastrand::Rng) -> Duration {
+    Duration::from_millis(random.u64(BURST))
 }
 
 /// So many enrolments, and so many kills meanwhile.
@@ -112,9 +129,7 @@ impl Storm {
 
 async fn storm(folder: &Folder, storm: Storm) {
     let Storm { enrolments, kills, beside, mut server } = storm;
-    let seed = wanted("STORM_SEED", fastrand::u64(..));
-    println!("STORM_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = random();
     let mut service = folder.service(&ARGUMENTS);
     let first = service.client.clone();
     let other = beside.then(|| folder.service(&ARGUMENTS));
@@ -131,10 +146,10 @@ async fn storm(folder: &Folder, storm: Storm) {
     let a_life = (enrolments as u64).div_ceil(kills + 1);
     let mut starts = Vec::new();
     for _ in 0..kills {
-        let life = Duration::from_millis(random.u64(LIVES));
+        let life = lives(&mut random);
         match random.bool() {
             true => live(&work, life, a_life).await,
-            false => burst(&work, life, a_life, random.u64(BURST)).await,
+            false => burst(&work, life, a_life, until_it_dies(&mut random)).await,
         }
         if let Some(Err(failed)) = clients.try_join_next() {
             panic!("{}\na client has ended: {failed}", folder.log());
@@ -194,7 +209,7 @@ async fn storm(folder: &Folder, storm: Storm) {
 }
 
 /// Lets so many enrolments be asked for, one after the other, within this time.
-async fn live(work: &Work, life: Duration, enrolments: u64) {
+pub(crate) async fn live(work: &Work, life: Duration, enrolments: u64) {
     let ends = Instant::now() + life;
     for left in (1..=enrolments).rev() {
         work.pace.add_permits(1);
@@ -203,9 +218,8 @@ async fn live(work: &Work, life: Duration, enrolments: u64) {
     }
 }
 
-/// Lets so many enrolments be asked for at once, so many milliseconds before this time is over.
-async fn burst(work: &Work, life: Duration, enrolments: u64, before: u64) {
-    let before = Duration::from_millis(before);
+/// Lets so many enrolments be asked for at once, so long before this time is over.
+pub(crate) async fn burst(work: &Work, life: Duration, enrolments: u64, before: Duration) {
     tokio::time::sleep(life.saturating_sub(before)).await;
     work.pace.add_permits(enrolments as usize);
     tokio::time::sleep(before).await;

@@ -95,7 +95,23 @@ pub(crate) async fn add_up(
     asked: &[Asked],
     seats: &HashMap<String, usize>,
 ) -> Ends {
-    let log = read(client, seats).await;
+    add_up_with(client, client, asked, seats).await
+}
+
+/// The same, with the payments of another service.
+pub(crate) async fn add_up_with(
+    client: &Client,
+    payments: &Client,
+    asked: &[Asked],
+    seats: &HashMap<String, usize>,
+) -> Ends {
+    let mut log = read(client, seats).await;
+    if !client.is(payments) {
+        assert!(log.payments.is_empty(), "they are in another log");
+        log.payments = paid(payments).await;
+        let parked = payments.get_as(TOKEN, "/admin/parked").await.ok();
+        assert_eq!(parked["items"], json!([]));
+    }
     assert_eq!(log.enrolments.len(), asked.len(), "enrolments that nobody asked for");
     assert_eq!(log.payments.len(), asked.len(), "payments");
     let mut ends = Ends::default();
@@ -141,7 +157,8 @@ pub(crate) async fn add_up(
     }
     let taken: usize = log.seats.values().map(HashSet::len).sum();
     assert_eq!(taken as u64, ends.active, "seats of nobody");
-    views_agree(client, asked, &log, ends, total).await;
+    views_agree(client, asked, &log, ends).await;
+    ledger_agrees(payments, asked, &log, total).await;
     all_were_told(client, &told).await;
     all_sagas_ended(client, asked, &left).await;
     let parked = client.get_as(TOKEN, "/admin/parked").await.ok();
@@ -188,8 +205,27 @@ async fn read(client: &Client, seats: &HashMap<String, usize>) -> Log {
     }
 }
 
+/// What happened to each student's payment, where that is another service's.
+async fn paid(payments: &Client) -> HashMap<String, Vec<String>> {
+    let end = payments.get("/health").await.ok()["position"].as_u64().unwrap();
+    let mut stream = Stream::open(payments, "/events").await;
+    let (mut paid, mut students) = (HashMap::<_, Vec<_>>::new(), HashMap::new());
+    let mut at = 0;
+    while at < end {
+        let event = stream.next().await;
+        at = event["position"].as_u64().unwrap();
+        let ("payments", kind) = event["type"].as_str().unwrap().split_once('.').unwrap() else {
+            panic!("{event}")
+        };
+        let text = |field: &str| event["data"][field].as_str().unwrap_or_default().to_owned();
+        let student = students.entry(text("payment_id")).or_insert_with(|| text("student_id"));
+        paid.entry(student.clone()).or_default().push(kind.to_owned());
+    }
+    paid
+}
+
 /// What queries show is what the log says.
-async fn views_agree(client: &Client, asked: &[Asked], log: &Log, ends: Ends, total: u64) {
+async fn views_agree(client: &Client, asked: &[Asked], log: &Log, ends: Ends) {
     for one in asked {
         let find = json!({ "enrollment_id": one.enrollment_id });
         let shown = client.query("get_enrollment", &find).await.ok();
@@ -212,7 +248,11 @@ async fn views_agree(client: &Client, asked: &[Asked], log: &Log, ends: Ends, to
         let shown = client.query("get_course", &json!({ "course_id": course_id })).await.ok();
         assert_eq!(shown["enrolled"], log.seats.get(course_id).map_or(0, HashSet::len), "{shown}");
     }
-    let ledger = client.ask("payments.ledger", &json!({})).await;
+}
+
+/// So does the ledger.
+async fn ledger_agrees(payments: &Client, asked: &[Asked], log: &Log, total: u64) {
+    let ledger = payments.ask("payments.ledger", &json!({})).await;
     let charges = ledger["charges"].as_array().unwrap();
     assert_eq!(charges.len(), asked.len());
     for charge in charges {

@@ -26,7 +26,7 @@ use super::requests::CancelEnrollment;
 use super::steps::{
     ActivateEnrollment, CancelFullEnrollment, DeclineEnrollment, ReserveSeat, TimeOutEnrollment,
 };
-use crate::payments::requests::{ChargePayment, PaymentState};
+use learning_contracts::payments::{ChargePayment, PaymentState};
 use progress::End;
 pub use progress::{Progress, Step};
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Effects, payment_id};
 use crate::learning::steps::ReleaseSeat;
-use crate::payments::requests::RefundPayment;
+use learning_contracts::payments::RefundPayment;
 
 /// How far an enrolment has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use crate::learning::leaving::{Leaving, Open};
 use crate::learning::steps::{ReleaseSeat, SeatChanged};
 use crate::learning::views::{EnrollmentStatus, EnrollmentView};
 use crate::payments::payment::{Payment, PaymentEvent};
-use crate::payments::requests::RefundPayment;
+use learning_contracts::payments::RefundPayment;
 
 /// An aggregate with what happened to it.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use crate::learning::error::{CourseError, EnrollmentError};
 use crate::learning::requests::EnrollmentChanged;
 use crate::learning::steps::{ReleaseSeat, SeatChanged};
 use crate::learning::views::EnrollmentStatus;
-use crate::payments::requests::{Charge, PaymentError, RefundPayment};
+use learning_contracts::payments::{Charge, PaymentError, RefundPayment};
 
 const SAGA: Enrolling = Enrolling { payment_timeout: Duration::from_secs(10) };
 const ENROLLMENT: Uuid = Uuid::from_u128(2);

@@ -1,4 +1,4 @@
-//! What can be asked of the platform's payments, and how they say no.
+//! What can be asked of payments, and how they say no.
 
 use cqrs_derive::{Command, Query, Rejection};
 use schemars::JsonSchema;
@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 /// Charges a student. Sent again it answers as it did first.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
-#[command(name = "payments.charge", output = Charge, error = PaymentError, internal, schema)]
+#[command(name = "payments.charge", output = Charge, error = PaymentError)]
+#[command(services, shared, schema)]
 pub struct ChargePayment {
     /// Chosen by the caller.
     pub payment_id: Uuid,
@@ -20,7 +21,8 @@ pub struct ChargePayment {
 
 /// Gives back what was charged. Sent again it answers as it did first.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Command)]
-#[command(name = "payments.refund", output = Charge, error = PaymentError, internal, schema)]
+#[command(name = "payments.refund", output = Charge, error = PaymentError)]
+#[command(services, shared, schema)]
 pub struct RefundPayment {
     /// Which payment.
     pub payment_id: Uuid,
@@ -28,7 +30,7 @@ pub struct RefundPayment {
 
 /// Asks for all charges, or for those of a student, in the order of their ids.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Query)]
-#[query(name = "payments.ledger", output = Ledger, schema)]
+#[query(name = "payments.ledger", output = Ledger, shared, schema)]
 pub struct GetLedger {
     /// Only those of this student.
     #[check(chars = 1..=200)]
