@@ -10,25 +10,25 @@ use crate::service::Folder;
 use crate::storm::Storm;
 
 /// A schema of its own on the server of the tests.
-struct Schema {
+pub(crate) struct Schema {
     url: String,
     name: String,
 }
 
 impl Schema {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let url = env::var("POSTGRES_URL").unwrap_or_else(|_| {
             panic!("set POSTGRES_URL to a server, or run `cargo xtask test`, which starts one")
         });
         Self { url, name: format!("storm_{}_{:x}", std::process::id(), fastrand::u32(..)) }
     }
 
-    fn folder(&self) -> Folder {
+    pub(crate) fn folder(&self) -> Folder {
         let separator = if self.url.contains('?') { '&' } else { '?' };
         Folder::with_store(&format!("{}{separator}schema={}", self.url, self.name))
     }
 
-    async fn remove(self) {
+    pub(crate) async fn remove(self) {
         let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
         tokio::spawn(connection);
         client.batch_execute(&format!("DROP SCHEMA {} CASCADE", self.name)).await.unwrap();

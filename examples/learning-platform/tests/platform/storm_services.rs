@@ -13,21 +13,22 @@ use crate::client::Client;
 use crate::service::{Folder, Service};
 use crate::storm::{CLIENTS, SETTLED_WITHIN, burst, live, lives, random, until_it_dies, wanted};
 use crate::storm_clients::{Courses, Work};
+use crate::storm_postgres::Schema;
 use crate::storm_sums::{TOKEN, add_up_with, settled};
 
 /// How often the broker is killed.
 const BROKER_KILLS: u64 = 2;
 
-/// A service that is started again whenever it was killed.
+/// A process of a service, which is started again whenever it was killed.
 struct Role {
-    folder: Folder,
+    folder: Arc<Folder>,
     arguments: Vec<String>,
     service: Service,
     client: Client,
 }
 
 impl Role {
-    fn start(folder: Folder, role: &str, bus: &str) -> Self {
+    fn start(folder: &Arc<Folder>, role: &str, bus: &str) -> Self {
         let mut arguments = ["--role", role, "--bus", bus, "--admin-token", TOKEN].to_vec();
         // Whoever waits for an answer of the dead waits for so long.
         arguments.extend(["--timeout-ms", "2000", "--payment-timeout", "2500ms"]);
@@ -35,7 +36,7 @@ impl Role {
         let service = folder.service(&arguments);
         let client = service.client.clone();
         let arguments = arguments.into_iter().map(str::to_owned).collect();
-        Self { folder, arguments, service, client }
+        Self { folder: folder.clone(), arguments, service, client }
     }
 
     /// Kills it, and starts it again.
@@ -55,21 +56,26 @@ impl Role {
     }
 }
 
-/// Lets the storm go over two services, each on the store of its folder.
-async fn storm(of_learning: Folder, of_payments: Folder) {
+/// Lets the storm go over two services, each on the store of its folder, with so many processes.
+async fn storm(of_learning: Folder, of_payments: Folder, processes: usize) {
     let (enrolments, kills) = (wanted("STORM_ENROLMENTS", 60) as usize, wanted("STORM_KILLS", 6));
     let mut random = random();
     // On the disk that the build is on: a kill -9 is about what is on a disk.
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut broker = tokio::task::block_in_place(|| Nats::start(folder.path())).unwrap();
-    let mut learning = Role::start(of_learning, "learning", &broker.url());
-    let mut payments = Role::start(of_payments, "payments", &broker.url());
+    let (of_learning, of_payments) = (Arc::new(of_learning), Arc::new(of_payments));
+    let url = broker.url();
+    let start = |folder, role| (0..processes).map(move |_| Role::start(folder, role, &url));
+    let learning = start.clone()(&of_learning, "learning");
+    let mut roles: Vec<Role> = learning.chain(start(&of_payments, "payments")).collect();
+    let called: Vec<Client> = roles.iter().map(|role| role.client.clone()).collect();
+    let (learning, payments) = (&called[..processes], &called[processes]);
 
-    let courses = Courses::for_many(&learning.client, enrolments).await;
+    let courses = Courses::for_many(&learning[0], enrolments).await;
     let work = Arc::new(Work::new(courses, enrolments));
     let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
-        let (work, client) = (Arc::clone(&work), learning.client.clone());
+    for client in learning.iter().cycle().take(CLIENTS) {
+        let (work, client) = (Arc::clone(&work), client.clone());
         clients.spawn(async move { work.run(&client).await });
     }
     let a_life = (enrolments as u64).div_ceil(kills + 1);
@@ -80,7 +86,7 @@ async fn storm(of_learning: Folder, of_payments: Folder) {
             false => burst(&work, life, a_life, until_it_dies(&mut random)).await,
         }
         if let Some(Err(failed)) = clients.try_join_next() {
-            let logs = [learning.folder.log(), payments.folder.log()].concat();
+            let logs = [of_learning.log(), of_payments.log()].concat();
             panic!("{logs}\na client has ended: {failed}");
         }
         let step = kills.div_ceil(BROKER_KILLS + 1).max(1);
@@ -90,50 +96,57 @@ async fn storm(of_learning: Folder, of_payments: Folder) {
                 broker.start_again().unwrap();
             });
         }
-        tokio::task::block_in_place(|| match random.bool() {
-            true => learning.kill(),
-            false => payments.kill(),
-        });
+        let one = random.usize(..roles.len());
+        tokio::task::block_in_place(|| roles[one].kill());
     }
     let calm = Instant::now();
     work.pace.add_permits(enrolments);
     while let Some(client) = clients.join_next().await {
         client.unwrap();
     }
-    settled(&learning.client).await;
+    settled(&learning[0]).await;
     let took = calm.elapsed();
     assert!(took < SETTLED_WITHIN, "settled {took:?} after the last kill");
 
     let asked = work.asked();
     assert_eq!(asked.len(), enrolments);
     let seats = &work.courses.seats;
-    let ends = add_up_with(&learning.client, &payments.client, &asked, seats).await;
+    let ends = add_up_with(&learning[0], payments, &asked, seats).await;
     let repeated = work.repeated.load(Ordering::Relaxed);
     println!(
         "{kills} kills, {enrolments} enrolments, {repeated} repeats: {ends:?}; settled {took:?} \
          after the last kill"
     );
-    learning.stop().await;
-    payments.stop().await;
+    for role in roles {
+        role.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_services_and_their_broker_any_may_die_again_and_again() {
-    storm(Folder::new(), Folder::new()).await;
+    storm(Folder::new(), Folder::new(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_of_each_service_on_databases_any_may_die_again_and_again() {
+    let (learning, payments) = (Schema::new(), Schema::new());
+    storm(learning.folder(), payments.folder(), 2).await;
+    learning.remove().await;
+    payments.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payment_waits_for_a_service_that_is_down() {
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let broker = tokio::task::block_in_place(|| Nats::start(folder.path())).unwrap();
-    let learning = Role::start(Folder::new(), "learning", &broker.url());
+    let learning = Role::start(&Arc::new(Folder::new()), "learning", &broker.url());
     let courses = Courses::for_many(&learning.client, 12).await;
     let work = Work::new(courses, 1);
     work.pace.add_permits(2);
     work.run(&learning.client).await;
     // The first of them is quick, and is charged once there is somebody who charges.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let payments = Role::start(Folder::new(), "payments", &broker.url());
+    let payments = Role::start(&Arc::new(Folder::new()), "payments", &broker.url());
     settled(&learning.client).await;
     let asked = work.asked();
     let seats = &work.courses.seats;
