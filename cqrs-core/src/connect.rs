@@ -8,13 +8,15 @@ use crate::handler::BoxFuture;
 use crate::memory::MemoryBus;
 use crate::port::bus::Bus;
 
+type Connecting = BoxFuture<'static, Result<Arc<dyn Bus>>>;
+
 /// A kind of bus that a program can connect to: what [`bus_kind!`](crate::bus_kind) makes.
 #[derive(Clone, Copy)]
 pub struct BusKind {
     /// What its URLs begin with, before the colon: `nats`.
     pub schemes: &'static [&'static str],
     /// Connects to the bus of a URL, under a name.
-    pub connect: fn(url: String, name: String) -> BoxFuture<'static, Result<Arc<dyn Bus>>>,
+    pub connect: fn(url: String, name: String) -> Connecting,
 }
 
 inventory::collect!(BusKind);

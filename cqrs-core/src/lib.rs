@@ -111,6 +111,7 @@
 //! | a type with [`Saga`] | a process across aggregates, with answers, timers and a way back | the runtime |
 //! | a function of an event to those of the contract with others | what others are told | [`AppBuilder::translate`], over a [`Bus`] |
 //! | an async function of another service's event | what this one listens to, each message once | [`AppBuilder::listens`] |
+//! | the same types of requests in two services | requests that one has the other handle: [`App::serve`], [`AppBuilder::remote`], [`ServiceClient`] | any [`Bus`]: [`connect_bus`] |
 //! | a tower layer | what runs around the handlers, whoever calls; the module [`layer`] has some | [`AppBuilder::layer`], [`AppBuilder::layer_for`] |
 //! | [`discovered!`], as the attributes of `cqrs-derive` write it | what announces itself | [`AppBuilder::discover`], [`AppBuilder::discover_in`], [`link!`] |
 //!
@@ -179,6 +180,9 @@
 //!   than the bus hands messages over is checked at the start.
 //! - **P19** Messages of one key are sent in the order of the log, one at a time, across retries and
 //!   restarts.
+//! - **P22** A request over a bus is answered with its typed output or rejection, or ends in time. A repeat of
+//!   a command is answered from the stored reply of the first.
+//! - **P23** What goes over a broker is a CloudEvent 1.0 in binary mode: [the wire](guide::wire).
 //! - **P24** Bad input gets a typed error that names the field; nothing is written, nothing panics.
 //!
 //! # Feature flags

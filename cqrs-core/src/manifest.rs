@@ -1,6 +1,7 @@
 //! What an app is made of, as data: requests, events, handlers, layers.
 
 use std::collections::BTreeMap;
+use std::ops::Not;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -66,13 +67,20 @@ pub struct RequestManifest {
     pub schemas: Option<Schemas>,
     /// Path of its handler: a function, a type, or the aggregate that decides.
     pub handler: &'static str,
+    /// Whether another service handles it: [`Handler::IS_REMOTE`](crate::Handler::IS_REMOTE).
+    #[serde(skip_serializing_if = "Not::not")]
+    pub remote: bool,
     /// Layers around this request, the outermost first.
     pub layers: Vec<&'static str>,
 }
 
 impl RequestManifest {
     /// `layers`: from the inside out.
-    pub(crate) fn of<R: Request>(handler: &'static str, layers: &[&'static str]) -> Self {
+    pub(crate) fn of<R: Request>(
+        handler: &'static str,
+        remote: bool,
+        layers: &[&'static str],
+    ) -> Self {
         let wire = R::wire();
         Self {
             name: R::NAME,
@@ -83,6 +91,7 @@ impl RequestManifest {
             rejections: R::Error::codes(),
             schemas: wire.and_then(|wire| wire.schemas).map(|schemas| schemas()),
             handler,
+            remote,
             layers: layers.iter().rev().copied().collect(),
         }
     }

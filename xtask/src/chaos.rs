@@ -51,7 +51,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
         test(&[&["-p", "learning-platform"], &only[..]].concat())
     })?;
     steps.step("storm of kills", || {
-        let only = ["storm::", "storm_postgres::", "--nocapture", "--test-threads", "1"];
+        let only = ["storm", "--nocapture", "--test-threads", "1"];
         test(&[&["-p", "learning-platform", "--test", "platform", "--"], &only[..]].concat())
     })
 }

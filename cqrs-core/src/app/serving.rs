@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::app::dispatch::Caller;
 use crate::app::{App, RawAnswer, RawRejection, RawReply, RawRequest};
@@ -21,6 +22,9 @@ use crate::runtime::backoff;
 
 /// The inbox that answers the repeats of requests over a bus.
 const INBOX: &str = "bus";
+
+/// A broker that is out of reach holds up the start of a service for no longer.
+const AT_START: Duration = Duration::from_secs(2);
 
 /// Requests at once, unless it is said otherwise.
 const AT_ONCE: usize = 1_024;
@@ -85,13 +89,17 @@ impl Serve {
     async fn start(self) -> Result<Serving> {
         let names = self.app.0.registry.served();
         Requests::check_names(&names, &self.bus.capabilities().limits)?;
-        let requests = match self.bus.respond(names.clone()).await {
-            Ok(requests) => Some(requests),
-            Err(error) if error.is_retryable() => {
+        let requests = match timeout(AT_START, self.bus.respond(names.clone())).await {
+            Ok(Ok(requests)) => Some(requests),
+            Ok(Err(error)) if !error.is_retryable() => return Err(error),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "no bus yet to serve; trying again");
                 None
             }
-            Err(error) => return Err(error),
+            Err(_) => {
+                tracing::warn!("no bus yet to serve; trying again");
+                None
+            }
         };
         let stopping = watch::Sender::new(Stopping::No);
         let task = tokio::spawn(self.run(names, requests, stopping.subscribe()));
@@ -182,10 +190,10 @@ impl Serving {
     /// up as [`Unavailable`](ErrorKind::Unavailable); a commit that is on its way may still be applied.
     pub async fn stop(mut self, bound: Duration) {
         self.stopping.send_replace(Stopping::Draining);
-        if tokio::time::timeout(bound, &mut self.task).await.is_err() {
+        if timeout(bound, &mut self.task).await.is_err() {
             tracing::warn!(?bound, "not every request was answered; giving up the rest");
             self.stopping.send_replace(Stopping::Abandoning);
-            let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.task).await;
+            let _ = timeout(Duration::from_secs(1), &mut self.task).await;
         }
     }
 }

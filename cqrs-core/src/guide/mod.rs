@@ -22,6 +22,8 @@
 //! | [`projections`] | views of events: inline, durable, live, or when asked for; tables of your own |
 //! | [`sagas`] | processes across aggregates, with answers, timers and a way back |
 //! | [`outgoing`] | what a commit sends, the relay, the bus, other services |
+//! | [`services`] | services that ask each other: contracts, remote handlers, clients |
+//! | [`wire`] | what goes over a broker, for consumers in any language |
 //! | [`operations`] | starting, watching, mending and stopping a service |
 //! | [`log`] | reading the log |
 //! | [`errors`] | the two kinds of no, and what to do about each |
@@ -74,6 +76,8 @@ pub mod requests {}
 #[doc = include_str!("tickets.rs")]
 /// ```
 pub mod sagas {}
+#[doc = include_str!("services.md")]
+pub mod services {}
 #[doc = include_str!("subscriptions.md")]
 pub mod subscriptions {}
 #[doc = include_str!("testing.md")]
@@ -88,6 +92,8 @@ pub mod testing {}
 ///
 /// [Requests](requests), [events](events), [aggregates](aggregates).
 pub mod theatre {}
+#[doc = include_str!("wire.md")]
+pub mod wire {}
 #[doc = include_str!("work.md")]
 pub mod work {}
 

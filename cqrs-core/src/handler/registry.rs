@@ -131,7 +131,7 @@ impl<R: Request> Named for Entry<R> {
     }
 
     fn describe(&self) -> RequestManifest {
-        RequestManifest::of::<R>(self.handled_by, &self.layers)
+        RequestManifest::of::<R>(self.handled_by, self.is_remote, &self.layers)
     }
 
     fn encoded(&self, version: Option<u16>, metadata: Metadata, body: Bytes) -> AnyRequest {

@@ -53,7 +53,9 @@ pub(crate) fn is_passing(error: &Error) -> bool {
         ErrorKind::Unavailable
         | ErrorKind::Overloaded
         | ErrorKind::InFlight
-        | ErrorKind::OutcomeUnknown => true,
+        | ErrorKind::OutcomeUnknown
+        // The service that handles it is not there now.
+        | ErrorKind::Unroutable => true,
         // A value that another one has, it has tomorrow as well.
         ErrorKind::Conflict(conflict) => !matches!(conflict, Conflict::Unique { .. }),
         _ => false,
@@ -94,6 +96,7 @@ mod tests {
         assert!(!is_passing(&taken.into()));
         assert!(is_passing(&Conflict::Stream { stream: "s".into(), actual: 2 }.into()));
         assert!(is_passing(&Error::new(ErrorKind::Unavailable, "busy")));
+        assert!(is_passing(&Error::new(ErrorKind::Unroutable, "nobody answers")));
         assert!(!is_passing(&Error::new(ErrorKind::UnknownName, "nobody")));
     }
 }
