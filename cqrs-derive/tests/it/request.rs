@@ -69,6 +69,10 @@ fn course() -> CreateCourse {
 #[query(name = "test.course", output = Option<BTreeMap<String, View>>, internal, shared)]
 struct GetCourse(#[check(range = 1..)] u32);
 
+#[derive(Clone, Serialize, Deserialize, Command)]
+#[command(name = "test.charge", services, shared)]
+struct Charge;
+
 #[derive(Command)]
 #[command(name = "test.local", local, run_once, shared)]
 enum Local {
@@ -91,6 +95,7 @@ fn the_attribute_says_what_a_request_is() {
     assert_eq!(GetCourse::KIND, RequestKind::Query);
     assert_eq!(GetCourse::VERSION, 1);
     assert_eq!(GetCourse::VISIBILITY, Visibility::Internal);
+    assert_eq!(Charge::VISIBILITY, Visibility::Services);
     let _: <GetCourse as Request>::Error = match 1 {
         1 => return,
         _ => unreachable!(),

@@ -28,10 +28,15 @@ struct Unquoted;
 #[command(name, version = "2", output = u8 u8)]
 struct Halves;
 
+#[derive(Clone, Serialize, Deserialize, Command)]
+#[command(name = "test.both", internal, services)]
+struct Both;
+
 /// What is faulty is a command all the same: nothing follows from the faults.
 async fn send(app: App) {
     let _ = (app.send(Ping).await, app.send(Nameless).await, app.send(Equals).await);
     let _ = (app.send(Empty).await, app.ask(Unquoted).await, app.send(Halves).await);
+    let _ = app.send(Both).await;
 }
 
 fn main() {}
