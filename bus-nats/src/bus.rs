@@ -234,7 +234,7 @@ impl Bus for NatsBus {
         let state = match (link.is_closed(), link.is_up()) {
             (true, _) => BusState::Closed,
             (false, true) => BusState::Up,
-            (false, false) => BusState::Down("NATS is out of reach; it is tried again".to_owned()),
+            (false, false) => BusState::Down(link.trouble()),
         };
         BusHealth { state, unheard: link.unheard.load(Ordering::Relaxed) }
     }

@@ -41,6 +41,8 @@ pub(crate) struct Link {
     pub(crate) connections: watch::Receiver<u64>,
     /// When the last one was made.
     connected_at: Arc<Mutex<Instant>>,
+    /// Why there is no connection, as far as the client has told since the last one.
+    trouble: Arc<Mutex<Option<String>>>,
     pub(crate) closed: watch::Sender<bool>,
     /// Messages that nobody listens to.
     pub(crate) unheard: AtomicU64,
@@ -55,10 +57,19 @@ impl Link {
         let options = options(&settings).await?;
         let connected_at = Arc::new(Mutex::new(Instant::now()));
         let noted = connected_at.clone();
+        let trouble = Arc::<Mutex<Option<String>>>::default();
+        let told = trouble.clone();
         let options = options.event_callback(move |event| {
-            if event == Event::Connected {
-                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-                connected.send_modify(|count| *count += 1);
+            let tell = |why| *told.lock().unwrap_or_else(PoisonError::into_inner) = why;
+            match event {
+                Event::Connected => {
+                    tell(None);
+                    *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                    connected.send_modify(|count| *count += 1);
+                }
+                Event::ServerError(error) => tell(Some(error.to_string())),
+                Event::ClientError(error) => tell(Some(error.to_string())),
+                _ => {}
             }
             async {}
         });
@@ -80,6 +91,7 @@ impl Link {
             id: MessageId::fresh().to_string(),
             connections,
             connected_at,
+            trouble,
             closed: watch::Sender::new(false),
             unheard: AtomicU64::new(0),
             made: OnceCell::new(),
@@ -99,6 +111,15 @@ impl Link {
 
     pub(crate) fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Why there is no connection.
+    pub(crate) fn trouble(&self) -> String {
+        let told = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*told {
+            Some(told) => format!("NATS is out of reach ({told}); it is tried again"),
+            None => "NATS is out of reach; it is tried again".to_owned(),
+        }
     }
 
     /// Whether the connection is so old that others would have connected again as well, had they lost theirs at
