@@ -265,17 +265,25 @@ impl Bus for NatsBus {
                 over.push(is_over);
             }
         }
-        let responding = std::mem::take(&mut *self.responding());
+        let mut responding = std::mem::take(&mut *self.responding());
+        responding.retain(|task| !task.is_finished());
         let was_responding = !responding.is_empty();
         let over = join(join_all(over), join_all(responding));
         let deadline = Instant::now() + CLOSE;
         let left = tokio::time::timeout_at(deadline, over).await;
         left.map_err(|elapsed| crate::error::unavailable("closing", elapsed))?;
-        if was_responding {
-            // The server gives requests to others from now on.
-            return link.round_trip(deadline).await;
+        // While there is no connection the client takes no commands: there is nobody to tell.
+        if link.is_up() {
+            let told = match was_responding {
+                // The server gives requests to others from now on.
+                true => link.round_trip(deadline).await,
+                false => tokio::time::timeout_at(deadline, link.client.flush()).await.map_or_else(
+                    |elapsed| Err(crate::error::unavailable("closing", elapsed)),
+                    |_| Ok(()),
+                ),
+            };
+            return if link.is_up() { told } else { Ok(()) };
         }
-        let _ = link.client.flush().await;
         Ok(())
     }
 }

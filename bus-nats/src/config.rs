@@ -200,10 +200,9 @@ impl NatsBuilder {
             match setting.split_once('=') {
                 Some(("prefix", prefix)) => prefix.clone_into(&mut self.prefix),
                 _ => {
-                    // Without its value: it may be a password.
-                    let name = setting.split('=').next().unwrap_or_default();
-                    let context =
-                        format!("the URL of NATS has a setting {name:?}: `prefix` is the only one");
+                    // Without saying which: it may be a part of a password.
+                    let context = "the URL of NATS has a setting behind `?` that is none: \
+                                   `prefix` is the only one";
                     return Err(Error::invalid_field("url", context));
                 }
             }

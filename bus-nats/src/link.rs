@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Login, NatsBuilder};
 use crate::error::{closed, unavailable};
+use crate::requests::Answers;
 use crate::subjects::Subjects;
 use crate::topology;
 
@@ -46,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) closed: watch::Sender<bool>,
     /// Messages that nobody listens to.
     pub(crate) unheard: AtomicU64,
+    /// Where answers come in, once something was asked.
+    pub(crate) answers: OnceCell<Answers>,
     made: OnceCell<()>,
     last: AtomicU64,
 }
@@ -67,6 +70,7 @@ impl Link {
                     *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                     connected.send_modify(|count| *count += 1);
                 }
+                Event::Disconnected => tell(None),
                 Event::ServerError(error) => tell(Some(error.to_string())),
                 Event::ClientError(error) => tell(Some(error.to_string())),
                 _ => {}
@@ -94,6 +98,7 @@ impl Link {
             trouble,
             closed: watch::Sender::new(false),
             unheard: AtomicU64::new(0),
+            answers: OnceCell::new(),
             made: OnceCell::new(),
             last: AtomicU64::new(0),
             settings,

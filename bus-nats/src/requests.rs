@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use async_nats::client::RequestErrorKind;
-use async_nats::{Client, Message, Request, Subject};
+use async_nats::client::PublishErrorKind;
+use async_nats::{Message, StatusCode, Subject};
 use async_trait::async_trait;
 use cqrs_core::{
     BoxError, Error, ErrorKind, InboundMessage, InboundRequest, OutboundRequest, ReplyMessage,
@@ -16,7 +17,7 @@ use cqrs_core::{
 };
 use futures_util::stream::{self, SelectAll, StreamExt};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -33,78 +34,129 @@ const REQUEST_ID: &str = "Request-Id";
 /// Bytes of such an id.
 const LONGEST_ID: usize = 200;
 
+/// Nobody waits for longer, whatever they say.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Those who wait for an answer, by the number of their request.
+type Askers = Arc<Mutex<HashMap<u64, oneshot::Sender<Message>>>>;
+
+/// Where the answers to this connection come in.
+pub(crate) struct Answers {
+    inbox: String,
+    askers: Askers,
+}
+
+impl Answers {
+    /// Subscribes to them, until the link is gone. The client's own way of asking keeps each request in memory that
+    /// nobody answers.
+    async fn open(link: &Link) -> Result<Self> {
+        let inbox = link.client.new_inbox();
+        let answers = link.client.subscribe(format!("{inbox}.*")).await;
+        let mut answers = answers.map_err(|error| unavailable("subscribing to answers", error))?;
+        let (askers, mut closed) = (Askers::default(), link.closed.subscribe());
+        let waiting = askers.clone();
+        tokio::spawn(async move {
+            loop {
+                let answer = tokio::select! {
+                    answer = answers.next() => answer,
+                    _ = closed.wait_for(|closed| *closed) => return,
+                };
+                let Some(answer) = answer else { return };
+                let number = answer.subject.rsplit('.').next().and_then(|n| n.parse().ok());
+                if let Some(asker) = number.and_then(|number: u64| lock(&waiting).remove(&number)) {
+                    // Nobody may wait any more.
+                    let _ = asker.send(answer);
+                }
+            }
+        });
+        Ok(Self { inbox, askers })
+    }
+}
+
 /// Asks, and waits for the answer.
 pub(crate) async fn request(link: &Link, request: OutboundRequest) -> Result<ReplyMessage> {
     request.check(&link.limits)?;
-    if link.is_closed() {
-        return Err(closed());
-    }
-    let deadline = Instant::now() + request.timeout;
-    let name = &request.name;
-    if let Err(elapsed) = timeout_at(deadline, link.connected()).await {
-        return Err(unavailable(format_args!("`{name}` was not sent"), elapsed));
-    }
-    let id = format!("{}.{}", link.id, link.next());
-    let mut headers = headers::of_attributes(request.attributes(&link.settings.name));
-    headers.insert(REQUEST_ID, id.as_str());
-    let left = deadline.saturating_duration_since(Instant::now());
-    let sent = Request::new().headers(headers).payload(request.body.clone()).timeout(Some(left));
-    let mut given_up = GivenUp { client: &link.client, subject: link.subjects.given_up(), id };
+    let timeout = request.timeout.min(LONGEST);
+    let begun = Instant::now();
     let mut is_closed = link.closed.subscribe();
+    tokio::select! {
+        biased;
+        _ = is_closed.wait_for(|closed| *closed) => return Err(closed()),
+        // The rest is for the answer; and who waits as long as this hears that nothing was sent.
+        connected = timeout_at(begun + timeout * 9 / 10, link.connected()) => {
+            if let Err(elapsed) = connected {
+                let doing = format_args!("`{}` was not sent", request.name);
+                return Err(unavailable(doing, elapsed));
+            }
+        }
+    }
+    let answers = link.answers.get_or_try_init(|| Answers::open(link)).await?;
+    let number = link.next();
+    let (sender, answer) = oneshot::channel();
+    lock(&answers.askers).insert(number, sender);
+    // From here on it tells whoever answers, when it is dropped with no answer.
+    let mut asking = Asking { link, askers: &answers.askers, number, is_over: false };
+    let mut headers = headers::of_attributes(request.attributes(&link.settings.name));
+    headers.insert(REQUEST_ID, asking.id().as_str());
+    let way_back = format!("{}.{number}", answers.inbox);
+    let (subject, body) = (link.subjects.request(&request.name), request.body.clone());
+    let sent = link.client.publish_with_reply_and_headers(subject, way_back, headers, body).await;
+    if let Err(error) = sent {
+        asking.is_over = true;
+        return Err(match error.kind() {
+            PublishErrorKind::MaxPayloadExceeded => {
+                let (size, limit) = (request.body.len(), link.client.max_payload());
+                let context = format!("{error}: the server takes {limit}, headers included");
+                Error::new(ErrorKind::TooLarge { what: request.name, size, limit }, context)
+            }
+            _ => unavailable(format_args!("`{}` was not sent", request.name), error),
+        });
+    }
     let answer = tokio::select! {
-        answer = link.client.send_request(link.subjects.request(name), sent) => answer,
-        _ = is_closed.wait_for(|closed| *closed) => {
-            let context =
-                format!("the bus was closed before `{name}` was answered: it may still take effect");
-            return Err(Error::new(ErrorKind::OutcomeUnknown, context));
-        }
+        answer = timeout_at(begun + timeout, answer) => answer,
+        _ = is_closed.wait_for(|closed| *closed) => return Err(request.abandoned()),
     };
-    let answer = answer.map_err(|error| match error.kind() {
-        RequestErrorKind::NoResponders => {
-            given_up.disarm();
-            let context = format!("nobody answers `{name}` on this bus now");
-            Error::new(ErrorKind::Unroutable, context)
-        }
-        RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-            given_up.disarm();
-            let context = format!("NATS takes no request `{name}`: {error}");
-            Error::new(ErrorKind::Invalid { field: None }, context)
-        }
-        _ => {
-            let timeout = request.timeout;
-            let context =
-                format!("`{name}` was not answered within {timeout:?}; it may still take effect");
-            Error::new(ErrorKind::DeadlineExceeded, context).with_source(error)
-        }
-    })?;
-    given_up.disarm();
-    let attributes = headers::attributes(&answer.headers.unwrap_or_default())?;
-    let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    ReplyMessage::of_attributes(attributes, answer.payload)
+    let answer = match answer {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => return Err(request.abandoned()),
+        Err(_) => return Err(request.unanswered()),
+    };
+    asking.is_over = true;
+    if answer.status == Some(StatusCode::NO_RESPONDERS) {
+        return Err(request.unroutable());
+    }
+    let attributes = headers::attributes(&answer.headers.unwrap_or_default());
+    let reply = attributes.and_then(|attributes| {
+        let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        ReplyMessage::of_attributes(attributes, answer.payload)
+    });
+    reply.map_err(|error| request.misunderstood(error))
 }
 
-/// Tells whoever answers that nobody waits any more, when it is dropped with an id.
-struct GivenUp<'a> {
-    client: &'a Client,
-    subject: String,
-    id: String,
+/// A request on its way. Unless it is over, whoever answers is told that nobody waits any more.
+struct Asking<'a> {
+    link: &'a Link,
+    askers: &'a Askers,
+    number: u64,
+    is_over: bool,
 }
 
-impl GivenUp<'_> {
-    /// There is nobody to tell, or nothing to tell of.
-    fn disarm(&mut self) {
-        self.id.clear();
+impl Asking<'_> {
+    /// By which those who answer know it.
+    fn id(&self) -> String {
+        format!("{}.{}", self.link.id, self.number)
     }
 }
 
-impl Drop for GivenUp<'_> {
+impl Drop for Asking<'_> {
     fn drop(&mut self) {
+        lock(self.askers).remove(&self.number);
         let Ok(runtime) = Handle::try_current() else { return };
-        if self.id.is_empty() {
+        if self.is_over {
             return;
         }
-        let (client, subject) = (self.client.clone(), std::mem::take(&mut self.subject));
-        let id = std::mem::take(&mut self.id);
+        let (client, subject) = (self.link.client.clone(), self.link.subjects.given_up());
+        let id = self.id();
         runtime.spawn(async move {
             // Whoever answers goes on for nobody when it is lost.
             let _ = client.publish(subject, id.into()).await;
@@ -144,21 +196,30 @@ pub(crate) async fn respond(
         subscribers,
         given_up,
         waiting: Arc::default(),
-        sender,
         closing: Some(closing),
     };
-    let task = tokio::spawn(taking.run());
+    let task = tokio::spawn(taking.run(sender));
     let requests =
         stream::unfold(requests, |mut requests| async { Some((requests.recv().await?, requests)) });
     Ok((Requests::new(requests.boxed(), move || drop(close)), task))
 }
 
-/// Those who wait to hear that their request was given up, by its id.
-type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>;
+/// Completes when the bus is closed, or dropped.
+async fn closed_of(is_closed: &mut watch::Receiver<bool>) {
+    drop(is_closed.wait_for(|closed| *closed).await);
+}
 
-fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<String, oneshot::Sender<()>>> {
+/// Those who wait to hear that their request was given up, by its id.
+#[derive(Default)]
+struct Waiting {
+    by_id: Mutex<HashMap<String, oneshot::Sender<()>>>,
+    /// One of them waits no more.
+    left: Notify,
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is locked.
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes requests in, and hands them on.
@@ -166,15 +227,16 @@ struct Taking {
     link: Arc<Link>,
     subscribers: SelectAll<async_nats::Subscriber>,
     given_up: async_nats::Subscriber,
-    waiting: Waiting,
-    sender: mpsc::Sender<InboundRequest>,
+    waiting: Arc<Waiting>,
     /// Ends when no more are wanted.
     closing: Option<oneshot::Receiver<()>>,
 }
 
 impl Taking {
-    async fn run(mut self) {
-        let mut closed = self.link.closed.subscribe();
+    async fn run(mut self, sender: mpsc::Sender<InboundRequest>) {
+        let mut is_closed = self.link.closed.subscribe();
+        // One is taken when there is room for it; what is given up is heard of all the time.
+        let mut room = None;
         loop {
             let closing = async {
                 match &mut self.closing {
@@ -185,33 +247,56 @@ impl Taking {
             tokio::select! {
                 // What is given up came after its request: that is known first.
                 biased;
-                () = async { drop(closed.wait_for(|closed| *closed).await) } => break,
-                () = self.sender.closed() => break,
+                () = closed_of(&mut is_closed) => break,
+                () = sender.closed() => break,
                 () = closing => {
                     self.closing = None;
+                    if !self.link.is_up() {
+                        break;
+                    }
                     for subscriber in &mut self.subscribers {
                         let _ = subscriber.drain().await;
                     }
                 }
-                message = self.subscribers.next() => {
+                permit = sender.reserve(), if room.is_none() => room = permit.ok(),
+                message = self.subscribers.next(), if room.is_some() => {
                     let Some(message) = message else { break };
-                    if let Some(request) = self.read(message).await {
-                        // Whoever takes them has room, or says that it has none.
-                        let _ = self.sender.send(request).await;
-                    }
-                }
-                message = self.given_up.next() => {
-                    let Some(message) = message else { break };
-                    if let Ok(id) = std::str::from_utf8(&message.payload)
-                        && let Some(waiting) = lock(&self.waiting).remove(id)
+                    if let Some(request) = self.read(message).await
+                        && let Some(room) = room.take()
                     {
-                        let _ = waiting.send(());
+                        room.send(request);
                     }
                 }
+                message = self.given_up.next() => match message {
+                    Some(message) => self.tell(&message),
+                    None => break,
+                },
             }
         }
+        drop(room);
+        drop(sender);
         for subscriber in &mut self.subscribers {
             let _ = subscriber.unsubscribe().await;
+        }
+        // Who has one in hand still hears of it.
+        while !self.link.is_closed() && !lock(&self.waiting.by_id).is_empty() {
+            tokio::select! {
+                message = self.given_up.next() => match message {
+                    Some(message) => self.tell(&message),
+                    None => return,
+                },
+                () = self.waiting.left.notified() => {}
+                () = closed_of(&mut is_closed) => {}
+            }
+        }
+    }
+
+    /// Tells whoever has it in hand that a request was given up.
+    fn tell(&self, message: &Message) {
+        if let Ok(id) = std::str::from_utf8(&message.payload)
+            && let Some(waiting) = lock(&self.waiting.by_id).remove(id)
+        {
+            let _ = waiting.send(());
         }
     }
 
@@ -221,6 +306,11 @@ impl Taking {
             tracing::debug!(subject = %message.subject, "a request without a way back: left alone");
             return None;
         };
+        if self.link.subjects.is_ours(&reply) {
+            // It would have this service publish where whoever asks may not.
+            tracing::warn!(subject = %message.subject, "a request with a way back among our subjects");
+            return None;
+        }
         let given = message.headers.unwrap_or_default();
         let id = given.get(REQUEST_ID).map(|id| id.as_str().to_owned());
         let id = id.filter(|id| id.len() <= LONGEST_ID);
@@ -229,13 +319,22 @@ impl Taking {
             reply,
             id,
             given_up,
+            is_given_up: false,
             waiting: self.waiting.clone(),
         };
-        match headers::read(&given, message.payload, 1) {
+        let asked = headers::read(&given, message.payload, 1).and_then(|asked| {
+            // What somebody may ask for is a matter of the subjects that the server lets them use.
+            if *message.subject == *self.link.subjects.request(&asked.name) {
+                return Ok(asked);
+            }
+            let context = format!("a request for another name came to `{}`", message.subject);
+            Err(Error::invalid_field("type", context))
+        });
+        match asked {
             Ok(message) => {
                 let given_up = id.as_ref().map(|id| {
                     let (sender, given_up) = oneshot::channel();
-                    lock(&self.waiting).insert(id.clone(), sender);
+                    lock(&self.waiting.by_id).insert(id.clone(), sender);
                     given_up
                 });
                 Some(InboundRequest::new(message, way_back(id, given_up)))
@@ -264,7 +363,8 @@ struct WayBack {
     reply: Subject,
     id: Option<String>,
     given_up: Option<oneshot::Receiver<()>>,
-    waiting: Waiting,
+    is_given_up: bool,
+    waiting: Arc<Waiting>,
 }
 
 impl WayBack {
@@ -286,22 +386,23 @@ impl WayBack {
 impl Respond for WayBack {
     async fn reply(self: Box<Self>, to: InboundMessage, reply: ReplyMessage) -> Result<()> {
         if let Err(error) = reply.check(&to, &self.link.limits) {
-            self.send(&to, &ReplyMessage::failed(&error)).await?;
+            self.send(&to, &ReplyMessage::unsendable(&error)).await?;
             return Err(error);
         }
         self.send(&to, &reply).await
     }
 
     async fn given_up(&mut self) {
-        match &mut self.given_up {
-            Some(given_up) => {
-                let told = given_up.await;
-                self.given_up = None;
-                if told.is_err() {
-                    pending::<()>().await;
-                }
-            }
-            None => pending().await,
+        if self.is_given_up {
+            return;
+        }
+        if let Some(given_up) = &mut self.given_up {
+            let told = given_up.await;
+            self.given_up = None;
+            self.is_given_up = told.is_ok();
+        }
+        if !self.is_given_up {
+            pending::<()>().await;
         }
     }
 }
@@ -309,7 +410,8 @@ impl Respond for WayBack {
 impl Drop for WayBack {
     fn drop(&mut self) {
         if let Some(id) = &self.id {
-            lock(&self.waiting).remove(id);
+            lock(&self.waiting.by_id).remove(id);
+            self.waiting.left.notify_one();
         }
     }
 }

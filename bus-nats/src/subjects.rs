@@ -61,9 +61,7 @@ impl Subjects {
     pub(crate) fn new(prefix: &str) -> Result<Self> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if prefix.is_empty() || prefix.len() > 60 || !prefix.chars().all(is_plain) {
-            let context = format!(
-                "the prefix {prefix:?} is not 1 to 60 of the letters `a` to `z` and `A` to `Z`, digits, `-` and `_`"
-            );
+            let context = "the prefix is not 1 to 60 of the letters `a` to `z` and `A` to `Z`, digits, `-` and `_`";
             return Err(Error::invalid_field("prefix", context));
         }
         Ok(Self { prefix: prefix.to_owned() })
@@ -147,6 +145,11 @@ impl Subjects {
     /// Where requests of a name are sent.
     pub(crate) fn request(&self, name: &str) -> String {
         format!("{}.request.{name}", self.prefix)
+    }
+
+    /// Whether a subject is one of these.
+    pub(crate) fn is_ours(&self, subject: &str) -> bool {
+        subject.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with('.'))
     }
 
     /// Where those who answer requests are told which were given up.

@@ -201,11 +201,11 @@ fn no_wire<R: Request>() -> Error {
 
 fn unreadable<R: Request>(what: &str) -> impl FnOnce(BoxError) -> Error {
     move |cause| {
-        let kind = ErrorKind::Decode { message: R::NAME.to_owned(), field: None };
+        // Not `Decode`: whoever asked is not to blame.
         // It may quote the body, which comes from outside: escaped, and cut.
         let reason: String = cause.to_string().escape_debug().take(300).collect();
         let context = format!("the {what} to `{}` cannot be read: {reason}", R::NAME);
-        Error::new(kind, context).with_source(cause)
+        Error::new(ErrorKind::Internal, context).with_source(cause)
     }
 }
 

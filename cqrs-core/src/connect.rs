@@ -21,8 +21,8 @@ pub struct BusKind {
 
 inventory::collect!(BusKind);
 
-/// Connects to the bus that a URL names, with the usual settings: `memory:` is one in this process, and each
-/// adapter that is linked adds its own, as `nats://host:4222` and `amqp://host:5672`. The name is that of the service:
+/// Connects to the bus that a URL names, with the usual settings: `memory:` is a new one in this process, of
+/// which only those know that it is handed to, and each adapter that is linked adds its own, as `nats://host:4222` and `amqp://host:5672`. The name is that of the service:
 /// the `source` of what it sends. For other settings, use the adapter's own builder.
 ///
 /// A broker that is out of reach is no error: the bus connects once it can.
@@ -51,8 +51,10 @@ pub async fn connect_bus(url: &str, name: &str) -> Result<Arc<dyn Bus>> {
     let mut known: Vec<_> = kinds().flat_map(|kind| kind.schemes).copied().collect();
     known.push("memory");
     known.sort_unstable();
-    // Not the URL: there may be a password in it.
-    let scheme: String = scheme.chars().take(20).collect();
+    // Not the URL: there may be a password in it, also where a scheme should be.
+    let is_plain =
+        scheme.len() <= 20 && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let scheme = if is_plain { scheme } else { "…" };
     let context = format!(
         "no bus of the kind {scheme:?}: this program has `{}`; is the adapter's crate linked (`cqrs_core::link!`)?",
         known.join("`, `")

@@ -10,10 +10,10 @@ Usage: cargo xtask <task>
   test          everything the build server does: check, all tests, the examples
   services      what the tests need beside Rust: installs what is missing
   services run  private servers, until Ctrl-C; prints their addresses as NAME=url
-  bench [sqlite|http|dispatch|postgres|all] [args]
+  bench [sqlite|http|dispatch|postgres|nats|all] [args]
                 the benchmarks of the SQLite store, of HTTP, of a call beside other libraries
-                (which needs valgrind), or of PostgreSQL beside other libraries (which needs
-                POSTGRES_URL); the arguments are the benchmark's own
+                (which needs valgrind), of PostgreSQL beside other libraries, or of the NATS bus
+                beside async-nats; the arguments are the benchmark's own
   chaos         the long form of the fault tests, optimised
   doc [--open]  the documentation of the workspace
   help          this text";
@@ -50,16 +50,18 @@ pub(crate) enum Benchmark {
     Dispatch,
     /// Of commands on PostgreSQL, beside other libraries.
     Postgres,
+    /// Of the NATS bus.
+    Nats,
 }
 
 impl Benchmark {
-    const ALL: [Self; 4] = [Self::Sqlite, Self::Http, Self::Dispatch, Self::Postgres];
+    const ALL: [Self; 5] = [Self::Sqlite, Self::Http, Self::Dispatch, Self::Postgres, Self::Nats];
 
     /// Whether it measures a server.
     pub(crate) fn needs_servers(self) -> bool {
         match self {
             Self::Sqlite | Self::Http | Self::Dispatch => false,
-            Self::Postgres => true,
+            Self::Postgres | Self::Nats => true,
         }
     }
 }
@@ -99,11 +101,12 @@ fn parse_bench(args: &[String]) -> Result<Task, String> {
         "http" => vec![Benchmark::Http],
         "dispatch" => vec![Benchmark::Dispatch],
         "postgres" => vec![Benchmark::Postgres],
+        "nats" => vec![Benchmark::Nats],
         "all" if args.is_empty() => Benchmark::ALL.to_vec(),
         "all" => return Err("each benchmark has arguments of its own: name one".to_owned()),
         other => {
             return Err(format!(
-                "there is no benchmark `{other}`: sqlite, http, dispatch, postgres or all"
+                "there is no benchmark `{other}`: sqlite, http, dispatch, postgres, nats or all"
             ));
         }
     };
@@ -165,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_benchmark_that_is_none_is_named() {
-        let wrong = "there is no benchmark `append`: sqlite, http, dispatch, postgres or all";
+        let wrong = "there is no benchmark `append`: sqlite, http, dispatch, postgres, nats or all";
         assert_eq!(parse("bench append"), Err(wrong.to_owned()));
         assert!(parse("bench all --quick").is_err());
     }

@@ -3,6 +3,7 @@
 
 mod faults;
 mod login;
+mod requests;
 mod streams;
 
 use std::time::Duration;

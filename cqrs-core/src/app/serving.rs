@@ -117,7 +117,10 @@ impl Serve {
         while *stopping.borrow() == Stopping::No {
             let next = match requests.take() {
                 Some(requests) => Ok(requests),
-                None => self.bus.respond(names.clone()).await,
+                None => tokio::select! {
+                    next = self.bus.respond(names.clone()) => next,
+                    () = reached(&mut stopping, Stopping::Draining) => break,
+                },
             };
             match next {
                 Ok(mut requests) => {
@@ -167,7 +170,11 @@ impl Serve {
                         let at_once = self.at_once;
                         let context = format!("{at_once} requests are being handled: try again later");
                         let full = Error::new(ErrorKind::Overloaded, context);
-                        reply(request, ReplyMessage::failed(&full)).await;
+                        let refusing = reply(request, ReplyMessage::failed(&full));
+                        tokio::select! {
+                            () = refusing => {}
+                            () = reached(stopping, Stopping::Abandoning) => {}
+                        }
                     }
                     None => return,
                 },
@@ -229,7 +236,7 @@ async fn answer(app: App, mut request: InboundRequest, mut stopping: watch::Rece
     let answered = tokio::select! {
         biased;
         () = in_time => ReplyMessage::failed(&late()),
-        answer = handled => message_of(answer),
+        answer = handled => message_of(&name, answer),
         () = request.given_up() => return,
         () = reached(&mut stopping, Stopping::Abandoning) => {
             let context = "the service stops before it has answered: send it again";
@@ -247,7 +254,7 @@ async fn reply(request: InboundRequest, reply: ReplyMessage) {
 }
 
 /// An answer as a bus carries it.
-fn message_of(answer: RawAnswer) -> ReplyMessage {
+fn message_of(name: &str, answer: RawAnswer) -> ReplyMessage {
     match answer {
         Ok(RawReply { position, content_type, body }) => ReplyMessage {
             status: ReplyStatus::Done,
@@ -263,7 +270,14 @@ fn message_of(answer: RawAnswer) -> ReplyMessage {
                 body,
             }
         }
-        Err(Failure::Failed(error)) => ReplyMessage::failed(&error),
+        Err(Failure::Failed(error)) => match error.kind() {
+            // Something of ours that cannot be read: whoever asked is not to blame.
+            ErrorKind::Decode { message, .. } if message != name => {
+                let context = error.to_string();
+                ReplyMessage::failed(&Error::new(ErrorKind::Internal, context))
+            }
+            _ => ReplyMessage::failed(&error),
+        },
     }
 }
 

@@ -107,9 +107,10 @@ pub enum ErrorKind {
     },
     /// No handler has this name.
     UnknownName,
-    /// No group on the bus takes this command (P17). It was not sent; whoever takes it may come later.
+    /// No group on the bus takes this command (P17), or nobody answers this request now. It was not sent;
+    /// whoever takes it may come later.
     Unroutable,
-    /// The store is busy or out of reach. Nothing was written; try again.
+    /// The store, the bus or another service is busy or out of reach. Nothing was written; try again.
     Unavailable,
     /// The connection to the store broke while it committed: the commit may have been applied.
     /// Repeat it with the same id, and the store answers which (P5).

@@ -53,7 +53,7 @@ pub enum ReplyStatus {
     /// The domain said no; the body is the rejection.
     Rejected(No),
     /// The machinery broke, or was handed something it cannot take. The code is
-    /// [`ErrorKind::name`].
+    /// [`ErrorKind::name`], or `unsendable`: the answer is one that the bus does not take.
     Failed(No),
 }
 
@@ -105,13 +105,20 @@ impl ReplyMessage {
         Self::of(ReplyStatus::Failed(no), Bytes::new())
     }
 
+    /// The answer is one that the bus does not take. What was asked for is done: whoever asked is not to
+    /// blame, and to ask for the same again is of no use.
+    pub fn unsendable(error: &Error) -> Self {
+        let no = No::new("unsendable", None, error.to_string());
+        Self::of(ReplyStatus::Failed(no), Bytes::new())
+    }
+
     fn of(status: ReplyStatus, body: impl Into<Bytes>) -> Self {
         let content_type = "application/json".to_owned();
         Self { status, position: None, content_type, body: body.into() }
     }
 
-    /// Checks it against what a bus takes. Every adapter calls it before it answers, and answers with the
-    /// error when there is one.
+    /// Checks it against what a bus takes. Every adapter calls it before it answers, and answers that it is
+    /// [unsendable](Self::unsendable) when there is an error.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) or [`TooLarge`](ErrorKind::TooLarge), naming what is to blame.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::metadata::Metadata;
 use crate::message::request::RequestKind;
 use crate::port::bus::BusLimits;
@@ -62,14 +62,16 @@ pub trait Requester: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// - [`Unroutable`](crate::ErrorKind::Unroutable): nobody answers requests of this name now. It
     ///   was not handed over.
-    /// - [`Unavailable`](crate::ErrorKind::Unavailable): the broker was out of reach all the time, or
-    ///   the bus is closed. It was not handed over.
+    /// - [`Unavailable`](crate::ErrorKind::Unavailable): the broker was out of reach for most of the
+    ///   time, or the bus is closed. It was not handed over.
     /// - [`Overloaded`](crate::ErrorKind::Overloaded): whoever answers has no room. It was not handed
     ///   over.
     /// - [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded): no answer came in time. It may have
     ///   been handed over, and may still take effect.
+    /// - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown): the bus was closed meanwhile.
     /// - [`Invalid`](crate::ErrorKind::Invalid), [`TooLarge`](crate::ErrorKind::TooLarge): it cannot be
-    ///   taken; or the answer is none.
+    ///   taken.
+    /// - [`Internal`](crate::ErrorKind::Internal): what came back is no answer.
     async fn request(&self, request: OutboundRequest) -> Result<ReplyMessage>;
 }
 
@@ -148,8 +150,36 @@ impl OutboundRequest {
     /// [`OutboundMessage::attributes`](crate::OutboundMessage::attributes).
     pub fn attributes<'a>(&'a self, source: &'a str) -> Vec<Attribute<'a>> {
         let Self { metadata, kind, name, content_type, body: _, timeout: _ } = self;
-        let kind = kind.name();
-        Event { metadata, kind, name, key: None, content_type, position: None }.attributes(source)
+        let (kind, key) = (kind.name(), metadata.partition_key());
+        Event { metadata, kind, name, key, content_type, position: None }.attributes(source)
+    }
+
+    /// The error when nobody answers requests of this name: for adapters, so that all say it alike.
+    pub fn unroutable(&self) -> Error {
+        let context = format!("nobody answers `{}` on this bus now", self.name);
+        Error::new(ErrorKind::Unroutable, context)
+    }
+
+    /// The error when no answer came in time: for adapters.
+    pub fn unanswered(&self) -> Error {
+        let Self { name, timeout, .. } = self;
+        let context =
+            format!("`{name}` was not answered within {timeout:?}; it may still take effect");
+        Error::new(ErrorKind::DeadlineExceeded, context)
+    }
+
+    /// The error when the bus was closed meanwhile: for adapters.
+    pub fn abandoned(&self) -> Error {
+        let name = &self.name;
+        let context =
+            format!("the bus was closed before `{name}` was answered: it may still take effect");
+        Error::new(ErrorKind::OutcomeUnknown, context)
+    }
+
+    /// The error when what came back is no answer: for adapters. Whoever asked is not to blame.
+    pub fn misunderstood(&self, error: Error) -> Error {
+        let context = format!("the answer to `{}` cannot be read: {error}", self.name);
+        Error::new(ErrorKind::Internal, context).with_source(error)
     }
 }
 
@@ -195,8 +225,8 @@ impl InboundRequest {
         self.respond.reply(self.message, reply).await
     }
 
-    /// Completes when the one who asked has given up, as far as the bus can tell; otherwise never. Cancel
-    /// safe.
+    /// Completes when the one who asked has given up, as far as the bus can tell, and whenever it is asked
+    /// again; otherwise never. Cancel safe.
     pub async fn given_up(&mut self) {
         self.respond.given_up().await;
     }

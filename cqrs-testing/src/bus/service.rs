@@ -151,25 +151,39 @@ pub(crate) struct Hand {
     /// Lets those go on who wait.
     pub(crate) gate: Arc<Semaphore>,
     begun: mpsc::UnboundedSender<()>,
+    ended: mpsc::UnboundedSender<()>,
 }
 
 /// What the case is told.
-pub(crate) struct Told(mpsc::UnboundedReceiver<()>);
+pub(crate) struct Told {
+    begun: mpsc::UnboundedReceiver<()>,
+    ended: mpsc::UnboundedReceiver<()>,
+}
 
 impl Told {
     /// Somebody waits.
     pub(crate) async fn begun(&mut self) {
-        match tokio::time::timeout(BOUND, self.0.recv()).await {
+        match tokio::time::timeout(BOUND, self.begun.recv()).await {
             Ok(Some(())) => {}
             _ => panic!("nobody came to wait"),
+        }
+    }
+
+    /// Somebody waits no more.
+    pub(crate) async fn ended(&mut self) {
+        match tokio::time::timeout(BOUND, self.ended.recv()).await {
+            Ok(Some(())) => {}
+            _ => panic!("whoever waited still does"),
         }
     }
 }
 
 impl Hand {
     pub(crate) fn new() -> (Self, Told) {
-        let (begun, told) = mpsc::unbounded_channel();
-        (Self { gate: Arc::new(Semaphore::new(0)), begun }, Told(told))
+        let (begins, begun) = mpsc::unbounded_channel();
+        let (ends, ended) = mpsc::unbounded_channel();
+        let hand = Self { gate: Arc::new(Semaphore::new(0)), begun: begins, ended: ends };
+        (hand, Told { begun, ended })
     }
 }
 
@@ -180,7 +194,17 @@ async fn add(c: Add, work: Work) -> Result<Sum, Failure<TooMuch>> {
     Ok(add_to(&work, c.sum, c.amount).await?)
 }
 
+/// Tells when whoever waited does so no more.
+struct Waits(Hand);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let _ = self.0.ended.send(());
+    }
+}
+
 async fn wait(c: Wait, work: Work, Res(hand): Res<Hand>) -> Result<Sum, Failure<Never>> {
+    let _waits = Waits(hand.clone());
     let _ = hand.begun.send(());
     let gate = hand.gate.acquire().await;
     gate.map_err(|closed| Error::new(ErrorKind::Internal, closed.to_string()))?.forget();

@@ -36,7 +36,7 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     log::begin(settings.log)?;
     let admin = settings.admin_token.as_ref().map(|secret| AdminToken::of(secret.expose()));
     let admin = admin.transpose()?;
-    let opened = Opened::at(&settings.store).await?;
+    let opened = Opened::at(settings.store.expose()).await?;
     let timeout = Duration::from_millis(settings.timeout_ms);
     let bounds = Bounds {
         timeout,
@@ -44,7 +44,7 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
         payment_timeout: settings.payment_timeout,
         payment_delay: settings.payment_delay,
     };
-    let bus = connect_bus(&settings.bus, settings.role.service()).await?;
+    let bus = connect_bus(settings.bus.expose(), settings.role.service()).await?;
     let app = service::app(opened.store(), bus.clone(), settings.role, bounds).await?;
     let listener = TcpListener::bind(&settings.listen)
         .await
@@ -60,9 +60,10 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
         Gateway::new(app, opened.store(), stop.clone()).readiness(running.readiness()).admin(admin);
     http::serve(listener, service::router(gateway, settings.role), stop).await;
     serving.stop(FINISH_WITHIN).await;
-    running.stop(FINISH_WITHIN).await?;
-    bus.close().await?;
-    opened.close().await
+    // What one cannot end in order does not keep the others from it; the store is last.
+    let ended = [running.stop(FINISH_WITHIN).await, bus.close().await];
+    opened.close().await?;
+    ended.into_iter().collect::<Result<(), _>>().map_err(BoxError::from)
 }
 
 /// Stops the service at the first signal, and the process at the second.

@@ -10,11 +10,16 @@ use clap::{Parser, ValueEnum};
 #[command(version)]
 pub struct Settings {
     /// Where everything is kept: `sqlite:PATH`, `postgres://…` or `memory:`.
-    #[arg(long, env = "STORE_URL", default_value = "sqlite:learning-platform.db")]
-    pub store: String,
+    #[arg(
+        long,
+        env = "STORE_URL",
+        hide_env_values = true,
+        default_value = "sqlite:learning-platform.db"
+    )]
+    pub store: Secret,
     /// What carries requests and messages between services: `nats://…` or `memory:`.
-    #[arg(long, env = "BUS_URL", default_value = "memory:")]
-    pub bus: String,
+    #[arg(long, env = "BUS_URL", hide_env_values = true, default_value = "memory:")]
+    pub bus: Secret,
     /// Which part of the platform this process is.
     #[arg(long, env = "ROLE", default_value = "all")]
     pub role: Role,
@@ -144,9 +149,11 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_shown() {
+        let urls = ["--store", "postgres://me:sesame@db", "--bus", "nats://me:sesame@bus"];
         let arguments = ["learning-platform", "--admin-token", "open sesame"];
-        let settings = Settings::parse_from(arguments);
+        let settings = Settings::parse_from([&arguments[..], &urls].concat());
         assert!(!format!("{settings:?}").contains("sesame"));
+        assert_eq!(settings.bus.expose(), "nats://me:sesame@bus");
         assert_eq!(settings.admin_token.unwrap().expose(), "open sesame");
     }
 }

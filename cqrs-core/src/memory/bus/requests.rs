@@ -6,6 +6,7 @@ use std::future::pending;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{MemoryBus, closed};
@@ -32,22 +33,33 @@ struct Place {
     sender: mpsc::Sender<InboundRequest>,
 }
 
+/// Why a request is not handed over.
+enum Refused {
+    Nobody,
+    /// Too many wait for whoever answers.
+    Full,
+}
+
 impl Responders {
-    /// Hands a request to the next one of those who answer it.
-    fn hand(&mut self, request: InboundRequest) -> Result<()> {
+    /// Hands a request to the next one of those who answer it and have room. Back: nobody has.
+    fn hand(&mut self, mut request: InboundRequest) -> Result<(), Refused> {
         let name = &request.message().name;
         let Some(places) = self.0.get_mut(name).filter(|places| !places.is_empty()) else {
-            let context = format!("nobody answers `{name}` on this bus now");
-            return Err(Error::new(ErrorKind::Unroutable, context));
+            return Err(Refused::Nobody);
         };
         places.rotate_left(1);
-        let last = places.len() - 1;
-        places[last].sender.try_send(request).map_err(|refused| {
-            let name = &refused.into_inner().message().name.clone();
-            let context =
-                format!("{WAITING} requests wait for whoever answers `{name}`: try again");
-            Error::new(ErrorKind::Overloaded, context)
-        })
+        let mut refused = Refused::Nobody;
+        for place in places.iter().rev() {
+            request = match place.sender.try_send(request) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(request)) => {
+                    refused = Refused::Full;
+                    request
+                }
+                Err(TrySendError::Closed(request)) => request,
+            };
+        }
+        Err(refused)
     }
 
     fn remove(&mut self, is_wanted: impl Fn(&Place) -> bool) {
@@ -87,7 +99,7 @@ impl Respond for WayBack {
         let refused = reply.check(&to, &self.limits);
         let reply = match &refused {
             Ok(()) => reply,
-            Err(error) => ReplyMessage::failed(error),
+            Err(error) => ReplyMessage::unsendable(error),
         };
         // As a network would carry it: nothing but the attributes and the body.
         let attributes = reply.attributes(&to, "memory");
@@ -118,7 +130,18 @@ impl Requester for MemoryBus {
                 return Err(closed());
             }
             let way_back = WayBack { asker, limits: self.capabilities.limits };
-            state.responders.hand(InboundRequest::new(message, way_back))?;
+            state.responders.hand(InboundRequest::new(message, way_back)).map_err(|refused| {
+                let name = &request.name;
+                match refused {
+                    Refused::Nobody => request.unroutable(),
+                    Refused::Full => {
+                        let context = format!(
+                            "{WAITING} requests wait for whoever answers `{name}`: try again"
+                        );
+                        Error::new(ErrorKind::Overloaded, context)
+                    }
+                }
+            })?;
         }
         let answered = async {
             match answer.await {
@@ -129,24 +152,12 @@ impl Requester for MemoryBus {
         };
         tokio::select! {
             answer = tokio::time::timeout(request.timeout, answered) => match answer {
-                Ok(reply) => reply,
-                Err(_) => Err(unanswered(&request)),
+                Ok(reply) => reply.map_err(|error| request.misunderstood(error)),
+                Err(_) => Err(request.unanswered()),
             },
-            _ = is_closed.wait_for(|closed| *closed) => {
-                let context = format!(
-                    "the bus was closed before `{}` was answered: it may still take effect",
-                    request.name
-                );
-                Err(Error::new(ErrorKind::OutcomeUnknown, context))
-            }
+            _ = is_closed.wait_for(|closed| *closed) => Err(request.abandoned()),
         }
     }
-}
-
-fn unanswered(request: &OutboundRequest) -> Error {
-    let OutboundRequest { name, timeout, .. } = request;
-    let context = format!("`{name}` was not answered within {timeout:?}; it may still take effect");
-    Error::new(ErrorKind::DeadlineExceeded, context)
 }
 
 #[async_trait]

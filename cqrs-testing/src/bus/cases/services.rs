@@ -261,17 +261,16 @@ async fn a_call_ends_when_its_time_is_over(t: Probe) {
     let error = failed(client.send(wait()).within(QUIET).await);
     assert_eq!(*error.kind(), ErrorKind::DeadlineExceeded, "{error:?}");
     told.begun().await;
-    is_dropped(&client, &hand).await;
+    is_dropped(&client, &hand, &mut told).await;
 }
 
 /// Whoever waited does so no more: nothing is done when it may go on.
-async fn is_dropped(client: &ServiceClient, hand: &Hand) {
-    // Only those who wait take from it.
+async fn is_dropped(client: &ServiceClient, hand: &Hand, told: &mut Told) {
+    told.ended().await;
     hand.gate.add_permits(1);
-    tokio::time::sleep(QUIET).await;
-    assert_eq!(hand.gate.available_permits(), 1, "somebody still waits over there");
     let found = client.ask(Read { sum: "a".to_owned() }).await;
     assert!(found.is_ok_and(|found| found.sum == 0), "nothing was done");
+    assert_eq!(hand.gate.available_permits(), 1, "only those who wait take from it");
 }
 
 async fn a_call_whose_deadline_has_passed_is_not_begun(t: Probe) {
@@ -293,8 +292,7 @@ async fn a_call_that_is_given_up_is_dropped_over_there(t: Probe) {
     told.begun().await;
     calling.abort();
     assert!(calling.await.is_err_and(|error| error.is_cancelled()));
-    tokio::time::sleep(QUIET).await;
-    is_dropped(&client, &hand).await;
+    is_dropped(&client, &hand, &mut told).await;
 }
 
 async fn instances_share_the_load(t: Probe) {

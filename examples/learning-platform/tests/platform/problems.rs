@@ -183,5 +183,5 @@ async fn health_and_manifest_tell_of_the_service() {
     );
     assert_eq!(created["schema"]["properties"]["title"]["type"], "string");
     let charge = requests.iter().find(|r| r["name"] == "payments.charge").unwrap();
-    assert_eq!(charge["visibility"], "internal");
+    assert_eq!(charge["visibility"], "services");
 }

@@ -29,9 +29,14 @@ struct Role {
 
 impl Role {
     fn start(folder: &Arc<Folder>, role: &str, bus: &str) -> Self {
+        Self::start_with(folder, role, bus, "2500ms")
+    }
+
+    /// The same with so much time for a payment.
+    fn start_with(folder: &Arc<Folder>, role: &str, bus: &str, payment_timeout: &str) -> Self {
         let mut arguments = ["--role", role, "--bus", bus, "--admin-token", TOKEN].to_vec();
         // Whoever waits for an answer of the dead waits for so long.
-        arguments.extend(["--timeout-ms", "2000", "--payment-timeout", "2500ms"]);
+        arguments.extend(["--timeout-ms", "2000", "--payment-timeout", payment_timeout]);
         arguments.extend(["--payment-delay", "500ms"]);
         let service = folder.service(&arguments);
         let client = service.client.clone();
@@ -140,7 +145,8 @@ async fn a_payment_waits_for_a_broker_and_a_service_that_are_down() {
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut broker = tokio::task::block_in_place(|| Nats::start(folder.path())).unwrap();
     tokio::task::block_in_place(|| broker.kill()).unwrap();
-    let learning = Role::start(&Arc::new(Folder::new()), "learning", &broker.url());
+    let folder = Arc::new(Folder::new());
+    let learning = Role::start_with(&folder, "learning", &broker.url(), "60s");
     let courses = Courses::for_many(&learning.client, 12).await;
     let work = Work::new(courses, 1);
     work.pace.add_permits(2);

@@ -1,0 +1,115 @@
+//! Requests when the server dies, and from those who may not ask.
+
+use std::time::Duration;
+
+use bus_nats::NatsBus;
+use bus_nats::async_nats::HeaderMap;
+use cqrs_core::{
+    Bus, ErrorKind, InboundMessage, OutboundRequest, ReplyMessage, ReplyStatus, RequestKind,
+    Requester, Responder,
+};
+use futures_util::StreamExt;
+use tokio::task::JoinHandle;
+
+use crate::{PATIENCE, connect, prefix, server, url};
+
+fn double(n: u64) -> OutboundRequest {
+    OutboundRequest::new(RequestKind::Query, "double", n.to_string(), Duration::from_secs(2))
+}
+
+/// Answers all that comes.
+async fn answer(bus: &NatsBus) -> JoinHandle<()> {
+    let mut requests = bus.respond(vec!["double".to_owned(), "secret".to_owned()]).await.unwrap();
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let InboundMessage { name, body, .. } = request.message();
+            assert_eq!(name, "double", "nobody asks for another one");
+            let n: u64 = std::str::from_utf8(body).unwrap().parse().unwrap();
+            request.reply(ReplyMessage::done((n * 2).to_string())).await.unwrap();
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_answered_again_after_the_server_died() {
+    let mut server = server();
+    let prefix = prefix();
+    let builder = || NatsBus::builder(server.url()).prefix(&prefix);
+    let (asks, answers) = (connect(builder()).await, connect(builder()).await);
+    let _answering = answer(&answers).await;
+    assert_eq!(asks.request(double(2)).await.unwrap().body, "4");
+    server.kill().unwrap();
+    let error = asks.request(double(3)).await.unwrap_err();
+    assert!(error.is_retryable() || *error.kind() == ErrorKind::DeadlineExceeded, "{error:?}");
+    server.start_again().unwrap();
+    let again = async {
+        loop {
+            match asks.request(double(3)).await {
+                Ok(answer) => return answer,
+                Err(error) => {
+                    let may_be =
+                        error.is_retryable() || *error.kind() == ErrorKind::DeadlineExceeded;
+                    assert!(may_be, "{error:?}");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, again).await.expect("nobody answers any more");
+    assert_eq!(answer.body, "6");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bus_closes_while_the_server_is_down() {
+    let mut server = server();
+    let prefix = prefix();
+    let builder = || NatsBus::builder(server.url()).prefix(&prefix);
+    let (asks, answers) = (connect(builder()).await, connect(builder()).await);
+    let mut requests = answers.respond(vec!["double".to_owned()]).await.unwrap();
+    server.kill().unwrap();
+    let waiting = {
+        let asks = asks.clone();
+        let patient = OutboundRequest { timeout: PATIENCE, ..double(1) };
+        tokio::spawn(async move { asks.request(patient).await })
+    };
+    requests.close();
+    let ended = tokio::time::timeout(Duration::from_secs(5), async {
+        assert!(requests.next().await.is_none(), "nothing comes");
+        answers.close().await.unwrap();
+        asks.close().await.unwrap();
+        waiting.await.unwrap().unwrap_err()
+    });
+    let error = ended.await.expect("it hangs");
+    assert!(
+        matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_for_the_name_of_its_subject() {
+    let prefix = prefix();
+    let bus = connect(NatsBus::builder(url()).prefix(&prefix)).await;
+    let _answering = answer(&bus).await;
+    let mut headers = HeaderMap::new();
+    for (name, value) in
+        [("ce-specversion", "1.0"), ("ce-id", "7"), ("ce-source", "/py"), ("ce-type", "secret")]
+    {
+        headers.insert(name, value);
+    }
+    let client = bus.client();
+    let subject = format!("{prefix}.request.double");
+    let answer = client.request_with_headers(subject.clone(), headers.clone(), "4".into()).await;
+    let headers_of = answer.unwrap().headers.unwrap();
+    let text = |name: &str| headers_of.get(name).map(|value| value.as_str().to_owned());
+    assert_eq!(
+        (text("ce-status").as_deref(), text("ce-field").as_deref()),
+        (Some("failed"), Some("type"))
+    );
+    // Its answer goes nowhere among the subjects of the bus.
+    headers.insert("ce-type", "double");
+    let among_ours = format!("{prefix}.request.secret");
+    client.publish_with_reply_and_headers(subject, among_ours, headers, "4".into()).await.unwrap();
+    let done = bus.request(double(4)).await.unwrap();
+    assert_eq!((done.status, &done.body[..]), (ReplyStatus::Done, &b"8"[..]));
+}
