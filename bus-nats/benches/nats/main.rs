@@ -10,7 +10,7 @@ mod waiting;
 
 use std::error::Error;
 
-use async_nats::Client;
+use async_nats::{Client, ConnectOptions, ServerAddr};
 use bus_nats::{NatsBus, async_nats};
 use bytes::Bytes;
 use cqrs_core::{MessageId, OutboundKind, OutboundMessage};
@@ -64,7 +64,14 @@ async fn bus(url: &str, prefix: &str) -> Outcome<NatsBus> {
 
 /// A client of the floor.
 async fn client(url: &str) -> Outcome<Client> {
-    Ok(async_nats::connect(url).await?)
+    let address: ServerAddr = url.parse()?;
+    let options = match (address.username(), address.password()) {
+        (Some(user), Some(password)) => {
+            ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
+        _ => ConnectOptions::new(),
+    };
+    Ok(options.connect(address).await?)
 }
 
 fn fresh() -> String {
