@@ -64,6 +64,9 @@
 //!
 //! # Errors
 //!
+//! The [health](cqrs_core::Bus::health) says why there is no connection, as far as the client tells: of a certificate
+//! that is refused it says "IO error" and no more; the server's log knows.
+//!
 //! While the server is out of reach, calls go on trying for as long as they are [patient](NatsBuilder::patience); then
 //! they fail as [`Unavailable`](cqrs_core::ErrorKind::Unavailable), or
 //! [`OutcomeUnknown`](cqrs_core::ErrorKind::OutcomeUnknown) where a message may have been stored. Deliveries wait until

@@ -8,7 +8,7 @@ use cqrs_core::{
     Bus, ErrorKind, InboundMessage, OutboundRequest, ReplyMessage, ReplyStatus, RequestKind,
     Requester, Responder,
 };
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinHandle;
 
 use crate::{PATIENCE, connect, prefix, server, url};
@@ -108,8 +108,11 @@ async fn a_request_is_for_the_name_of_its_subject() {
     );
     // Its answer goes nowhere among the subjects of the bus.
     headers.insert("ce-type", "double");
-    let among_ours = format!("{prefix}.request.secret");
+    let among_ours = format!("{prefix}.anything");
+    let mut misled = client.subscribe(among_ours.clone()).await.unwrap();
     client.publish_with_reply_and_headers(subject, among_ours, headers, "4".into()).await.unwrap();
     let done = bus.request(double(4)).await.unwrap();
     assert_eq!((done.status, &done.body[..]), (ReplyStatus::Done, &b"8"[..]));
+    // It would have come before: requests are answered one after the other here.
+    assert!(misled.next().now_or_never().is_none(), "an answer went among our subjects");
 }
