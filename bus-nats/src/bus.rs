@@ -10,8 +10,8 @@ use async_nats::Client;
 use async_trait::async_trait;
 use cqrs_core::{
     Bus, BusCapabilities, BusHealth, BusState, BusSubscription, DeadLetter, DeadLetterId,
-    Deliveries, FindDeadLetters, OutboundMessage, OutboundRequest, Publisher, ReplyMessage,
-    Requester, Requests, Responder, Result, Subscriber, Support, Unpublished,
+    Deliveries, FindDeadLetters, GroupAsk, GroupAsks, OutboundMessage, OutboundRequest, Publisher,
+    ReplyMessage, Requester, Requests, Responder, Result, Seat, Subscriber, Support, Unpublished,
 };
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
@@ -21,10 +21,9 @@ use tokio::time::Instant;
 
 use crate::config::NatsBuilder;
 use crate::error::closed;
-use crate::group::{self, Ask};
+use crate::group;
 use crate::letters;
 use crate::link::Link;
-use crate::member::{Asks, deliveries};
 use crate::publisher;
 use crate::requests;
 use crate::routes::{self, Routes};
@@ -58,7 +57,7 @@ pub struct NatsBus {
 struct Inner {
     link: Arc<Link>,
     routes: Routes,
-    groups: Mutex<HashMap<String, Asks>>,
+    groups: Mutex<HashMap<String, GroupAsks>>,
     /// Those who take requests.
     responding: Mutex<Vec<JoinHandle<()>>>,
     capabilities: BusCapabilities,
@@ -134,7 +133,7 @@ impl NatsBus {
         &self.inner.link.client
     }
 
-    fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, Asks>> {
+    fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, GroupAsks>> {
         self.inner.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,7 +147,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let groups = self.groups.get_mut().unwrap_or_else(PoisonError::into_inner);
         for asks in groups.values() {
-            let _ = asks.send(Ask::Forsake);
+            let _ = asks.send(GroupAsk::Forsake);
         }
     }
 }
@@ -198,10 +197,11 @@ impl Subscriber for NatsBus {
             let start = || group::start(link.clone(), &subscription.group, subscription.kind);
             groups.entry(subscription.group.clone()).or_insert_with(start).clone()
         };
-        let (sender, handed) = mpsc::unbounded_channel();
+        let (sender, hands) = mpsc::unbounded_channel();
         let member = link.next();
-        asks.send(Ask::Join { member, subscription, sender }).map_err(|_| closed())?;
-        Ok(deliveries(asks, member, handed, link.closed.subscribe()))
+        let join = GroupAsk::Join { member, subscription, hands: sender };
+        asks.send(join).map_err(|_| closed())?;
+        Ok(Seat { asks, member, hands, closed: link.closed.subscribe() }.deliveries())
     }
 }
 
@@ -253,7 +253,7 @@ impl Bus for NatsBus {
 
     async fn close(&self) -> Result<()> {
         let link = &self.inner.link;
-        let groups: Vec<Asks> = {
+        let groups: Vec<GroupAsks> = {
             let groups = self.groups();
             link.closed.send_replace(true);
             groups.values().cloned().collect()
@@ -261,7 +261,7 @@ impl Bus for NatsBus {
         let mut over = Vec::new();
         for asks in groups {
             let (answer, is_over) = oneshot::channel();
-            if asks.send(Ask::Close { answer }).is_ok() {
+            if asks.send(GroupAsk::Close { answer }).is_ok() {
                 over.push(is_over);
             }
         }

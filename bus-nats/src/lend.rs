@@ -1,12 +1,9 @@
 //! Lending: a connection that owns a part and whose members hold enough hands messages to members of another
 //! connection. The verdict comes back to the owner, who alone writes it down.
 
-use std::time::Duration;
-
 use async_nats::client::RequestErrorKind;
 use async_nats::{HeaderMap, Message};
-use cqrs_core::{Timestamp, Verdict};
-use serde::{Deserialize, Serialize};
+use cqrs_core::{LoanSaid, Timestamp};
 
 use crate::letters::Raw;
 use crate::link::Link;
@@ -91,52 +88,8 @@ pub(crate) fn read(message: &Message) -> Option<Lent> {
     })
 }
 
-/// What the borrower of a message tells its owner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Word {
-    Ack,
-    /// In so many microseconds.
-    Retry(u64),
-    Park(String),
-    /// Nobody settles it; and whether anybody has seen it.
-    Back(bool),
-    Extend,
-}
-
-impl From<Verdict> for Word {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Ack => Self::Ack,
-            Verdict::Retry(after) => {
-                Self::Retry(u64::try_from(after.as_micros()).unwrap_or(u64::MAX))
-            }
-            Verdict::Park(cause) => Self::Park(cause),
-        }
-    }
-}
-
-impl Word {
-    /// As a verdict, if it is one.
-    pub(crate) fn verdict(self) -> Result<Verdict, Self> {
-        match self {
-            Self::Ack => Ok(Verdict::Ack),
-            Self::Retry(after) => Ok(Verdict::Retry(Duration::from_micros(after))),
-            Self::Park(cause) => Ok(Verdict::Park(cause)),
-            Self::Back(_) | Self::Extend => Err(self),
-        }
-    }
-}
-
-/// A word about one message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Said {
-    pub(crate) token: u64,
-    pub(crate) word: Word,
-}
-
 /// Tells the owner, and waits until it has noted it. `false`: it has not.
-pub(crate) async fn tell(link: &Link, group: &str, owner: &str, said: &Said) -> bool {
+pub(crate) async fn tell(link: &Link, group: &str, owner: &str, said: &LoanSaid) -> bool {
     let Ok(text) = serde_json::to_vec(said) else { return false };
     let subject = link.subjects.returns(owner, group);
     let request = async_nats::client::Request::new()
@@ -144,22 +97,4 @@ pub(crate) async fn tell(link: &Link, group: &str, owner: &str, said: &Said) -> 
         .timeout(Some(link.settings.patience));
     let answer = link.client.send_request(subject, request).await;
     answer.is_ok_and(|answer| answer.payload.as_ref() == b"yes")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn verdicts_come_back_as_they_were() {
-        let verdicts =
-            [Verdict::Ack, Verdict::Retry(Duration::from_millis(5)), Verdict::Park("no".into())];
-        for verdict in verdicts {
-            let said = Said { token: 7, word: verdict.clone().into() };
-            let text = serde_json::to_string(&said).unwrap();
-            let back: Said = serde_json::from_str(&text).unwrap();
-            assert_eq!(back.word.verdict(), Ok(verdict));
-        }
-        assert_eq!(Word::Back(true).verdict(), Err(Word::Back(true)));
-    }
 }

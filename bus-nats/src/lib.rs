@@ -82,7 +82,6 @@ mod kept;
 mod lend;
 mod letters;
 mod link;
-mod member;
 mod owned;
 mod peers;
 mod publisher;

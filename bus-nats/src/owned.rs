@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cqrs_core::{BusSubscription, Fate, Holder, Lane, Lanes, Result, Timestamp, Verdict};
-use tokio::sync::{Semaphore, oneshot};
+use cqrs_core::{BusSubscription, Fate, GroupAnswer, Holder, Lane, Lanes, Timestamp, Verdict};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::cursor::{Cursor, Record};
@@ -14,15 +14,12 @@ use crate::letters::Raw;
 /// [weight](Raw::weight).
 pub(crate) const ROOM: usize = 512;
 
-/// Who waits for what he said to be noted.
-pub(crate) type Answer = oneshot::Sender<Result<()>>;
-
 /// A message that is finished, once this is written.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) sequence: u64,
     pub(crate) token: u64,
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<GroupAnswer>,
 }
 
 /// What one write of the record carries.

@@ -1,6 +1,5 @@
 //! Publishing: of each key one message on its way, of many keys at once.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use async_nats::HeaderMap;
@@ -9,7 +8,6 @@ use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 use cqrs_core::{Error, ErrorKind, Lane, OutboundKind, OutboundMessage, Result, Unpublished};
-use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use crate::error::{Answered, closed, refused};
@@ -25,35 +23,10 @@ pub(crate) async fn publish(
     messages: Vec<OutboundMessage>,
 ) -> Result<(), Unpublished> {
     let deadline = link.deadline();
-    let mut queues: Vec<Vec<(usize, OutboundMessage)>> = Vec::new();
-    let mut lanes: HashMap<Lane, usize> = HashMap::new();
-    for (n, message) in messages.into_iter().enumerate() {
-        let queue = Lane::of_outbound(&message).map(|lane| {
-            *lanes.entry(lane).or_insert_with(|| {
-                queues.push(Vec::new());
-                queues.len() - 1
-            })
-        });
-        match queue {
-            Some(queue) => queues[queue].push((n, message)),
-            None => queues.push(vec![(n, message)]),
-        }
-    }
-    let sent = queues.into_iter().map(|queue| async move {
-        let mut failed: Vec<(usize, Error)> = Vec::new();
-        for (n, message) in queue {
-            let sent = match failed.is_empty() {
-                true => publish_one(link, routes, &message, deadline).await,
-                false => Err(message.behind_a_failure()),
-            };
-            failed.extend(sent.err().map(|error| (n, error)));
-        }
-        failed
-    });
-    let sent = stream::iter(sent).buffer_unordered(link.settings.window);
-    let mut failed: Vec<(usize, Error)> = sent.map(stream::iter).flatten().collect().await;
-    failed.sort_by_key(|(n, _)| *n);
-    Unpublished::unless_empty(failed)
+    OutboundMessage::send_in_order(messages, link.settings.window, |message| async move {
+        publish_one(link, routes, &message, deadline).await
+    })
+    .await
 }
 
 async fn publish_one(

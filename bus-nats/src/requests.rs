@@ -12,12 +12,12 @@ use async_nats::client::PublishErrorKind;
 use async_nats::{Message, StatusCode, Subject};
 use async_trait::async_trait;
 use cqrs_core::{
-    BoxError, Error, ErrorKind, InboundMessage, InboundRequest, OutboundRequest, ReplyMessage,
-    Requests, Respond, Result,
+    BoxError, Error, ErrorKind, InHand, InboundMessage, InboundRequest, OutboundRequest,
+    ReplyMessage, Requests, Respond, Result, Underway,
 };
 use futures_util::stream::{self, SelectAll, StreamExt};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -195,7 +195,7 @@ pub(crate) async fn respond(
         link: link.clone(),
         subscribers,
         given_up,
-        waiting: Arc::default(),
+        underway: Underway::default(),
         closing: Some(closing),
     };
     let task = tokio::spawn(taking.run(sender));
@@ -209,14 +209,6 @@ async fn closed_of(is_closed: &mut watch::Receiver<bool>) {
     drop(is_closed.wait_for(|closed| *closed).await);
 }
 
-/// Those who wait to hear that their request was given up, by its id.
-#[derive(Default)]
-struct Waiting {
-    by_id: Mutex<HashMap<String, oneshot::Sender<()>>>,
-    /// One of them waits no more.
-    left: Notify,
-}
-
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is locked.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -227,7 +219,7 @@ struct Taking {
     link: Arc<Link>,
     subscribers: SelectAll<async_nats::Subscriber>,
     given_up: async_nats::Subscriber,
-    waiting: Arc<Waiting>,
+    underway: Underway,
     /// Ends when no more are wanted.
     closing: Option<oneshot::Receiver<()>>,
 }
@@ -279,13 +271,13 @@ impl Taking {
             let _ = subscriber.unsubscribe().await;
         }
         // Who has one in hand still hears of it.
-        while !self.link.is_closed() && !lock(&self.waiting.by_id).is_empty() {
+        while !self.link.is_closed() && !self.underway.is_empty() {
             tokio::select! {
                 message = self.given_up.next() => match message {
                     Some(message) => self.tell(&message),
                     None => return,
                 },
-                () = self.waiting.left.notified() => {}
+                () = self.underway.left() => {}
                 () = closed_of(&mut is_closed) => {}
             }
         }
@@ -293,10 +285,8 @@ impl Taking {
 
     /// Tells whoever has it in hand that a request was given up.
     fn tell(&self, message: &Message) {
-        if let Ok(id) = std::str::from_utf8(&message.payload)
-            && let Some(waiting) = lock(&self.waiting.by_id).remove(id)
-        {
-            let _ = waiting.send(());
+        if let Ok(id) = std::str::from_utf8(&message.payload) {
+            self.underway.give_up(id);
         }
     }
 
@@ -314,14 +304,7 @@ impl Taking {
         let given = message.headers.unwrap_or_default();
         let id = given.get(REQUEST_ID).map(|id| id.as_str().to_owned());
         let id = id.filter(|id| id.len() <= LONGEST_ID);
-        let way_back = |id, given_up| WayBack {
-            link: self.link.clone(),
-            reply,
-            id,
-            given_up,
-            is_given_up: false,
-            waiting: self.waiting.clone(),
-        };
+        let way_back = |in_hand| WayBack { link: self.link.clone(), reply, in_hand };
         let asked = headers::read(&given, message.payload, 1).and_then(|asked| {
             // What somebody may ask for is a matter of the subjects that the server lets them use.
             if *message.subject == *self.link.subjects.request(&asked.name) {
@@ -332,12 +315,8 @@ impl Taking {
         });
         match asked {
             Ok(message) => {
-                let given_up = id.as_ref().map(|id| {
-                    let (sender, given_up) = oneshot::channel();
-                    lock(&self.waiting.by_id).insert(id.clone(), sender);
-                    given_up
-                });
-                Some(InboundRequest::new(message, way_back(id, given_up)))
+                let in_hand = id.map(|id| self.underway.enter(id)).unwrap_or_default();
+                Some(InboundRequest::new(message, way_back(in_hand)))
             }
             Err(error) => {
                 let nobody = InboundMessage {
@@ -348,7 +327,7 @@ impl Taking {
                     attempt: 1,
                 };
                 let answer = ReplyMessage::failed(&error);
-                if let Err(error) = way_back(None, None).send(&nobody, &answer).await {
+                if let Err(error) = way_back(InHand::default()).send(&nobody, &answer).await {
                     tracing::debug!(%error, "a request that cannot be read is not answered");
                 }
                 None
@@ -361,10 +340,7 @@ impl Taking {
 struct WayBack {
     link: Arc<Link>,
     reply: Subject,
-    id: Option<String>,
-    given_up: Option<oneshot::Receiver<()>>,
-    is_given_up: bool,
-    waiting: Arc<Waiting>,
+    in_hand: InHand,
 }
 
 impl WayBack {
@@ -393,25 +369,6 @@ impl Respond for WayBack {
     }
 
     async fn given_up(&mut self) {
-        if self.is_given_up {
-            return;
-        }
-        if let Some(given_up) = &mut self.given_up {
-            let told = given_up.await;
-            self.given_up = None;
-            self.is_given_up = told.is_ok();
-        }
-        if !self.is_given_up {
-            pending::<()>().await;
-        }
-    }
-}
-
-impl Drop for WayBack {
-    fn drop(&mut self) {
-        if let Some(id) = &self.id {
-            lock(&self.waiting.by_id).remove(id);
-            self.waiting.left.notify_one();
-        }
+        self.in_hand.given_up().await;
     }
 }

@@ -1,26 +1,25 @@
 //! Handing messages over, taking verdicts, and writing down what became of them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cqrs_core::{
-    Clock, Delivery, ErrorKind, Fate, Holder, Result, SystemClock, Timestamp, Verdict,
+    Clock, ErrorKind, Fate, GroupAnswer, Holder, LoanWord, Outlook, Result, SystemClock, Timestamp,
+    Verdict,
 };
 
 use super::{Event, Group, Member, Slot, Token, not_yours};
 use crate::cursor::Record;
 use crate::kept::{self, Put};
-use crate::lend::{self, Word};
+use crate::lend;
 use crate::letters;
-use crate::member::{Handed, Seen, Unsettled};
-use crate::owned::{Answer, Carried, Done};
+use crate::owned::{Carried, Done};
 use crate::subjects::Part;
 
 /// How long is waited before something is stored again.
 const AGAIN: Duration = Duration::from_millis(200);
 
 impl Group {
-    pub(super) fn settle(&mut self, token: u64, verdict: Verdict, answer: Answer) {
+    pub(super) fn settle(&mut self, token: u64, verdict: Verdict, answer: GroupAnswer) {
         if self.guests.contains_key(&token) {
             return self.tell_owner(token, verdict.into(), Some(answer));
         }
@@ -35,7 +34,7 @@ impl Group {
 
     pub(super) fn give_back(&mut self, token: u64, seen: bool) {
         if self.guests.contains_key(&token) {
-            return self.tell_owner(token, Word::Back(seen), None);
+            return self.tell_owner(token, LoanWord::Back(seen), None);
         }
         let Some(owned) = self.owner(token) else { return };
         if !seen {
@@ -51,7 +50,7 @@ impl Group {
     }
 
     /// A message is out of the hands of its member.
-    pub(super) fn after(&mut self, token: u64, fate: Fate, answer: Option<Answer>) {
+    pub(super) fn after(&mut self, token: u64, fate: Fate, answer: Option<GroupAnswer>) {
         self.let_go(token);
         let Some(Token { part, .. }) = self.tokens.get(&token) else { return };
         let part = *part;
@@ -162,16 +161,12 @@ impl Group {
             return;
         }
         let member = self.members.iter().find(|other| other.id == *member);
-        let seen = Arc::new(Seen::default());
-        *on_its_way = Some(seen.clone());
-        let asks = self.asks.clone();
-        let patience = self.link.settings.patience;
-        let unsettled = Unsettled { asks, token, seen: seen.clone(), patience, open: true };
-        let delivery = Delivery::new(message, unsettled);
+        let (asks, patience) = (self.asks.clone(), self.link.settings.patience);
+        let (handed, seen) = Outlook { asks, token, patience }.hand(message);
+        *on_its_way = Some(seen);
         // Dropped where there is nobody: it comes back.
-        let handed = Handed { delivery, token, seen };
         match member {
-            Some(member) => drop(member.sender.send(handed)),
+            Some(member) => drop(member.hands.send(handed)),
             None => drop(handed),
         }
     }

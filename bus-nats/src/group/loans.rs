@@ -4,24 +4,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_nats::Subject;
-use cqrs_core::{Clock, Delivery, Holder, SystemClock, Timestamp};
+use cqrs_core::{Clock, GroupAnswer, Holder, LoanSaid, LoanWord, Outlook, SystemClock, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{Event, Group, Guest, Member, Slot, Token, not_yours};
-use crate::lend::{self, Lent, Said, Word};
-use crate::member::{Handed, Seen, Unsettled};
-use crate::owned::Answer;
+use crate::lend::{self, Lent};
 use crate::subjects::Part;
 use crate::take::{Life, answers};
 
 impl Group {
     /// Says to the owner of a message what became of it.
-    pub(super) fn tell_owner(&mut self, token: u64, word: Word, answer: Option<Answer>) {
+    pub(super) fn tell_owner(&mut self, token: u64, word: LoanWord, answer: Option<GroupAnswer>) {
         let Some(Guest { owner, token: theirs, member, .. }) = self.guests.get(&token) else {
             return;
         };
-        let (owner, member, said) = (owner.clone(), *member, Said { token: *theirs, word });
-        if said.word != Word::Extend {
+        let (owner, member, said) = (owner.clone(), *member, LoanSaid { token: *theirs, word });
+        if said.word != LoanWord::Extend {
             self.guests.remove(&token);
             if let Some(member) = self.members.iter_mut().find(|other| other.id == member) {
                 member.held -= 1;
@@ -45,19 +43,17 @@ impl Group {
             return self.reply(reply, "no");
         };
         member.held += 1;
-        let (token, seen) = (self.link.next(), Arc::new(Seen::default()));
-        let (asks, patience) = (self.asks.clone(), self.link.settings.patience);
-        let unsettled = Unsettled { asks, token, seen: seen.clone(), patience, open: true };
-        let delivery = Delivery::new(message, unsettled);
-        let guest = Guest { owner, token: theirs, member: member.id, seen: seen.clone() };
-        self.guests.insert(token, guest);
-        drop(member.sender.send(Handed { delivery, token, seen }));
+        let (asks, token) = (self.asks.clone(), self.link.next());
+        let outlook = Outlook { asks, token, patience: self.link.settings.patience };
+        let (handed, seen) = outlook.hand(message);
+        self.guests.insert(token, Guest { owner, token: theirs, member: member.id, seen });
+        drop(member.hands.send(handed));
         self.reply(reply, "yes");
     }
 
     /// The borrower of a message has a word about it.
-    pub(super) fn said(&mut self, said: Said, reply: Option<Subject>) {
-        let Said { token, word } = said;
+    pub(super) fn said(&mut self, said: LoanSaid, reply: Option<Subject>) {
+        let LoanSaid { token, word } = said;
         if self.tokens.get(&token).is_none_or(|token| token.lent.is_none()) {
             return self.reply(reply, "no");
         }
@@ -74,7 +70,7 @@ impl Group {
                     }
                 });
             }
-            Err(Word::Back(seen)) => {
+            Err(LoanWord::Back(seen)) => {
                 self.give_back(token, seen);
                 self.reply(reply, "yes");
             }
@@ -119,7 +115,7 @@ impl Group {
     pub(super) fn look_after_loans(&mut self) {
         let unseen = self.guests.iter().filter(|(_, guest)| !guest.seen.is_set());
         let unseen: Vec<u64> = unseen.map(|(token, _)| *token).collect();
-        unseen.into_iter().for_each(|token| self.tell_owner(token, Word::Extend, None));
+        unseen.into_iter().for_each(|token| self.tell_owner(token, LoanWord::Extend, None));
         let lent: BTreeSet<Arc<str>> =
             self.tokens.values().filter_map(|token| token.lent.clone()).collect();
         for connection in lent {

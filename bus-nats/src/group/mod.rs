@@ -12,57 +12,20 @@ use std::time::Duration;
 
 use async_nats::Subject;
 use cqrs_core::{
-    BusSubscription, Clock, Error, ErrorKind, OutboundKind, Result, SystemClock, Verdict,
+    BusSubscription, Clock, Error, ErrorKind, GroupAsk, GroupAsks, Handed, LoanSaid, LoanWord,
+    OutboundKind, Result, Seen, SystemClock,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::kept::Put;
-use crate::lend::{Lent, Said, Word};
+use crate::lend::Lent;
 use crate::letters::Raw;
 use crate::link::Link;
-use crate::member::{Asks, Handed, Seen};
-use crate::owned::{Answer, Carried, Done, Owned};
+use crate::owned::{Carried, Done, Owned};
 use crate::peers::{Peers, TELLS, Told};
 use crate::subjects::Part;
 use crate::take::Take;
-
-/// What a group is asked.
-pub(crate) enum Ask {
-    /// A member comes.
-    Join {
-        member: u64,
-        subscription: BusSubscription,
-        sender: mpsc::UnboundedSender<Handed>,
-    },
-    /// A member goes. What it holds can still be settled.
-    Leave {
-        member: u64,
-    },
-    /// A member looks at a delivery: its time begins.
-    Seen {
-        token: u64,
-    },
-    Settle {
-        token: u64,
-        verdict: Verdict,
-        answer: Answer,
-    },
-    GiveBack {
-        token: u64,
-        seen: bool,
-    },
-    Extend {
-        token: u64,
-        answer: Answer,
-    },
-    /// Nobody comes any more.
-    Forsake,
-    /// All is left to others.
-    Close {
-        answer: oneshot::Sender<()>,
-    },
-}
 
 /// What tasks of the group tell it.
 enum Event {
@@ -97,7 +60,7 @@ enum Event {
     },
     /// Another connection has said what became of a message that it was lent.
     Said {
-        said: Said,
+        said: LoanSaid,
         reply: Option<Subject>,
     },
     /// A message that was lent is not there; or whoever it was lent to is dead.
@@ -111,7 +74,7 @@ enum Event {
 
 struct Member {
     id: u64,
-    sender: mpsc::UnboundedSender<Handed>,
+    hands: mpsc::UnboundedSender<Handed>,
     at_once: u32,
     settle_within: Duration,
     held: u32,
@@ -163,7 +126,7 @@ struct Group {
     name: Arc<str>,
     kind: OutboundKind,
     deliveries: u32,
-    asks: Asks,
+    asks: GroupAsks,
     events: mpsc::UnboundedSender<Event>,
     members: Vec<Member>,
     tokens: HashMap<u64, Token>,
@@ -180,7 +143,7 @@ struct Group {
 }
 
 /// Starts the task of a group. It ends when it is closed.
-pub(crate) fn start(link: Arc<Link>, name: &str, kind: OutboundKind) -> Asks {
+pub(crate) fn start(link: Arc<Link>, name: &str, kind: OutboundKind) -> GroupAsks {
     let (asks, asked) = mpsc::unbounded_channel();
     let (events, happened) = mpsc::unbounded_channel();
     let group = Group {
@@ -208,7 +171,7 @@ pub(crate) fn start(link: Arc<Link>, name: &str, kind: OutboundKind) -> Asks {
 impl Group {
     async fn run(
         mut self,
-        mut asked: mpsc::UnboundedReceiver<Ask>,
+        mut asked: mpsc::UnboundedReceiver<GroupAsk>,
         mut happened: mpsc::UnboundedReceiver<Event>,
     ) {
         let subjects = &self.link.subjects;
@@ -272,9 +235,9 @@ impl Group {
         listening.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
-    fn hear(&mut self, ask: Ask) {
+    fn hear(&mut self, ask: GroupAsk) {
         match ask {
-            Ask::Join { member, subscription, sender } => {
+            GroupAsk::Join { member, subscription, hands } => {
                 let BusSubscription { at_once, settle_within, deliveries, .. } = subscription;
                 (self.deliveries, self.settle_within) = (deliveries, settle_within);
                 for slot in &mut self.slots {
@@ -283,39 +246,39 @@ impl Group {
                     }
                 }
                 if self.closing.is_none() {
-                    let member = Member { id: member, sender, at_once, settle_within, held: 0 };
+                    let member = Member { id: member, hands, at_once, settle_within, held: 0 };
                     self.members.push(member);
                 }
                 self.tell();
             }
-            Ask::Leave { member } => {
+            GroupAsk::Leave { member } => {
                 self.members.retain(|other| other.id != member);
                 if self.members.is_empty() {
                     self.tell();
                 }
             }
-            Ask::Seen { token } if self.guests.contains_key(&token) => {
-                self.tell_owner(token, Word::Extend, None);
+            GroupAsk::Seen { token } if self.guests.contains_key(&token) => {
+                self.tell_owner(token, LoanWord::Extend, None);
             }
-            Ask::Seen { token } => {
+            GroupAsk::Seen { token } => {
                 let now = SystemClock.now();
                 if let Some(owned) = self.owner(token) {
                     owned.lanes.extend(token, now);
                 }
             }
-            Ask::Settle { token, verdict, answer } => self.settle(token, verdict, answer),
-            Ask::GiveBack { token, seen } => self.give_back(token, seen),
-            Ask::Extend { token, answer } if self.guests.contains_key(&token) => {
-                self.tell_owner(token, Word::Extend, Some(answer));
+            GroupAsk::Settle { token, verdict, answer } => self.settle(token, verdict, answer),
+            GroupAsk::GiveBack { token, seen } => self.give_back(token, seen),
+            GroupAsk::Extend { token, answer } if self.guests.contains_key(&token) => {
+                self.tell_owner(token, LoanWord::Extend, Some(answer));
             }
-            Ask::Extend { token, answer } => {
+            GroupAsk::Extend { token, answer } => {
                 let now = SystemClock.now();
                 let extended =
                     self.owner(token).is_some_and(|owned| owned.lanes.extend(token, now));
                 let _ = answer.send(if extended { Ok(()) } else { Err(not_yours(&self.name)) });
             }
-            Ask::Forsake => self.forsaken = true,
-            Ask::Close { answer } => self.close(answer),
+            GroupAsk::Forsake => self.forsaken = true,
+            GroupAsk::Close { answer } => self.close(answer),
         }
     }
 

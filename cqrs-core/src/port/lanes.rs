@@ -183,6 +183,13 @@ impl<M> Lanes<M> {
         self.len
     }
 
+    /// Messages that are not finished, each with how often it was handed over: in no order.
+    pub fn unfinished(&self) -> impl Iterator<Item = (&M, u32)> {
+        let handed = self.handed.values().map(|handed| &handed.queued);
+        let all = self.places.values().flatten().chain(handed);
+        all.map(|Queued { message, deliveries }| (message, *deliveries))
+    }
+
     /// Whether all are finished.
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -14,6 +14,8 @@ pub(crate) mod filter;
 pub(crate) mod hint;
 pub(crate) mod lanes;
 pub(crate) mod lease;
+pub(crate) mod loan;
+pub(crate) mod member;
 pub(crate) mod outgoing;
 pub(crate) mod page;
 pub(crate) mod parked;
@@ -27,6 +29,7 @@ pub(crate) mod store;
 pub(crate) mod stream_id;
 pub(crate) mod subscriber;
 pub(crate) mod timer;
+pub(crate) mod underway;
 
 /// A place in the log, from 1; 0 is before the first event. Positions strictly increase in commit
 /// order and may have gaps (P3).

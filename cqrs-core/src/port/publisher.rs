@@ -1,9 +1,11 @@
 //! The sending side of a bus: messages go out, and each is known to be stored or not.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::metadata::Metadata;
@@ -12,6 +14,7 @@ use crate::port::Position;
 use crate::port::bus::BusLimits;
 use crate::port::check::{text, within};
 use crate::port::commit::OutgoingKind;
+use crate::port::lanes::Lane;
 use crate::port::outgoing::PendingMessage;
 
 /// Where messages are sent.
@@ -161,15 +164,77 @@ impl OutboundMessage {
         self
     }
 
-    /// Why it is not sent when an earlier one of its key has failed: for adapters. See
-    /// [`Publisher::publish`].
-    pub fn behind_a_failure(&self) -> Error {
+    /// Why it is not sent when an earlier one of its key has failed.
+    pub(crate) fn behind_a_failure(&self) -> Error {
         let key = self.key.as_deref().unwrap_or_default();
         let context = format!(
             "`{}` was not sent: an earlier message of its key {key:?} has failed, and their order holds",
             self.name
         );
         Error::new(ErrorKind::Unavailable, context)
+    }
+
+    /// Sends messages, one of a key after the other and so many keys at once: what
+    /// [`Publisher::publish`] asks for, where a broker takes one message at a time. For adapters.
+    ///
+    /// ```
+    /// use cqrs_core::{Error, ErrorKind, OutboundKind, OutboundMessage};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let opened = |key| OutboundMessage::new(OutboundKind::Message, "bank.opened", "{}").with_key(key);
+    /// let messages = vec![opened("a"), opened("b"), opened("a")];
+    /// let unpublished = OutboundMessage::send_in_order(messages, 256, async |message| {
+    ///     match message.key.as_deref() {
+    ///         Some("a") => Err(Error::new(ErrorKind::Overloaded, "full")),
+    ///         _ => Ok(()),
+    ///     }
+    /// });
+    /// let failed = unpublished.await.unwrap_err().failed;
+    /// assert_eq!(failed.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 2]);
+    /// assert_eq!(*failed[1].1.kind(), ErrorKind::Unavailable); // never sent
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the messages that failed, and of those behind them.
+    pub async fn send_in_order<F>(
+        messages: Vec<Self>,
+        keys_at_once: usize,
+        send: impl Fn(Self) -> F,
+    ) -> Result<(), Unpublished>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let mut queues: Vec<Vec<(usize, Self)>> = Vec::new();
+        let mut lanes: HashMap<Lane, usize> = HashMap::new();
+        for (n, message) in messages.into_iter().enumerate() {
+            let queue = Lane::of_outbound(&message).map(|lane| {
+                *lanes.entry(lane).or_insert_with(|| {
+                    queues.push(Vec::new());
+                    queues.len() - 1
+                })
+            });
+            match queue {
+                Some(queue) => queues[queue].push((n, message)),
+                None => queues.push(vec![(n, message)]),
+            }
+        }
+        let send = &send;
+        let sent = queues.into_iter().map(|queue| async move {
+            let mut failed: Vec<(usize, Error)> = Vec::new();
+            for (n, message) in queue {
+                let sent = match failed.is_empty() {
+                    true => send(message).await,
+                    false => Err(message.behind_a_failure()),
+                };
+                failed.extend(sent.err().map(|error| (n, error)));
+            }
+            failed
+        });
+        let sent = stream::iter(sent).buffer_unordered(keys_at_once.max(1));
+        let mut failed: Vec<(usize, Error)> = sent.map(stream::iter).flatten().collect().await;
+        failed.sort_by_key(|(n, _)| *n);
+        Unpublished::unless_empty(failed)
     }
 
     /// Checks it against what a bus takes. Every adapter calls it first.

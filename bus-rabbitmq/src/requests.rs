@@ -1,0 +1,472 @@
+//! Requests and their answers. Those who answer a name share a queue, which goes with the last of them; answers come
+//! straight to the channel of whoever asked ([direct reply-to](https://www.rabbitmq.com/docs/direct-reply-to)).
+//! Who gives a request up tells all who answer, because it does not know who has it.
+
+use std::collections::{HashMap, HashSet};
+use std::future::pending;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cqrs_core::{
+    Error, ErrorKind, InHand, InboundMessage, InboundRequest, Metadata, OutboundRequest,
+    ReplyMessage, Requests, Respond, Result,
+};
+use futures_util::stream::{self, SelectAll, StreamExt};
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Consumer};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::error::{closed, of, unavailable};
+use crate::headers;
+use crate::link::{Link, lock};
+use crate::names::{Names, short};
+use crate::post;
+use crate::raw::with_headers;
+use crate::session::{ANSWER, REPLIES, Sent, Session};
+use crate::topology;
+
+/// By which a request is known that is given up: the id of a message does not tell two attempts apart.
+const REQUEST: &str = "cqrs-request";
+
+/// Bytes of such an id.
+const LONGEST_ID: usize = 200;
+
+/// Requests of a name that come to one who answers before it takes them.
+const PREFETCH: u16 = 16;
+
+/// Requests of a name that wait in its queue at most; with more they are refused.
+const WAITING: i32 = 10_000;
+
+/// Nobody waits for longer, whatever they say.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Requests that wait for their answers.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    askers: Mutex<HashMap<u64, oneshot::Sender<Delivery>>>,
+    /// Names that somebody has answered.
+    answered: Mutex<HashSet<String>>,
+}
+
+/// Hears the answers to the requests of this connection.
+pub(crate) async fn hear_answers(link: Weak<Link>, session: Arc<Session>, mut replies: Consumer) {
+    while let Some(Ok(answer)) = replies.next().await {
+        let Some(link) = link.upgrade() else { return };
+        let number = answer.properties.correlation_id().as_ref();
+        let number = number.and_then(|number| number.as_str().parse().ok());
+        if let Some(asker) = number.and_then(|number: u64| lock(&link.asked.askers).remove(&number))
+        {
+            // Nobody may wait any more.
+            let _ = asker.send(answer);
+        }
+    }
+    session.fail();
+}
+
+/// Asks, and waits for the answer.
+pub(crate) async fn request(link: &Arc<Link>, request: OutboundRequest) -> Result<ReplyMessage> {
+    request.check(&link.limits)?;
+    let wait = request.timeout.min(LONGEST);
+    let begun = Instant::now();
+    // The rest is for the answer; and who waits as long as this hears that nothing was sent.
+    let doing = format!("`{}` was not sent", request.name);
+    let session = link.session_until(&doing, begun + wait * 9 / 10).await?;
+    let queue = link.names.request(&request.name);
+    let is_known = lock(&link.asked.answered).contains(&request.name);
+    if !is_known {
+        // The client would log what comes back: so it is looked first whether anybody answers.
+        let looked = timeout_at(begun + wait, topology::exists(&session.connection, queue.clone()));
+        match looked.await {
+            Ok(Ok(true)) => drop(lock(&link.asked.answered).insert(request.name.clone())),
+            Ok(Ok(false)) => return Err(request.unroutable()),
+            Ok(Err(error)) => return Err(of(doing, error)),
+            Err(elapsed) => return Err(unavailable(doing, elapsed)),
+        }
+    }
+    let number = link.next();
+    let (sender, mut answer) = oneshot::channel();
+    lock(&link.asked.askers).insert(number, sender);
+    // From here on it tells whoever answers, when it is dropped with no answer.
+    let mut asking = Asking { link, session: &session, number, is_over: false };
+    let attributes = headers::of_attributes(request.attributes(&link.settings.name));
+    let id = AMQPValue::LongString(asking.id().into());
+    let expires = wait.as_millis().clamp(1, u128::from(u32::MAX)).to_string();
+    let properties = with_headers(&attributes, |headers| drop(headers.insert(REQUEST.into(), id)))
+        .with_reply_to(REPLIES.into())
+        .with_correlation_id(short(number.to_string()))
+        .with_expiration(short(expires));
+    let sent = session.send(ShortString::default(), queue, true, properties, request.body.clone());
+    let mut is_closed = link.closed.subscribe();
+    let deadline = tokio::time::sleep_until(begun + wait);
+    tokio::pin!(sent, deadline);
+    let mut is_sent = false;
+    let answer = loop {
+        tokio::select! {
+            // What was answered was sent, and may be heard of first.
+            biased;
+            answer = &mut answer => break answer.map_err(|_| request.abandoned())?,
+            sent = &mut sent, if !is_sent => match sent {
+                Sent::Stored => is_sent = true,
+                Sent::Returned => {
+                    asking.is_over = true;
+                    lock(&link.asked.answered).remove(&request.name);
+                    return Err(request.unroutable());
+                }
+                Sent::Refused => {
+                    asking.is_over = true;
+                    let context = format!("the queue of `{}` has no room", request.name);
+                    return Err(Error::new(ErrorKind::Overloaded, context));
+                }
+                Sent::Unknown(why) => return Err(lost(&request, &why)),
+            },
+            () = session.over() => return Err(lost(&request, "the connection is lost")),
+            _ = is_closed.wait_for(|closed| *closed) => return Err(request.abandoned()),
+            () = &mut deadline => return Err(request.unanswered()),
+        }
+    };
+    asking.is_over = true;
+    let attributes = headers::attributes(&answer.properties);
+    let attributes = attributes.iter().map(|(name, value)| (name.as_str(), &**value));
+    let reply = ReplyMessage::of_attributes(attributes, Bytes::from(answer.data));
+    reply.map_err(|error| request.misunderstood(error))
+}
+
+/// No answer comes any more.
+fn lost(request: &OutboundRequest, why: &str) -> Error {
+    let context = format!("`{}` is not answered ({why}): it may still take effect", request.name);
+    Error::new(ErrorKind::OutcomeUnknown, context)
+}
+
+/// A request on its way. Unless it is over, whoever answers is told that nobody waits any more.
+struct Asking<'a> {
+    link: &'a Arc<Link>,
+    session: &'a Arc<Session>,
+    number: u64,
+    is_over: bool,
+}
+
+impl Asking<'_> {
+    /// By which those who answer know it.
+    fn id(&self) -> String {
+        format!("{}.{}", self.session.id, self.number)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        lock(&self.link.asked.askers).remove(&self.number);
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.is_over {
+            return;
+        }
+        let (session, names, id) = (self.session.clone(), self.link.names.clone(), self.id());
+        // Whoever answers goes on for nobody when it is lost.
+        runtime.spawn(async move { post::give_up(&session, &names, &id).await });
+    }
+}
+
+/// Takes requests of these names. With the task that does, which ends when the bus is closed.
+pub(crate) async fn respond(
+    link: &Arc<Link>,
+    names: Vec<String>,
+) -> Result<(Requests, JoinHandle<()>)> {
+    Requests::check_names(&names, &link.limits)?;
+    let doing = "taking requests";
+    let answering =
+        link.call(doing, link.deadline(), |session| Answering::begin(link, session, &names));
+    let answering = answering.await?;
+    let (sender, requests) = mpsc::channel(1);
+    let (close, closing) = oneshot::channel();
+    let taking = Taking { link: link.clone(), names, closing: Some(closing) };
+    let task = tokio::spawn(taking.run(answering, sender));
+    let requests =
+        stream::unfold(requests, |mut requests| async { Some((requests.recv().await?, requests)) });
+    Ok((Requests::new(requests.boxed(), move || drop(close)), task))
+}
+
+/// Completes when the bus is closed, or dropped.
+async fn closed_of(is_closed: &mut watch::Receiver<bool>) {
+    drop(is_closed.wait_for(|closed| *closed).await);
+}
+
+/// Requests that come over one session.
+struct Answering {
+    session: Arc<Session>,
+    channel: Channel,
+    consumers: SelectAll<stream::BoxStream<'static, lapin::Result<Delivery>>>,
+    /// Its consumers, each with its queue.
+    tags: Vec<(ShortString, ShortString)>,
+}
+
+impl Answering {
+    async fn begin(link: &Link, session: Arc<Session>, names: &[String]) -> lapin::Result<Self> {
+        session.hears(&link.names, Names::given_up()).await?;
+        let channel = session.channel().await?;
+        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+        let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
+        for name in names {
+            let queue = link.names.request(name);
+            channel.queue_declare(queue.clone(), shared(false), waiting_room()).await?;
+            let tag = short(format!("answers-{}", tags.len()));
+            let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+            let consumer =
+                channel.basic_consume(queue.clone(), tag.clone(), options, arguments).await?;
+            consumers.push(consumer.boxed());
+            tags.push((queue, tag));
+        }
+        Ok(Self { session, channel, consumers, tags })
+    }
+
+    /// No more come; those that have come stay.
+    async fn stop(&mut self) {
+        for (queue, tag) in std::mem::take(&mut self.tags) {
+            match timeout(ANSWER, self.stop_one(queue, tag)).await {
+                Ok(Ok(())) => {}
+                _ => return self.session.fail(),
+            }
+        }
+    }
+
+    async fn stop_one(&mut self, queue: ShortString, tag: ShortString) -> lapin::Result<()> {
+        let there = self.channel.queue_declare(queue.clone(), shared(true), FieldTable::default());
+        if there.await?.consumer_count() == 1 {
+            // The queue goes with its last consumer: what waits in it comes before.
+            self.channel.basic_qos(0, BasicQosOptions::default()).await?;
+            let rest = short(format!("rest-of-{tag}"));
+            let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+            let consumer = self.channel.basic_consume(queue, rest.clone(), options, arguments);
+            self.consumers.push(consumer.await?.boxed());
+            self.channel.basic_cancel(tag, BasicCancelOptions::default()).await?;
+            return self.channel.basic_cancel(rest, BasicCancelOptions::default()).await;
+        }
+        self.channel.basic_cancel(tag, BasicCancelOptions::default()).await
+    }
+}
+
+/// A queue that goes with its last consumer.
+fn shared(passive: bool) -> QueueDeclareOptions {
+    QueueDeclareOptions {
+        durable: true,
+        auto_delete: true,
+        passive,
+        ..QueueDeclareOptions::default()
+    }
+}
+
+/// How many requests may wait in it.
+fn waiting_room() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(WAITING));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    arguments
+}
+
+/// Takes requests in, and hands them on.
+struct Taking {
+    link: Arc<Link>,
+    names: Vec<String>,
+    /// Ends when no more are wanted.
+    closing: Option<oneshot::Receiver<()>>,
+}
+
+/// Why one session is not taken from any more.
+enum Over {
+    Lost,
+    All,
+}
+
+impl Taking {
+    async fn run(mut self, mut answering: Answering, sender: mpsc::Sender<InboundRequest>) {
+        loop {
+            match self.take(&mut answering, &sender).await {
+                // What has come and was not taken goes to others.
+                Over::All => {
+                    drop(timeout(ANSWER, answering.channel.close(200, "done".into())).await);
+                    return;
+                }
+                Over::Lost if self.closing.is_none() => return,
+                Over::Lost => {}
+            }
+            answering = loop {
+                let again = async {
+                    let session = self.link.session().await?;
+                    let begun =
+                        timeout(ANSWER, Answering::begin(&self.link, session.clone(), &self.names));
+                    Some((session, begun.await))
+                };
+                let again = tokio::select! {
+                    again = again => again,
+                    () = sender.closed() => return,
+                };
+                match again {
+                    None => return,
+                    Some((_, Ok(Ok(answering)))) => break answering,
+                    Some((session, failed)) => {
+                        if let Ok(Err(error)) = failed {
+                            tracing::warn!(%error, "no requests can be taken; it is tried again");
+                        }
+                        session.fail();
+                        self.link.pause().await;
+                    }
+                }
+            };
+        }
+    }
+
+    async fn take(
+        &mut self,
+        answering: &mut Answering,
+        sender: &mpsc::Sender<InboundRequest>,
+    ) -> Over {
+        let mut is_closed = self.link.closed.subscribe();
+        let session = answering.session.clone();
+        // One is taken when there is room for it.
+        let mut room = None;
+        loop {
+            let closing = async {
+                match &mut self.closing {
+                    Some(closing) => drop(closing.await),
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = closed_of(&mut is_closed) => return Over::All,
+                () = sender.closed() => return Over::All,
+                () = session.over() => return Over::Lost,
+                () = closing => {
+                    self.closing = None;
+                    answering.stop().await;
+                }
+                permit = sender.reserve(), if room.is_none() => room = permit.ok(),
+                delivery = answering.consumers.next(), if room.is_some() => match delivery {
+                    Some(Ok(delivery)) => {
+                        let tag = delivery.delivery_tag;
+                        // It is handed over once at most.
+                        let acked = answering.channel.basic_ack(tag, BasicAckOptions::default()).await;
+                        if acked.is_err() {
+                            session.fail();
+                            return Over::Lost;
+                        }
+                        if let Some(request) = self.read(delivery).await
+                            && let Some(room) = room.take()
+                        {
+                            room.send(request);
+                        }
+                    }
+                    None if self.closing.is_none() => return Over::All,
+                    Some(Err(_)) | None => {
+                        session.fail();
+                        return Over::Lost;
+                    }
+                },
+            }
+        }
+    }
+
+    /// A request. One that cannot be read is answered at once.
+    async fn read(&self, delivery: Delivery) -> Option<InboundRequest> {
+        let properties = delivery.properties;
+        let queue = delivery.routing_key;
+        let Some(reply_to) = properties.reply_to().clone().filter(|to| !to.as_str().is_empty())
+        else {
+            tracing::debug!(%queue, "a request without a way back: left alone");
+            return None;
+        };
+        if self.link.names.is_ours(reply_to.as_str()) {
+            // It would have this service publish where whoever asks may not.
+            tracing::warn!(%queue, "a request with a way back among our queues");
+            return None;
+        }
+        let id = properties.headers().as_ref().and_then(|headers| headers::text(headers, REQUEST));
+        let id = id.filter(|id| id.len() <= LONGEST_ID).map(std::borrow::Cow::into_owned);
+        let way_back = |in_hand| WayBack {
+            link: self.link.clone(),
+            reply_to,
+            correlation: properties.correlation_id().clone(),
+            in_hand,
+        };
+        let asked = headers::read(&properties, Bytes::from(delivery.data), 1).and_then(|asked| {
+            // What somebody may ask for is a matter of the queues that the server lets them write to.
+            if queue == self.link.names.request(&asked.name) {
+                return Ok(asked);
+            }
+            let context = format!("a request for another name came to `{queue}`");
+            Err(Error::invalid_field("type", context))
+        });
+        match asked {
+            Ok(message) => {
+                let in_hand = id.map(|id| self.link.underway.enter(id)).unwrap_or_default();
+                Some(InboundRequest::new(message, way_back(in_hand)))
+            }
+            Err(error) => {
+                let nobody = InboundMessage {
+                    metadata: Metadata::default(),
+                    name: "unreadable".to_owned(),
+                    content_type: String::new(),
+                    body: Bytes::new(),
+                    attempt: 1,
+                };
+                let answer = ReplyMessage::failed(&error);
+                if let Err(error) = way_back(InHand::default()).send(&nobody, &answer).await {
+                    tracing::debug!(%error, "a request that cannot be read is not answered");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The way back of one request.
+struct WayBack {
+    link: Arc<Link>,
+    reply_to: ShortString,
+    correlation: Option<ShortString>,
+    in_hand: InHand,
+}
+
+impl WayBack {
+    async fn send(&self, to: &InboundMessage, reply: &ReplyMessage) -> Result<()> {
+        if self.link.is_closed() {
+            return Err(closed());
+        }
+        let doing = format!("answering `{}`", to.name);
+        let session = self.link.session_until(&doing, self.link.deadline()).await?;
+        let attributes = reply.attributes(to, &self.link.settings.name);
+        let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.into()));
+        let mut properties = headers::of_attributes(attributes);
+        if let Some(correlation) = &self.correlation {
+            properties = properties.with_correlation_id(correlation.clone());
+        }
+        let body = reply.body.clone();
+        let (exchange, key) = (ShortString::default(), self.reply_to.clone());
+        match session.send(exchange, key, false, properties, body).await {
+            Sent::Unknown(why) => Err(unavailable(doing, why)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Respond for WayBack {
+    async fn reply(self: Box<Self>, to: InboundMessage, reply: ReplyMessage) -> Result<()> {
+        if let Err(error) = reply.check(&to, &self.link.limits) {
+            self.send(&to, &ReplyMessage::unsendable(&error)).await?;
+            return Err(error);
+        }
+        self.send(&to, &reply).await
+    }
+
+    async fn given_up(&mut self) {
+        self.in_hand.given_up().await;
+    }
+}

@@ -1,0 +1,145 @@
+//! What groups take: written by their members, and bound so that the broker gives it to them.
+
+use cqrs_core::{BusSubscription, Error, ErrorKind, OutboundKind, Result};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::error::of;
+use crate::link::Link;
+use crate::publisher::probe;
+use crate::record::{self, Lock};
+use crate::topology;
+
+/// What a group takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Names {
+    /// All names that are bound, or are about to be.
+    bound: Vec<String>,
+}
+
+/// Sees to it that a group gets from now on what it subscribes to, and nothing else.
+pub(crate) async fn register(link: &Link, subscription: &BusSubscription) -> Result<()> {
+    let deadline = link.deadline();
+    loop {
+        match register_once(link, subscription, deadline).await {
+            Err(error)
+                if *error.kind() == ErrorKind::Unavailable
+                    && !link.is_closed()
+                    && Instant::now() < deadline =>
+            {
+                tracing::debug!(group = subscription.group, %error, "subscribed again");
+                link.pause().await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn register_once(
+    link: &Link,
+    subscription: &BusSubscription,
+    deadline: Instant,
+) -> Result<()> {
+    let BusSubscription { group, kind, names, .. } = subscription;
+    let doing = format!("subscribing the group `{group}`");
+    let failed = |error| of(&doing, error);
+    let lock = Lock::take(link, "groups", &doing, deadline).await?;
+    let session = &lock.session;
+    let connection = &session.connection;
+    let other = match kind {
+        OutboundKind::Command => OutboundKind::Message,
+        OutboundKind::Message => OutboundKind::Command,
+    };
+    let is_of_the_other =
+        topology::exists(connection, link.names.queue(other, group)).await.map_err(failed)?;
+    if is_of_the_other {
+        let context = format!("the group `{group}` does not take what is a {}", kind.name());
+        return Err(Error::invalid_field("kind", context));
+    }
+    let queue = link.names.queue(*kind, group);
+    let is_new = !topology::exists(connection, queue).await.map_err(failed)?;
+    let parts = topology::of_group(&link.names, *kind, group, link.settings.max_length);
+    if !is_new {
+        topology::make(connection, &parts[1..]).await.map_err(failed)?;
+    }
+    let record_queue = link.names.names_of(group);
+    let found = match is_new {
+        true => None,
+        false => Some(record::read(session, &record_queue).await.map_err(failed)?),
+    };
+    let known = found.as_ref().and_then(|found| found.record.as_deref());
+    let known: Names = known.and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
+    if *kind == OutboundKind::Command {
+        for name in names.iter().filter(|name| !known.bound.contains(name)) {
+            // A pattern cannot be asked for.
+            let is_name = !name.split('.').any(|part| part == "*");
+            if is_name && probe(link, session, *kind, name).await.unwrap_or(false) {
+                let context = format!(
+                    "another group than `{group}` takes the command `{name}` already: a command \
+                     is for one of them"
+                );
+                if let Some(found) = found {
+                    found.leave().await;
+                }
+                return Err(Error::invalid_field("names", context));
+            }
+        }
+    }
+    if is_new {
+        topology::make(connection, &parts).await.map_err(failed)?;
+    }
+    let wanted = Names { bound: names.clone() };
+    let dropped: Vec<&String> = known.bound.iter().filter(|name| !names.contains(name)).collect();
+    let write = |names: &Names| serde_json::to_vec(names).unwrap_or_default();
+    // Whoever dies in between leaves a record of all that may be bound.
+    let is_same = known == wanted;
+    if !is_same {
+        let all = known.bound.iter().chain(names.iter().filter(|name| !known.bound.contains(name)));
+        let all = Names { bound: all.cloned().collect() };
+        match found {
+            Some(found) => found.replace(session, &record_queue, write(&all)).await?,
+            None => record::write(session, &record_queue, write(&all)).await?,
+        }
+    } else if let Some(found) = found {
+        found.leave().await;
+    }
+    let channel = session.channel().await.map_err(failed)?;
+    for name in names {
+        topology::bind(&channel, &link.names, *kind, group, name, true).await.map_err(failed)?;
+    }
+    for name in &dropped {
+        topology::bind(&channel, &link.names, *kind, group, name, false).await.map_err(failed)?;
+    }
+    let _ = channel.close(200, "done".into()).await;
+    if !dropped.is_empty() {
+        record::write(session, &record_queue, write(&wanted)).await?;
+    }
+    link.heard.forget();
+    Ok(())
+}
+
+/// Removes all that is known of a group.
+pub(crate) async fn forget(link: &Link, group: &str) -> Result<()> {
+    let doing = format!("forgetting the group `{group}`");
+    let failed = |error| of(&doing, error);
+    let lock = Lock::take(link, "groups", &doing, link.deadline()).await?;
+    let session = &lock.session;
+    let mut was_there = false;
+    for kind in [OutboundKind::Command, OutboundKind::Message] {
+        let queue = link.names.queue(kind, group);
+        if topology::exists(&session.connection, queue.clone()).await.map_err(failed)? {
+            was_there = true;
+            let queues = [queue, link.names.names_of(group), link.names.claims_of(group)];
+            let channel = session.channel().await.map_err(failed)?;
+            for queue in queues {
+                let options = lapin::options::QueueDeleteOptions::default();
+                channel.queue_delete(queue, options).await.map_err(failed)?;
+            }
+        }
+    }
+    link.heard.forget();
+    if was_there {
+        return Ok(());
+    }
+    Err(Error::invalid_field("group", format!("there is no group `{group}`")))
+}
