@@ -8,7 +8,7 @@ use cqrs_core::{
     Timestamp,
 };
 use futures_util::StreamExt;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel};
 use tokio::time::timeout;
@@ -20,7 +20,7 @@ use crate::names::short;
 use crate::publisher::dated;
 use crate::raw::{Raw, SINCE, with_headers};
 use crate::record::Lock;
-use crate::session::{ANSWER, Sent, Session};
+use crate::session::{ANSWER, Sent, Session, at_once};
 
 /// Headers beside those of the message.
 const ID: &str = "cqrs-letter";
@@ -128,7 +128,7 @@ async fn look(
     if left == 0 {
         return Ok(channel);
     }
-    let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+    let (options, arguments) = (at_once(), FieldTable::default());
     let mut letters = channel.basic_consume(queue, "look".into(), options, arguments).await?;
     while left > 0 {
         // Some of them may have come to their end meanwhile.

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use cqrs_core::{Error, ErrorKind, OutboundKind, OutboundMessage, Result, Unpublished};
 use lapin::BasicProperties;
-use lapin::types::ShortString;
 use tokio::time::Instant;
 
 use crate::error::closed;
@@ -162,7 +161,7 @@ pub(crate) async fn probe(
 ) -> Result<bool, String> {
     let properties = BasicProperties::default()
         .with_type(PROBE.into())
-        .with_expiration(ShortString::from("0"))
+        .with_expiration("0".into())
         .with_message_id(short(format!("probe-{}", link.next())));
     let key = Names::probe_key(kind, name);
     match session.send(link.names.probe(), key, true, properties, Bytes::new()).await {

@@ -15,9 +15,7 @@ use cqrs_core::{
 };
 use futures_util::stream::{self, SelectAll, StreamExt};
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::runtime::Handle;
@@ -31,7 +29,7 @@ use crate::link::{Link, lock};
 use crate::names::{Names, short};
 use crate::post;
 use crate::raw::with_headers;
-use crate::session::{ANSWER, REPLIES, Sent, Session};
+use crate::session::{ANSWER, REPLIES, Sent, Session, at_once};
 use crate::topology;
 
 /// By which a request is known that is given up: the id of a message does not tell two attempts apart.
@@ -217,12 +215,14 @@ impl Answering {
             let queue = link.names.request(name);
             channel.queue_declare(queue.clone(), shared(false), waiting_room()).await?;
             let tag = short(format!("answers-{}", tags.len()));
-            let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+            let (options, arguments) = (at_once(), FieldTable::default());
             let consumer =
                 channel.basic_consume(queue.clone(), tag.clone(), options, arguments).await?;
             consumers.push(consumer.boxed());
             tags.push((queue, tag));
         }
+        // The server knows all of them when it answers this.
+        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         Ok(Self { session, channel, consumers, tags })
     }
 
@@ -242,7 +242,7 @@ impl Answering {
             // The queue goes with its last consumer: what waits in it comes before.
             self.channel.basic_qos(0, BasicQosOptions::default()).await?;
             let rest = short(format!("rest-of-{tag}"));
-            let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+            let (options, arguments) = (at_once(), FieldTable::default());
             let consumer = self.channel.basic_consume(queue, rest.clone(), options, arguments);
             self.consumers.push(consumer.await?.boxed());
             self.channel.basic_cancel(tag, BasicCancelOptions::default()).await?;

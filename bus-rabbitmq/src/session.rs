@@ -86,7 +86,7 @@ impl Session {
         let (publishes, post) =
             (connection.create_channel().await?, connection.create_channel().await?);
         publishes.confirm_select(ConfirmSelectOptions::default()).await?;
-        let unheard = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let unheard = BasicConsumeOptions { no_ack: true, ..at_once() };
         let replies = publishes
             .basic_consume(REPLIES.into(), "replies".into(), unheard, FieldTable::default())
             .await?;
@@ -213,6 +213,12 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+/// How queues are consumed from: the client knows the consumer before the server does. Servers may hand over the first
+/// message before they confirm the consumer, and the client would drop it.
+pub(crate) fn at_once() -> BasicConsumeOptions {
+    BasicConsumeOptions { nowait: true, ..BasicConsumeOptions::default() }
 }
 
 /// By which a message that comes back is known.

@@ -47,6 +47,13 @@ pub(crate) fn one(program: &str, folder: &Path) -> Option<PathBuf> {
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
+/// A program in one of these folders, or else on `PATH`.
+pub(crate) fn one_of(program: &str, folders: &[&Path]) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = folders.iter().map(|folder| folder.to_path_buf()).chain(env::split_paths(&path));
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

@@ -37,6 +37,7 @@ mod port;
 mod postgres;
 mod process;
 mod proxy;
+mod rabbit;
 mod server;
 
 pub use error::ServerError;
@@ -44,3 +45,4 @@ pub use nats::Nats;
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, PostgresBuilder};
 pub use proxy::Proxy;
+pub use rabbit::Rabbit;

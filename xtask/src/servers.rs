@@ -7,20 +7,22 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::thread;
 
-use test_servers::{Nats, Postgres, ServerError};
+use test_servers::{Nats, Postgres, Rabbit, ServerError};
 
 use crate::command::{Cause, target};
 use crate::steps::{Failed, Steps};
 
-/// The variables that name servers: a PostgreSQL, a NATS with JetStream.
+/// The variables that name servers: a PostgreSQL, a NATS with JetStream, a RabbitMQ.
 const POSTGRES_URL: &str = "POSTGRES_URL";
 const NATS_URL: &str = "NATS_URL";
+const AMQP_URL: &str = "AMQP_URL";
 
 /// Those that were started. They stop, and their data goes, when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Servers {
     postgres: Option<Postgres>,
     nats: Option<Nats>,
+    rabbit: Option<Rabbit>,
 }
 
 impl Servers {
@@ -40,16 +42,20 @@ impl Servers {
         let failed = |error: ServerError| error.to_string();
         let postgres = missing(POSTGRES_URL).then(|| Postgres::start(&folder));
         let nats = missing(NATS_URL).then(|| Nats::start(&folder));
+        let rabbit = missing(AMQP_URL).then(|| Rabbit::start(&folder));
         Ok(Self {
             postgres: postgres.transpose().map_err(failed)?,
             nats: nats.transpose().map_err(failed)?,
+            rabbit: rabbit.transpose().map_err(failed)?,
         })
     }
 
     /// What tests are told of them: variables and their values.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, String)> {
         let postgres = self.postgres.iter().map(|server| (POSTGRES_URL, server.url()));
-        postgres.chain(self.nats.iter().map(|server| (NATS_URL, server.url())))
+        let nats = self.nats.iter().map(|server| (NATS_URL, server.url()));
+        let rabbit = self.rabbit.iter().map(|server| (AMQP_URL, server.url()));
+        postgres.chain(nats).chain(rabbit)
     }
 }
 
@@ -71,8 +77,9 @@ pub(crate) fn run() -> Result<(), Cause> {
 
 /// A line for each server, private or not: `NAME=url`.
 fn lines(servers: &Servers, current: impl Fn(&str) -> Option<OsString>) -> String {
-    let others =
-        [POSTGRES_URL, NATS_URL].into_iter().filter_map(|name| Some((name, current(name)?)));
+    let others = [POSTGRES_URL, NATS_URL, AMQP_URL]
+        .into_iter()
+        .filter_map(|name| Some((name, current(name)?)));
     let others = others.map(|(name, url)| (name, url.to_string_lossy().into_owned()));
     servers.addresses().chain(others).map(|(name, url)| format!("{name}={url}\n")).collect()
 }
@@ -85,6 +92,7 @@ mod tests {
     fn a_server_that_a_variable_names_is_not_started() {
         let servers = Servers::missing(|_| true).unwrap();
         assert!(servers.postgres.is_none() && servers.nats.is_none());
+        assert!(servers.rabbit.is_none());
         assert_eq!(servers.addresses().count(), 0);
         let mine = |name: &str| (name == "POSTGRES_URL").then(|| "postgres://mine".into());
         assert_eq!(lines(&servers, mine), "POSTGRES_URL=postgres://mine\n");
@@ -95,9 +103,14 @@ mod tests {
         let servers = Servers::missing(|_| false).unwrap_or_else(|cause| panic!("{cause}"));
         let postgres = servers.postgres.as_ref().unwrap().url();
         let nats = servers.nats.as_ref().unwrap().url();
-        let told = [("POSTGRES_URL", postgres.clone()), ("NATS_URL", nats.clone())];
+        let rabbit = servers.rabbit.as_ref().unwrap().url();
+        let told = [
+            ("POSTGRES_URL", postgres.clone()),
+            ("NATS_URL", nats.clone()),
+            ("AMQP_URL", rabbit.clone()),
+        ];
         assert_eq!(servers.addresses().collect::<Vec<_>>(), told);
-        let expected = format!("POSTGRES_URL={postgres}\nNATS_URL={nats}\n");
+        let expected = format!("POSTGRES_URL={postgres}\nNATS_URL={nats}\nAMQP_URL={rabbit}\n");
         assert_eq!(lines(&servers, |_| None), expected);
     }
 }

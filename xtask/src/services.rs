@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use test_servers::{Nats, PgBouncer, Postgres};
+use test_servers::{Nats, PgBouncer, Postgres, Rabbit};
 
 use crate::command::{self, Cause};
 use crate::steps::{Failed, Steps};
@@ -18,8 +18,8 @@ struct Needed {
     found: fn(&str) -> bool,
     /// Debian's packages that hold it.
     packages: &'static [&'static str],
-    /// What keeps the packages from a server of their own.
-    quiet: Option<Quiet>,
+    /// What keeps the packages from servers of their own.
+    quiet: &'static [Quiet],
     /// What is set when the tests are to use another one.
     instead: &'static [&'static str],
 }
@@ -32,13 +32,13 @@ enum Quiet {
     Unit(&'static str),
 }
 
-const NEEDED: [Needed; 4] = [
+const NEEDED: [Needed; 5] = [
     // The learning platform's page is tried in a browser.
     Needed {
         program: "chromedriver",
         found,
         packages: &["chromium", "chromium-driver"],
-        quiet: None,
+        quiet: &[],
         instead: &["CHROMEDRIVER", "CHROMEDRIVER_URL"],
     },
     // Debian keeps it off the path.
@@ -46,10 +46,10 @@ const NEEDED: [Needed; 4] = [
         program: "postgres",
         found: |_| Postgres::is_installed(),
         packages: &["postgresql"],
-        quiet: Some(Quiet::Line {
+        quiet: &[Quiet::Line {
             file: "/etc/postgresql-common/createcluster.d/no-main-cluster.conf",
             line: "create_main_cluster = false",
-        }),
+        }],
         instead: &["POSTGRES_URL"],
     },
     // A test goes through a pooler.
@@ -57,7 +57,7 @@ const NEEDED: [Needed; 4] = [
         program: "pgbouncer",
         found: |_| PgBouncer::is_installed(),
         packages: &["pgbouncer"],
-        quiet: Some(Quiet::Unit("pgbouncer.service")),
+        quiet: &[Quiet::Unit("pgbouncer.service")],
         instead: &[],
     },
     // Debian keeps it off the path of those who are not root.
@@ -65,8 +65,21 @@ const NEEDED: [Needed; 4] = [
         program: "nats-server",
         found: |_| Nats::is_installed(),
         packages: &["nats-server"],
-        quiet: Some(Quiet::Unit("nats-server.service")),
+        quiet: &[Quiet::Unit("nats-server.service")],
         instead: &["NATS_URL"],
+    },
+    // Debian has a script around it that is not used.
+    Needed {
+        program: "rabbitmq-server",
+        found: |_| Rabbit::is_installed(),
+        packages: &["rabbitmq-server"],
+        quiet: &[
+            Quiet::Unit("rabbitmq-server.service"),
+            // By which nodes of Erlang find each other: ours have one of their own.
+            Quiet::Unit("epmd.service"),
+            Quiet::Unit("epmd.socket"),
+        ],
+        instead: &["AMQP_URL"],
     },
 ];
 
@@ -113,7 +126,7 @@ fn install(packages: &[&str]) -> Result<(), Cause> {
 fn quiets(packages: &[&str]) -> impl Iterator<Item = &'static Quiet> {
     let wanted =
         NEEDED.iter().filter(|needed| needed.packages.iter().any(|p| packages.contains(p)));
-    wanted.filter_map(|needed| needed.quiet.as_ref())
+    wanted.flat_map(|needed| needed.quiet)
 }
 
 impl Quiet {
@@ -179,11 +192,18 @@ mod tests {
 
     #[test]
     fn only_what_is_neither_there_nor_replaced_is_missing() {
-        let all = ["chromium", "chromium-driver", "postgresql", "pgbouncer", "nats-server"];
+        let all = [
+            "chromium",
+            "chromium-driver",
+            "postgresql",
+            "pgbouncer",
+            "nats-server",
+            "rabbitmq-server",
+        ];
         assert_eq!(missing(|_| false, |_| false), all);
         assert_eq!(missing(|_| false, |_| true), [""; 0]);
         assert_eq!(missing(|name| name == "CHROMEDRIVER_URL", |_| false), all[2..]);
-        let others = ["chromium", "chromium-driver", "pgbouncer", "nats-server"];
+        let others = ["chromium", "chromium-driver", "pgbouncer", "nats-server", "rabbitmq-server"];
         assert_eq!(missing(|name| name == "POSTGRES_URL", |_| false), others);
         assert_eq!(missing(|_| false, |needed| needed.program == "postgres"), others);
     }
@@ -203,22 +223,29 @@ mod tests {
 
     #[test]
     fn servers_are_installed_without_one_that_starts_with_the_machine() {
-        let told = by_hand(&["postgresql", "nats-server"]);
-        let (before, _) =
-            told.split_once("sudo apt-get install -y postgresql nats-server\n").unwrap();
+        let packages = ["postgresql", "nats-server", "rabbitmq-server"];
+        let told = by_hand(&packages);
+        let install = format!("sudo apt-get install -y {}\n", packages.join(" "));
+        let (before, _) = told.split_once(&install).unwrap();
         assert!(before.contains("echo 'create_main_cluster = false' |"), "{told}");
-        let unit = "sudo ln -sn /dev/null /etc/systemd/system/nats-server.service\n";
-        assert!(before.contains(unit), "{told}");
+        let units =
+            ["nats-server.service", "rabbitmq-server.service", "epmd.service", "epmd.socket"];
+        for unit in units {
+            let masks = format!("sudo ln -sn /dev/null /etc/systemd/system/{unit}\n");
+            assert!(before.contains(&masks), "{told}");
+        }
 
         let root = env::temp_dir().join(format!("xtask-services-{}", std::process::id()));
         for _ in 0..2 {
-            quiets(&["postgresql", "nats-server"]).for_each(|quiet| quiet.keep(&root).unwrap());
+            quiets(&packages).for_each(|quiet| quiet.keep(&root).unwrap());
         }
         let file = root.join("etc/postgresql-common/createcluster.d/no-main-cluster.conf");
         let text = fs::read_to_string(file).unwrap();
         assert!(text.lines().any(|line| line == "create_main_cluster = false"), "{text}");
-        let unit = root.join("etc/systemd/system/nats-server.service");
-        assert_eq!(fs::read_link(unit).unwrap(), Path::new("/dev/null"));
+        for unit in units {
+            let unit = root.join("etc/systemd/system").join(unit);
+            assert_eq!(fs::read_link(unit).unwrap(), Path::new("/dev/null"));
+        }
         fs::remove_dir_all(&root).unwrap();
     }
 }

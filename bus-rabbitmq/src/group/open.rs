@@ -9,7 +9,7 @@ use cqrs_core::{
 };
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
 use tokio::sync::mpsc;
@@ -23,7 +23,7 @@ use crate::names::Names;
 use crate::raw::Raw;
 use crate::record;
 use crate::routes;
-use crate::session::{ANSWER, Session};
+use crate::session::{ANSWER, Session, at_once};
 use crate::topology;
 
 /// Messages that are taken in at once.
@@ -342,7 +342,7 @@ async fn consume(
             channel.basic_qos(link.settings.prefetch, BasicQosOptions::default()).await?;
             let mut arguments = FieldTable::default();
             arguments.insert("x-consumer-timeout".into(), AMQPValue::LongLongInt(IN_HAND));
-            let options = BasicConsumeOptions::default();
+            let options = at_once();
             let consumer =
                 channel.basic_consume(queue.clone(), "group".into(), options, arguments).await?;
             Ok::<_, lapin::Error>(Some((channel, consumer)))
