@@ -16,6 +16,9 @@ const ASSUMED: u32 = 1;
 /// As it is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
+    /// The connection that has written it.
+    #[serde(default)]
+    writer: String,
     /// By id.
     messages: BTreeMap<String, Entry>,
 }
@@ -32,6 +35,7 @@ struct Entry {
 /// What is known now.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
+    writer: String,
     /// What comes again and is not finished.
     now: BTreeMap<String, Entry>,
     /// What the record knows of messages that may still come.
@@ -48,8 +52,24 @@ pub(crate) struct Prior {
 }
 
 impl Claims {
-    pub(crate) fn of(record: Record) -> Self {
-        Self { now: BTreeMap::new(), before: record.messages }
+    /// What a record knows, for a connection that writes it from now on; and what a process knows better that was there
+    /// before.
+    pub(crate) fn of(
+        record: Record,
+        writer: String,
+        memory: Option<&BTreeMap<String, u32>>,
+    ) -> Self {
+        let mut before = record.messages;
+        for (id, attempts) in memory.into_iter().flatten() {
+            // It lives: nothing of it has taken it along.
+            before.insert(id.clone(), Entry { attempts: *attempts, handed: false });
+        }
+        Self { writer, now: BTreeMap::new(), before }
+    }
+
+    /// The connection that writes it.
+    pub(crate) fn writer(&self) -> &str {
+        &self.writer
     }
 
     /// A message comes again.
@@ -90,20 +110,18 @@ impl Claims {
         let says = |entry: &Entry| entry.handed || entry.attempts != ASSUMED;
         let now = self.now.iter().filter(|(_, entry)| says(entry));
         let all = self.before.iter().chain(now);
-        Record { messages: all.map(|(id, entry)| (id.clone(), *entry)).collect() }
+        let messages = all.map(|(id, entry)| (id.clone(), *entry)).collect();
+        Record { writer: self.writer.clone(), messages }
     }
 
     /// What is to be written by a connection that leaves, and has these in hand or waiting, with how often they were
     /// handed over.
-    pub(crate) fn last_record(&self, unfinished: impl Iterator<Item = (String, u32)>) -> Record {
-        let all = unfinished.map(|(id, attempts)| (id, Entry { attempts, handed: false }));
+    pub(crate) fn last_record(&self, unfinished: BTreeMap<String, u32>, writer: String) -> Record {
+        let all = unfinished.into_iter();
+        let all = all.map(|(id, attempts)| (id, Entry { attempts, handed: false }));
         let before = self.before.iter().map(|(id, entry)| (id.clone(), *entry));
-        Record {
-            messages: before
-                .chain(all)
-                .filter(|(_, e)| e.handed || e.attempts != ASSUMED)
-                .collect(),
-        }
+        let says = |(_, entry): &(String, Entry)| entry.handed || entry.attempts != ASSUMED;
+        Record { writer, messages: before.chain(all).filter(says).collect() }
     }
 }
 
@@ -114,6 +132,11 @@ impl Record {
             tracing::warn!(%error, "a record of claims cannot be read: attempts are counted anew");
             Self::default()
         })
+    }
+
+    /// Whether nobody else has written it since.
+    pub(crate) fn is_by(&self, writer: &str) -> bool {
+        self.writer == writer
     }
 
     pub(crate) fn text(&self) -> Vec<u8> {
@@ -127,7 +150,7 @@ mod tests {
     use super::*;
 
     fn again(claims: &Claims) -> Claims {
-        Claims::of(Record::read(Some(&claims.record().text())))
+        Claims::of(Record::read(Some(&claims.record().text())), String::new(), None)
     }
 
     fn prior(attempts: u32, is_suspect: bool) -> Prior {
@@ -180,11 +203,26 @@ mod tests {
         claims.hands("again", 2);
         claims.returns("again", 2);
         let held = [("again", 2), ("new", 1), ("never handed", 0)];
-        let record = claims.last_record(held.into_iter().map(|(id, n)| (id.to_owned(), n)));
-        let mut claims = Claims::of(record);
+        let held = held.into_iter().map(|(id, n)| (id.to_owned(), n));
+        let record = claims.last_record(held.collect(), "leaves".to_owned());
+        let mut claims = Claims::of(record, String::new(), None);
         assert_eq!(claims.comes("again"), prior(2, false));
         assert_eq!(claims.comes("new"), prior(1, false));
         assert_eq!(claims.comes("never handed"), prior(0, false));
+    }
+
+    #[test]
+    fn a_process_that_lives_knows_better_than_its_record() {
+        let mut claims = Claims::of(Record::default(), "first".to_owned(), None);
+        claims.comes("in hand");
+        claims.hands("in hand", 2);
+        let record = Record::read(Some(&claims.record().text()));
+        assert!(record.is_by("first") && !record.is_by("second"));
+        let memory = BTreeMap::from([("in hand".to_owned(), 2), ("new".to_owned(), 0)]);
+        let mut claims = Claims::of(record, "second".to_owned(), Some(&memory));
+        assert_eq!(claims.comes("in hand"), prior(2, false));
+        assert_eq!(claims.comes("new"), prior(0, false));
+        assert_eq!(claims.writer(), "second");
     }
 
     #[test]

@@ -37,7 +37,7 @@
 //! of handles on itself, as so many processes would. Closures are both. A [`Suite`] runs its
 //! cases on them, each on a store and in a runtime of its own, and answers with an [`Outcome`]: as
 //! a test binary that `cargo test` and `cargo nextest` know how to drive, or from code. For buses, a
-//! [`BusFixture`] makes [`BusUnderTest`]s, and a [`BusSuite`] runs its cases on them.
+//! [`BusFixture`] makes [`BusUnderTest`]s, and a [`BusSuite`] runs its cases on them; a [`Broker`] is one that can be killed.
 //!
 //! # What it covers
 //!
@@ -74,6 +74,7 @@ mod runtime;
 pub mod scenario;
 mod store;
 
+pub use bus::broker::{Broker, Way};
 pub use bus::fixture::{BusFixture, BusUnderTest};
 pub use bus::suite::{BusSuite, bus_suite};
 pub use harness::Harness;

@@ -1,7 +1,6 @@
-//! What is particular to NATS, and what happens when the server or the way to it fails.
+//! What is particular to NATS.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at its first surprise")]
 
-mod faults;
 mod login;
 mod requests;
 mod streams;
@@ -13,15 +12,9 @@ use cqrs_core::{
     BusSubscription, Deliveries, Delivery, MessageId, OutboundKind, OutboundMessage, Subscriber,
 };
 use futures_util::StreamExt;
-use test_servers::Nats;
 
 /// How long something may take that is to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A server of its own: it is killed.
-fn server() -> Nats {
-    Nats::start(env!("CARGO_TARGET_TMPDIR").as_ref()).unwrap_or_else(|error| panic!("{error}"))
-}
 
 /// The server of all tests.
 fn url() -> String {

@@ -1,17 +1,16 @@
-//! Requests when the server dies, and from those who may not ask.
+//! Requests from those who may not ask.
 
 use std::time::Duration;
 
 use bus_nats::NatsBus;
 use bus_nats::async_nats::HeaderMap;
 use cqrs_core::{
-    Bus, ErrorKind, InboundMessage, OutboundRequest, ReplyMessage, ReplyStatus, RequestKind,
-    Requester, Responder,
+    InboundMessage, OutboundRequest, ReplyMessage, ReplyStatus, RequestKind, Requester, Responder,
 };
 use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinHandle;
 
-use crate::{PATIENCE, connect, prefix, server, url};
+use crate::{connect, prefix, url};
 
 fn double(n: u64) -> OutboundRequest {
     OutboundRequest::new(RequestKind::Query, "double", n.to_string(), Duration::from_secs(2))
@@ -28,62 +27,6 @@ async fn answer(bus: &NatsBus) -> JoinHandle<()> {
             request.reply(ReplyMessage::done((n * 2).to_string())).await.unwrap();
         }
     })
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_are_answered_again_after_the_server_died() {
-    let mut server = server();
-    let prefix = prefix();
-    let builder = || NatsBus::builder(server.url()).prefix(&prefix);
-    let (asks, answers) = (connect(builder()).await, connect(builder()).await);
-    let _answering = answer(&answers).await;
-    assert_eq!(asks.request(double(2)).await.unwrap().body, "4");
-    server.kill().unwrap();
-    let error = asks.request(double(3)).await.unwrap_err();
-    assert!(error.is_retryable() || *error.kind() == ErrorKind::DeadlineExceeded, "{error:?}");
-    server.start_again().unwrap();
-    let again = async {
-        loop {
-            match asks.request(double(3)).await {
-                Ok(answer) => return answer,
-                Err(error) => {
-                    let may_be =
-                        error.is_retryable() || *error.kind() == ErrorKind::DeadlineExceeded;
-                    assert!(may_be, "{error:?}");
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            }
-        }
-    };
-    let answer = tokio::time::timeout(PATIENCE, again).await.expect("nobody answers any more");
-    assert_eq!(answer.body, "6");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bus_closes_while_the_server_is_down() {
-    let mut server = server();
-    let prefix = prefix();
-    let builder = || NatsBus::builder(server.url()).prefix(&prefix);
-    let (asks, answers) = (connect(builder()).await, connect(builder()).await);
-    let mut requests = answers.respond(vec!["double".to_owned()]).await.unwrap();
-    server.kill().unwrap();
-    let waiting = {
-        let asks = asks.clone();
-        let patient = OutboundRequest { timeout: PATIENCE, ..double(1) };
-        tokio::spawn(async move { asks.request(patient).await })
-    };
-    requests.close();
-    let ended = tokio::time::timeout(Duration::from_secs(5), async {
-        assert!(requests.next().await.is_none(), "nothing comes");
-        answers.close().await.unwrap();
-        asks.close().await.unwrap();
-        waiting.await.unwrap().unwrap_err()
-    });
-    let error = ended.await.expect("it hangs");
-    assert!(
-        matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown),
-        "{error:?}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

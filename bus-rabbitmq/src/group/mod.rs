@@ -6,7 +6,7 @@ mod handing;
 mod loans;
 mod open;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +135,10 @@ struct Group {
     guests: HashMap<u64, Guest>,
     peers: HashMap<Arc<str>, Peer>,
     hold: Hold,
+    /// Who has written the record of claims last, as far as it is known here.
+    writer: String,
+    /// When the connection was lost: how often what is not finished was handed over.
+    memory: Option<BTreeMap<String, u32>>,
     closing: Option<Vec<oneshot::Sender<()>>>,
     forsaken: bool,
 }
@@ -159,6 +163,8 @@ pub(crate) fn start(link: Arc<Link>, subscription: &BusSubscription) -> GroupAsk
         guests: HashMap::new(),
         peers: HashMap::new(),
         hold: Hold::Nothing,
+        writer: String::new(),
+        memory: None,
         closing: None,
         forsaken: false,
     };

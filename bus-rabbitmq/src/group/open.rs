@@ -1,6 +1,6 @@
 //! Consuming from the queue of a group: beginning, what comes, and leaving it to others.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use cqrs_core::{
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicAckOptions, BasicQosOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -163,17 +163,17 @@ impl Open {
         false
     }
 
-    /// All that is known of what is not finished.
-    fn last_record(&self) -> Record {
-        let in_lanes = self.lanes.unfinished().map(|(raw, attempts)| (raw.id(), attempts));
-        let waits = self.suspects.iter().chain(&self.rest).map(|(raw, n)| (raw.id(), *n));
-        let came = self.came.iter().filter(|raw| !raw.comes_again).map(|raw| (raw.id(), 0));
+    /// How often each message was handed over that is not finished, as far as it is known; but for these, which nobody
+    /// has looked at.
+    fn attempts(&self, unseen: &HashSet<u64>) -> BTreeMap<String, u32> {
+        let in_lanes = self.lanes.unfinished().map(|(raw, attempts)| (&**raw, attempts));
+        let waits = self.suspects.iter().chain(&self.rest).map(|(raw, n)| (raw, *n));
+        let came = self.came.iter().filter(|raw| !raw.comes_again).map(|raw| (raw, 0));
         let all = in_lanes.chain(waits).chain(came);
-        let all = all.filter_map(|(id, attempts)| Some((id?, attempts)));
-        match &self.claims {
-            Some(claims) => claims.last_record(all),
-            None => Claims::default().last_record(all),
-        }
+        let known = all.filter_map(|(raw, attempts)| {
+            Some((raw.id()?, attempts.saturating_sub(u32::from(unseen.contains(&raw.tag)))))
+        });
+        known.collect()
     }
 }
 
@@ -235,7 +235,11 @@ impl Group {
     pub(super) fn ended(&mut self, epoch: u64) {
         let Some(open) = self.opened_as(epoch) else { return };
         open.session.fail();
-        self.hold = Hold::Nothing;
+        let Hold::Open(open) = std::mem::replace(&mut self.hold, Hold::Nothing) else { return };
+        // This process lives: it knows what it has handed over, should all of it come here again.
+        let unseen = self.tokens.iter().filter(|(_, token)| token.withdraw());
+        let unseen = unseen.filter_map(|(token, _)| Some(open.lanes.handed(*token)?.0.tag));
+        self.memory = Some(open.attempts(&unseen.collect()));
         for member in &mut self.members {
             member.held = 0;
         }
@@ -249,8 +253,12 @@ impl Group {
         let Hold::Open(open) = std::mem::replace(&mut self.hold, Hold::Busy) else { return };
         self.tokens.clear();
         self.peers.clear();
-        let record = open.last_record();
-        let is_known = open.claims.is_none() && record == Record::default();
+        let attempts = open.attempts(&HashSet::new());
+        let is_known = open.claims.is_none() && attempts.is_empty();
+        let record = match open.claims.as_ref() {
+            Some(claims) => claims.last_record(attempts, open.session.id.clone()),
+            None => Claims::default().last_record(attempts, open.session.id.clone()),
+        };
         let (link, name, events) = (self.link.clone(), self.name.clone(), self.events.clone());
         tokio::spawn(async move {
             if !is_known {
@@ -282,8 +290,9 @@ impl Group {
         open.reading = true;
         let (session, epoch) = (open.session.clone(), open.epoch);
         let (queue, events) = (self.link.names.claims_of(&self.name), self.events.clone());
+        let (writer, memory) = (self.writer.clone(), self.memory.clone());
         tokio::spawn(async move {
-            let claims = read_claims(&session, &queue).await;
+            let claims = read_claims(&session, &queue, &writer, memory.as_ref()).await;
             let _ = events.send(Event::Known { epoch, claims });
         });
     }
@@ -292,7 +301,11 @@ impl Group {
         let Some(open) = self.opened_as(epoch) else { return };
         open.reading = false;
         match claims {
-            Ok(claims) => open.claims = Some(claims),
+            Ok(claims) => {
+                let writer = claims.writer().to_owned();
+                open.claims = Some(claims);
+                (self.writer, self.memory) = (writer, None);
+            }
             Err(error) => {
                 tracing::warn!(group = &*self.name, %error, "claims cannot be read");
                 if let Hold::Open(open) = &self.hold {
@@ -307,14 +320,22 @@ impl Group {
     }
 }
 
-async fn read_claims(session: &Session, queue: &lapin::types::ShortString) -> Result<Claims> {
+/// Reads what is known of messages that come again. Where nobody has written it since this process did, `memory` is what
+/// it knows itself.
+async fn read_claims(
+    session: &Session,
+    queue: &ShortString,
+    writer: &str,
+    memory: Option<&BTreeMap<String, u32>>,
+) -> Result<Claims> {
     let failed = |error| of(format_args!("reading `{queue}`"), error);
     let read = async {
         let found = record::read(session, queue).await.map_err(failed)?;
         let record = Record::read(found.record.as_deref());
-        // What was left of several is one from now on.
-        found.replace(session, queue, record.text()).await?;
-        Ok::<_, Error>(Claims::of(record))
+        let memory = memory.filter(|_| record.is_by(writer));
+        let claims = Claims::of(record, session.id.clone(), memory);
+        found.replace(session, queue, claims.record().text()).await?;
+        Ok::<_, Error>(claims)
     };
     match timeout(2 * ANSWER, read).await {
         Ok(claims) => claims,

@@ -3,6 +3,7 @@
 use cqrs_core::{BusCapabilities, Support};
 use futures_util::future::BoxFuture;
 
+use crate::bus::broker::Broker;
 use crate::bus::probe::Probe;
 
 /// One behaviour of the ports.
@@ -14,6 +15,15 @@ pub(crate) struct Case {
     pub(crate) needs: fn(&BusCapabilities) -> Support,
     /// Panics when the bus does something else.
     pub(crate) run: fn(Probe) -> BoxFuture<'static, ()>,
+}
+
+/// What becomes of a bus when its broker dies.
+#[derive(Clone, Copy)]
+pub(crate) struct FaultCase {
+    /// Group and behaviour.
+    pub(crate) name: &'static str,
+    /// Panics when the bus does something else.
+    pub(crate) run: fn(Box<dyn Broker>) -> BoxFuture<'static, ()>,
 }
 
 /// For cases about what every bus does.

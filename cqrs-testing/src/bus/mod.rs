@@ -1,5 +1,6 @@
 //! The bus suite: what any adapter of the bus ports must do, case by case.
 
+pub(crate) mod broker;
 pub(crate) mod case;
 mod cases;
 pub(crate) mod fixture;

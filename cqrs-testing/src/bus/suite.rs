@@ -8,8 +8,9 @@ use std::time::Duration;
 use cqrs_core::{BusCapabilities, Support};
 use libtest_mimic::{Arguments, Completion, Trial};
 
-use crate::bus::case::Case;
-use crate::bus::cases::all;
+use crate::bus::broker::Broker;
+use crate::bus::case::{Case, FaultCase};
+use crate::bus::cases::{all, faults};
 use crate::bus::fixture::BusFixture;
 use crate::bus::probe::Probe;
 use crate::store::suite::{Outcome, bounded};
@@ -21,8 +22,12 @@ const BOUND: Duration = Duration::from_secs(120);
 pub struct BusSuite {
     name: String,
     fixture: Arc<dyn BusFixture>,
+    broker: Option<MakeBroker>,
     bound: Duration,
 }
+
+/// Starts a broker for one case.
+type MakeBroker = Arc<dyn Fn() -> Box<dyn Broker> + Send + Sync>;
 
 /// The bus suite over the buses that a fixture makes.
 ///
@@ -55,7 +60,7 @@ pub struct BusSuite {
 /// assert_eq!(suite.run("commands::a_command_that_nobody_takes_is_an_error"), Outcome::Passed);
 /// ```
 pub fn bus_suite(name: impl Into<String>, fixture: impl BusFixture) -> BusSuite {
-    BusSuite { name: name.into(), fixture: Arc::new(fixture), bound: BOUND }
+    BusSuite { name: name.into(), fixture: Arc::new(fixture), broker: None, bound: BOUND }
 }
 
 impl BusSuite {
@@ -66,16 +71,50 @@ impl BusSuite {
         self
     }
 
+    /// With the cases about a broker that dies, or that is cut off: each starts one of its own. Every bus whose
+    /// messages [outlive](cqrs_core::BusCapabilities::durable) its broker is to pass them.
+    ///
+    /// ```no_run
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
+    /// # use cqrs_core::Bus;
+    /// # use cqrs_core::memory::MemoryBus;
+    /// # use cqrs_testing::{Broker, Way, bus_suite};
+    /// # struct Server;
+    /// # impl Server {
+    /// #     fn start() -> Self { Self }
+    /// # }
+    /// # #[async_trait::async_trait]
+    /// # impl Broker for Server {
+    /// #     async fn connect(&self, _: Way, _: Duration) -> Arc<dyn Bus> { Arc::new(MemoryBus::default()) }
+    /// #     fn kill(&mut self) {}
+    /// #     fn start_again(&mut self) {}
+    /// #     fn cut(&self) {}
+    /// #     fn cut_for_good(&mut self) {}
+    /// # }
+    /// let suite = bus_suite("server", || async { MemoryBus::default() });
+    /// suite.with_broker(Server::start).main();
+    /// ```
+    #[must_use]
+    pub fn with_broker<B: Broker>(mut self, start: impl Fn() -> B + Send + Sync + 'static) -> Self {
+        self.broker = Some(Arc::new(move || Box::new(start())));
+        self
+    }
+
     /// The names of all cases: group and behaviour.
     pub fn cases(&self) -> impl Iterator<Item = &'static str> {
-        all().map(|case| case.name)
+        let faults = self.broker.iter().flat_map(|_| faults::CASES);
+        all().map(|case| case.name).chain(faults.map(|case| case.name))
     }
 
     /// Runs one case. A name that is not one of [`cases`](Self::cases) has failed.
     pub fn run(&self, name: &str) -> Outcome {
-        match all().find(|case| case.name == name) {
-            Some(case) => run(&self.fixture, case, self.bound),
-            None => Outcome::Failed(format!("the bus suite has no case `{name}`")),
+        if let Some(case) = all().find(|case| case.name == name) {
+            return run(&self.fixture, case, self.bound);
+        }
+        match (&self.broker, faults::CASES.iter().find(|case| case.name == name)) {
+            (Some(broker), Some(case)) => run_fault(broker, case, self.bound),
+            _ => Outcome::Failed(format!("the bus suite has no case `{name}`")),
         }
     }
 
@@ -88,15 +127,18 @@ impl BusSuite {
         let trials = all().map(|case| {
             let (fixture, bound) = (Arc::clone(&self.fixture), self.bound);
             let offered = capabilities.as_ref().is_none_or(|c| (case.needs)(c).is_yes());
-            let test = move || match run(&fixture, case, bound) {
-                Outcome::Passed => Ok(Completion::Completed),
-                Outcome::Ignored(reason) => Ok(Completion::ignored_with(reason)),
-                Outcome::Failed(what) => Err(what.into()),
-            };
+            let test = move || completion(run(&fixture, case, bound));
             let name = format!("{}::{}", self.name, case.name);
             Trial::ignorable_test(name, test).with_ignored_flag(!offered)
         });
-        libtest_mimic::run(&args, trials.collect()).exit_code()
+        let faults = self.broker.iter().flat_map(|broker| {
+            faults::CASES.iter().map(|case| {
+                let (broker, bound) = (Arc::clone(broker), self.bound);
+                let name = format!("{}::{}", self.name, case.name);
+                Trial::ignorable_test(name, move || completion(run_fault(&broker, case, bound)))
+            })
+        });
+        libtest_mimic::run(&args, trials.chain(faults).collect()).exit_code()
     }
 
     /// What the bus offers; `None` when none can be made, which the cases then say as they fail.
@@ -111,6 +153,23 @@ impl fmt::Debug for BusSuite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BusSuite").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+fn completion(outcome: Outcome) -> Result<Completion, libtest_mimic::Failed> {
+    match outcome {
+        Outcome::Passed => Ok(Completion::Completed),
+        Outcome::Ignored(reason) => Ok(Completion::ignored_with(reason)),
+        Outcome::Failed(what) => Err(what.into()),
+    }
+}
+
+fn run_fault(broker: &MakeBroker, case: &FaultCase, bound: Duration) -> Outcome {
+    let (broker, run) = (Arc::clone(broker), case.run);
+    let outcome = bounded(bound, async move {
+        run(broker()).await;
+        Outcome::Passed
+    });
+    outcome.unwrap_or_else(Outcome::Failed)
 }
 
 fn run(fixture: &Arc<dyn BusFixture>, case: &Case, bound: Duration) -> Outcome {

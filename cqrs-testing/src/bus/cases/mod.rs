@@ -3,6 +3,7 @@
 mod closing;
 mod commands;
 mod dead_letters;
+pub(crate) mod faults;
 mod groups;
 mod load;
 mod names;
