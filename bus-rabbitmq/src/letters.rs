@@ -8,7 +8,7 @@ use cqrs_core::{
     Timestamp,
 };
 use futures_util::StreamExt;
-use lapin::options::{BasicAckOptions, QueueDeclareOptions};
+use lapin::options::BasicAckOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel};
 use tokio::time::timeout;
@@ -19,7 +19,7 @@ use crate::link::Link;
 use crate::names::short;
 use crate::publisher::dated;
 use crate::raw::{Raw, SINCE, with_headers};
-use crate::record::Lock;
+use crate::record::{Lock, count};
 use crate::session::{ANSWER, Sent, Session, at_once};
 
 /// Headers beside those of the message.
@@ -122,9 +122,7 @@ async fn look(
     mut look_at: impl FnMut(InHand),
 ) -> lapin::Result<Channel> {
     let channel = session.channel().await?;
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let there = channel.queue_declare(queue.clone(), passive, FieldTable::default()).await?;
-    let mut left = there.message_count();
+    let mut left = count(&channel, &queue).await?;
     if left == 0 {
         return Ok(channel);
     }

@@ -1,6 +1,7 @@
 //! One record in a queue: the newest is the only one. And locks, which one connection has at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cqrs_core::Result;
@@ -24,9 +25,23 @@ pub(crate) struct Found {
     pub(crate) record: Option<Vec<u8>>,
 }
 
+/// How many messages are in a queue that is looked at by one at a time. What the one before has not acknowledged comes
+/// back when the server has taken note of its end, which is after it has confirmed it.
+pub(crate) async fn count(channel: &Channel, queue: &ShortString) -> lapin::Result<u32> {
+    loop {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let there = channel.queue_declare(queue.clone(), passive, FieldTable::default()).await?;
+        if there.consumer_count() == 0 {
+            return Ok(there.message_count());
+        }
+        tokio::time::sleep(Duration::from_millis(2 + fastrand::u64(0..8))).await;
+    }
+}
+
 /// Reads the newest record. Nobody else reads at the same time.
 pub(crate) async fn read(session: &Session, queue: &ShortString) -> lapin::Result<Found> {
     let channel = session.channel().await?;
+    count(&channel, queue).await?;
     let (mut tags, mut record) = (Vec::new(), None);
     // More than one is there after a death between writing one and removing the one before.
     while let Some(got) = channel.basic_get(queue.clone(), BasicGetOptions::default()).await? {
