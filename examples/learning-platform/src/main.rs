@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 // The buses that there are.
 link!(bus_nats);
+link!(bus_rabbitmq);
 
 /// How long what follows the log may take to finish what it has in hand, once the service stops.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);

@@ -17,7 +17,7 @@ pub struct Settings {
         default_value = "sqlite:learning-platform.db"
     )]
     pub store: Secret,
-    /// What carries requests and messages between services: `nats://…` or `memory:`.
+    /// What carries requests and messages between services: `nats://…`, `amqp://…` or `memory:`.
     #[arg(long, env = "BUS_URL", hide_env_values = true, default_value = "memory:")]
     pub bus: Secret,
     /// Which part of the platform this process is.

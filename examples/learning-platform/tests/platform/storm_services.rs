@@ -1,12 +1,13 @@
 //! The chain: learning and payments are two services with a store each, and talk over a broker. Either is
 //! killed with -9 at random moments, and so is the broker, while students enrol; then everything adds up.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tempfile::TempDir;
-use test_servers::Nats;
+use test_servers::{Nats, Rabbit, ServerError};
 use tokio::task::JoinSet;
 
 use crate::client::Client;
@@ -18,6 +19,48 @@ use crate::storm_sums::{TOKEN, add_up_with, settled};
 
 /// How often the broker is killed.
 const BROKER_KILLS: u64 = 2;
+
+/// What carries requests and messages between the services.
+enum Broker {
+    Nats(Nats),
+    Rabbit(Rabbit),
+}
+
+impl Broker {
+    fn nats(folder: &Path) -> Self {
+        Self::Nats(Self::done(|| Nats::start(folder)))
+    }
+
+    fn rabbit(folder: &Path) -> Self {
+        Self::Rabbit(Self::done(|| Rabbit::start(folder)))
+    }
+
+    /// What takes its time.
+    fn done<T>(work: impl FnOnce() -> Result<T, ServerError>) -> T {
+        tokio::task::block_in_place(work).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Nats(server) => server.url(),
+            Self::Rabbit(server) => server.url(),
+        }
+    }
+
+    fn kill(&mut self) {
+        Self::done(|| match self {
+            Self::Nats(server) => server.kill(),
+            Self::Rabbit(server) => server.kill(),
+        });
+    }
+
+    fn start_again(&mut self) {
+        Self::done(|| match self {
+            Self::Nats(server) => server.start_again(),
+            Self::Rabbit(server) => server.start_again(),
+        });
+    }
+}
 
 /// A process of a service, which is started again whenever it was killed.
 struct Role {
@@ -61,13 +104,19 @@ impl Role {
     }
 }
 
-/// Lets the storm go over two services, each on the store of its folder, with so many processes.
-async fn storm(of_learning: Folder, of_payments: Folder, processes: usize) {
+/// Lets the storm go over two services and a broker: each service on the store of its folder, with so many
+/// processes.
+async fn storm(
+    start_broker: fn(&Path) -> Broker,
+    of_learning: Folder,
+    of_payments: Folder,
+    processes: usize,
+) {
     let (enrolments, kills) = (wanted("STORM_ENROLMENTS", 60) as usize, wanted("STORM_KILLS", 6));
     let mut random = random();
     // On the disk that the build is on: a kill -9 is about what is on a disk.
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut broker = tokio::task::block_in_place(|| Nats::start(folder.path())).unwrap();
+    let mut broker = start_broker(folder.path());
     let (of_learning, of_payments) = (Arc::new(of_learning), Arc::new(of_payments));
     let url = broker.url();
     let start = |folder, role| (0..processes).map(move |_| Role::start(folder, role, &url));
@@ -96,10 +145,8 @@ async fn storm(of_learning: Folder, of_payments: Folder, processes: usize) {
         }
         let step = kills.div_ceil(BROKER_KILLS + 1).max(1);
         if kill % step == 0 && kill / step <= BROKER_KILLS {
-            tokio::task::block_in_place(|| {
-                broker.kill().unwrap();
-                broker.start_again().unwrap();
-            });
+            broker.kill();
+            broker.start_again();
         }
         let one = random.usize(..roles.len());
         tokio::task::block_in_place(|| roles[one].kill());
@@ -127,24 +174,43 @@ async fn storm(of_learning: Folder, of_payments: Folder, processes: usize) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_services_and_their_broker_any_may_die_again_and_again() {
-    storm(Folder::new(), Folder::new(), 1).await;
+/// Each service on a file of its own.
+async fn storm_on_files(start_broker: fn(&Path) -> Broker) {
+    storm(start_broker, Folder::new(), Folder::new(), 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_processes_of_each_service_on_databases_any_may_die_again_and_again() {
+/// Each service on a database of its own, in two processes.
+async fn storm_on_databases(start_broker: fn(&Path) -> Broker) {
     let (learning, payments) = (Schema::new(), Schema::new());
-    storm(learning.folder(), payments.folder(), 2).await;
+    storm(start_broker, learning.folder(), payments.folder(), 2).await;
     learning.remove().await;
     payments.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_payment_waits_for_a_broker_and_a_service_that_are_down() {
+async fn of_two_services_and_nats_any_may_die_again_and_again() {
+    storm_on_files(Broker::nats).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_services_and_rabbitmq_any_may_die_again_and_again() {
+    storm_on_files(Broker::rabbit).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_of_each_service_on_databases_and_nats_any_may_die_again_and_again() {
+    storm_on_databases(Broker::nats).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_of_each_service_on_databases_and_rabbitmq_any_may_die_again_and_again() {
+    storm_on_databases(Broker::rabbit).await;
+}
+
+async fn a_payment_waits(start_broker: fn(&Path) -> Broker) {
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut broker = tokio::task::block_in_place(|| Nats::start(folder.path())).unwrap();
-    tokio::task::block_in_place(|| broker.kill()).unwrap();
+    let mut broker = start_broker(folder.path());
+    broker.kill();
     let folder = Arc::new(Folder::new());
     let learning = Role::start_with(&folder, "learning", &broker.url(), "60s");
     let courses = Courses::for_many(&learning.client, 12).await;
@@ -152,7 +218,7 @@ async fn a_payment_waits_for_a_broker_and_a_service_that_are_down() {
     work.pace.add_permits(2);
     work.run(&learning.client).await;
     // Whoever enrols is answered without either; the payment is asked for until there is somebody.
-    tokio::task::block_in_place(|| broker.start_again()).unwrap();
+    broker.start_again();
     let payments = Role::start(&Arc::new(Folder::new()), "payments", &broker.url());
     settled(&learning.client).await;
     let asked = work.asked();
@@ -161,4 +227,14 @@ async fn a_payment_waits_for_a_broker_and_a_service_that_are_down() {
     assert_eq!(ends.active, 1);
     learning.stop().await;
     payments.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_waits_for_nats_and_a_service_that_are_down() {
+    a_payment_waits(Broker::nats).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_waits_for_rabbitmq_and_a_service_that_are_down() {
+    a_payment_waits(Broker::rabbit).await;
 }
