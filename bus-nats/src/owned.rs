@@ -125,13 +125,19 @@ impl Owned {
         self.lanes.add(lane, Arc::new(raw), attempts);
     }
 
-    /// The next of those that are to come one after the other. Whether all of them have come, so that
-    /// reading can go on.
-    pub(crate) fn advance(&mut self) -> bool {
-        if self.suspect.is_some() {
+    /// Whether one of those that are to come one after the other is not settled.
+    pub(crate) fn tries_one(&self) -> bool {
+        self.suspect.is_some()
+    }
+
+    /// The next of those that are to come one after the other, if no other part `tries` one: then this one does. Whether
+    /// all of them have come, so that reading can go on.
+    pub(crate) fn advance(&mut self, tries: &mut bool) -> bool {
+        if self.suspect.is_some() || (*tries && !self.suspects.is_empty()) {
             return false;
         }
         if let Some((raw, attempts)) = self.suspects.pop_front() {
+            *tries = true;
             self.suspect = Some(raw.sequence);
             self.adds(raw, attempts);
             return false;

@@ -26,6 +26,9 @@ pub(crate) fn run(steps: &mut Steps, of: &[Benchmark], args: &[String]) -> Resul
             Benchmark::Nats => {
                 package(steps, &servers, "benchmark nats", ["bus-nats", "nats"], args)
             }
+            Benchmark::Rabbitmq => {
+                package(steps, &servers, "benchmark rabbitmq", ["bus-rabbitmq", "rabbitmq"], args)
+            }
         }?;
     }
     Ok(())

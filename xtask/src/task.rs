@@ -10,10 +10,10 @@ Usage: cargo xtask <task>
   test          everything the build server does: check, all tests, the examples
   services      what the tests need beside Rust: installs what is missing
   services run  private servers, until Ctrl-C; prints their addresses as NAME=url
-  bench [sqlite|http|dispatch|postgres|nats|all] [args]
+  bench [sqlite|http|dispatch|postgres|nats|rabbitmq|all] [args]
                 the benchmarks of the SQLite store, of HTTP, of a call beside other libraries
-                (which needs valgrind), of PostgreSQL beside other libraries, or of the NATS bus
-                beside async-nats; the arguments are the benchmark's own
+                (which needs valgrind), of PostgreSQL beside other libraries, or of the buses beside
+                their clients; the arguments are the benchmark's own
   chaos         the long form of the fault tests, optimised
   doc [--open]  the documentation of the workspace
   help          this text";
@@ -52,16 +52,19 @@ pub(crate) enum Benchmark {
     Postgres,
     /// Of the NATS bus.
     Nats,
+    /// Of the RabbitMQ bus.
+    Rabbitmq,
 }
 
 impl Benchmark {
-    const ALL: [Self; 5] = [Self::Sqlite, Self::Http, Self::Dispatch, Self::Postgres, Self::Nats];
+    const ALL: [Self; 6] =
+        [Self::Sqlite, Self::Http, Self::Dispatch, Self::Postgres, Self::Nats, Self::Rabbitmq];
 
     /// Whether it measures a server.
     pub(crate) fn needs_servers(self) -> bool {
         match self {
             Self::Sqlite | Self::Http | Self::Dispatch => false,
-            Self::Postgres | Self::Nats => true,
+            Self::Postgres | Self::Nats | Self::Rabbitmq => true,
         }
     }
 }
@@ -102,11 +105,12 @@ fn parse_bench(args: &[String]) -> Result<Task, String> {
         "dispatch" => vec![Benchmark::Dispatch],
         "postgres" => vec![Benchmark::Postgres],
         "nats" => vec![Benchmark::Nats],
+        "rabbitmq" => vec![Benchmark::Rabbitmq],
         "all" if args.is_empty() => Benchmark::ALL.to_vec(),
         "all" => return Err("each benchmark has arguments of its own: name one".to_owned()),
         other => {
             return Err(format!(
-                "there is no benchmark `{other}`: sqlite, http, dispatch, postgres, nats or all"
+                "there is no benchmark `{other}`: sqlite, http, dispatch, postgres, nats, rabbitmq or all"
             ));
         }
     };
@@ -168,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_benchmark_that_is_none_is_named() {
-        let wrong = "there is no benchmark `append`: sqlite, http, dispatch, postgres, nats or all";
+        let wrong = "there is no benchmark `append`: sqlite, http, dispatch, postgres, nats, rabbitmq or all";
         assert_eq!(parse("bench append"), Err(wrong.to_owned()));
         assert!(parse("bench all --quick").is_err());
     }

@@ -3,124 +3,52 @@
 //!
 //! `SCALE` (default 1) sizes it; an argument (`publish`, `consume`, `request`, `waiting`) runs a part of it.
 
-mod consume;
-mod publish;
-mod request;
-mod waiting;
+#[path = "../../../cqrs-testing/benches/bus/mod.rs"]
+mod bench;
+mod by_hand;
 
-use std::error::Error;
+use std::sync::Arc;
 
-use async_nats::{Client, ConnectOptions, ServerAddr};
+use async_nats::jetstream;
+use bench::{Ours, Outcome, WINDOW, consume, parts, publish, request, waiting};
 use bus_nats::{NatsBus, async_nats};
-use bytes::Bytes;
-use cqrs_core::{MessageId, OutboundKind, OutboundMessage};
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
-/// Each is measured so often, ours and the floor in turns.
-const ROUNDS: usize = 5;
-
-/// Bytes of a body.
-const BODY: usize = 256;
-
-/// Keys that messages are spread over.
-const KEYS: usize = 1_000;
-
-/// Keys of which messages are on their way at once, and messages in hand: of the bus and of the floor.
-const WINDOW: usize = 256;
+use by_hand::ByHand;
+use cqrs_core::Bus;
 
 fn main() -> Outcome<()> {
-    let scale = match std::env::var("SCALE") {
-        Ok(scale) => scale.parse::<f64>()?,
-        Err(_) => 1.0,
-    };
-    let sized = |n: f64| (n * scale).max(64.0) as usize;
-    let parts: Vec<_> = std::env::args().skip(1).filter(|part| !part.starts_with('-')).collect();
-    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
+    let parts = parts()?;
     let url = std::env::var("NATS_URL").map_err(|_| "NATS_URL names the server to measure")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        if wanted("publish") {
-            publish::measure(&url, sized(50_000.0)).await?;
-        }
-        if wanted("consume") {
-            consume::measure(&url, sized(50_000.0)).await?;
-        }
-        if wanted("request") {
-            request::measure(&url, sized(5_000.0)).await?;
-        }
-        if wanted("waiting") {
-            waiting::measure(&url, sized(1_000_000.0)).await?;
+        let (bus, hand) = (Nats { url: &url }, ByHand { url: &url });
+        for (part, n) in parts {
+            match part {
+                "publish" => publish::measure(&bus, n, async |n| hand.publishes(n).await).await,
+                "consume" => consume::measure(&bus, n, async |n| hand.consumes(n).await).await,
+                "request" => request::measure(&bus, n, async |n| hand.asks(n).await).await,
+                _ => waiting::measure(&bus, n).await,
+            }?;
         }
         Ok(())
     })
 }
 
-/// A bus with a prefix of its own.
-async fn bus(url: &str, prefix: &str) -> Outcome<NatsBus> {
-    let bus = NatsBus::builder(url).prefix(prefix).window(WINDOW).name("bench");
-    Ok(bus.connect().await?)
+struct Nats<'a> {
+    url: &'a str,
 }
 
-/// A client of the floor.
-async fn client(url: &str) -> Outcome<Client> {
-    let address: ServerAddr = url.parse()?;
-    let options = match (address.username(), address.password()) {
-        (Some(user), Some(password)) => {
-            ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+impl Ours for Nats<'_> {
+    async fn connect(&self, prefix: &str) -> Outcome<Arc<dyn Bus>> {
+        let bus = NatsBus::builder(self.url).prefix(prefix).window(WINDOW).name("bench");
+        Ok(Arc::new(bus.connect().await?))
+    }
+
+    async fn remove(&self, prefix: &str) -> Outcome<()> {
+        let jetstream = jetstream::new(by_hand::client(self.url).await?);
+        for name in [prefix.to_owned(), format!("{prefix}-groups"), format!("{prefix}-dead")] {
+            // One of requests alone has none.
+            let _ = jetstream.delete_stream(name).await;
         }
-        _ => ConnectOptions::new(),
-    };
-    Ok(options.connect(address).await?)
-}
-
-fn fresh() -> String {
-    MessageId::fresh().to_string()
-}
-
-fn body() -> Bytes {
-    Bytes::from(vec![b'x'; BODY])
-}
-
-/// A message of one of the keys.
-fn message(n: usize) -> OutboundMessage {
-    OutboundMessage::new(OutboundKind::Message, "bank.opened", body())
-        .with_key((n % KEYS).to_string())
-}
-
-/// Of one thing measured, by hand and by the bus: rates, where more is better, or times, where less is.
-#[derive(Default)]
-struct Measured {
-    floor: Vec<f64>,
-    ours: Vec<f64>,
-}
-
-impl Measured {
-    /// Prints the medians of rates, and ours as a part of the floor.
-    fn report(self, what: &str, bar: f64) {
-        let (floor, ours, ratio) = self.medians();
-        let met = if ratio >= bar { "met" } else { "MISSED" };
-        println!(
-            "{what:<40} by hand {floor:>9.0}/s  ours {ours:>9.0}/s  ratio {ratio:.2}  bar {bar:.2}: {met}"
-        );
+        Ok(())
     }
-
-    /// Prints the medians of times in microseconds, and ours as a multiple of the floor.
-    fn report_times(self, what: &str, bar: f64) {
-        let (floor, ours, ratio) = self.medians();
-        let met = if ratio <= bar { "met" } else { "MISSED" };
-        println!(
-            "{what:<40} by hand {floor:>8.0} µs  ours {ours:>8.0} µs  ratio {ratio:.2}  bar {bar:.2}: {met}"
-        );
-    }
-
-    fn medians(mut self) -> (f64, f64, f64) {
-        let (floor, ours) = (median(&mut self.floor), median(&mut self.ours));
-        (floor, ours, ours / floor)
-    }
-}
-
-fn median(numbers: &mut [f64]) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }

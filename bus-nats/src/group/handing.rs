@@ -65,6 +65,8 @@ impl Group {
         match fate {
             Fate::Done | Fate::Again => owned.next.done.push(done),
             Fate::Fallen(cause) => {
+                // For the last time it was not handed over.
+                let attempts = attempts.min(self.deliveries);
                 let (link, name, raw) = (self.link.clone(), self.name.clone(), raw.clone());
                 let (events, epoch) = (self.events.clone(), owned.epoch);
                 tokio::spawn(async move {
@@ -132,7 +134,8 @@ impl Group {
     pub(super) fn deliver(&mut self, part: Part, token: u64, now: Timestamp) {
         let Slot::Owned(owned) = &mut self.slots[part.number()] else { return };
         let Some((raw, attempt)) = owned.lanes.handed(token) else { return };
-        let message = match raw.is_too_old(&self.link, attempt, now) {
+        let is_too_often = owned.lanes.exhausted(attempt);
+        let message = match is_too_often.or_else(|| raw.is_too_old(&self.link, attempt, now)) {
             Some(cause) => Err(cause),
             None => raw.inbound(attempt).map_err(|error| format!("it cannot be read: {error}")),
         };

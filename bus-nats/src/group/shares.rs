@@ -60,6 +60,9 @@ impl Group {
     /// Sees to it that this connection owns what is its share.
     pub(super) fn share(&mut self) {
         let is_here = !self.members.is_empty();
+        // Of all parts: what takes processes along is among those that were in hand, in whichever part.
+        let tries = |slot: &Slot| matches!(slot, Slot::Owned(owned) if owned.tries_one());
+        let mut tries = self.slots.iter().any(tries);
         for part in Part::all() {
             let is_mine = is_here && self.peers.is_mine(&self.link.id, part);
             let link = self.link.clone();
@@ -68,7 +71,7 @@ impl Group {
                 Slot::Owned(owned) => {
                     owned.leaving = !is_mine;
                     if is_mine {
-                        if owned.reader.is_none() && owned.advance() {
+                        if owned.reader.is_none() && owned.advance(&mut tries) {
                             owned.reader = Some(read(&link, self.kind, part, owned, &events));
                         }
                         continue;

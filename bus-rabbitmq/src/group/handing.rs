@@ -87,6 +87,8 @@ impl Group {
     fn bury(&mut self, token: u64, cause: String, answer: Option<GroupAnswer>) {
         let Hold::Open(open) = &mut self.hold else { return };
         let Some((raw, attempts)) = open.lanes.handed(token) else { return };
+        // For the last time it was not handed over.
+        let attempts = attempts.min(self.deliveries);
         let (raw, session, epoch) = (raw.clone(), open.session.clone(), open.epoch);
         let (link, kind, name) = (self.link.clone(), self.kind, self.name.clone());
         let events = self.events.clone();
@@ -197,7 +199,8 @@ impl Group {
     fn deliver(&mut self, token: u64, now: Timestamp) {
         let Hold::Open(open) = &mut self.hold else { return };
         let Some((raw, attempt)) = open.lanes.handed(token) else { return };
-        let message = match raw.is_too_old(&self.link, attempt, now) {
+        let is_too_often = open.lanes.exhausted(attempt);
+        let message = match is_too_often.or_else(|| raw.is_too_old(&self.link, attempt, now)) {
             Some(cause) => Err(cause),
             None => raw.inbound(attempt).map_err(|error| format!("it cannot be read: {error}")),
         };

@@ -178,6 +178,12 @@ impl<M> Lanes<M> {
         self.deliveries = deliveries;
     }
 
+    /// Why a message is not handed over for this time, if that is so: it was handed over often enough before, by
+    /// somebody who had it in hand and died. Adapters that count across deaths ask before they hand over.
+    pub fn exhausted(&self, attempt: u32) -> Option<String> {
+        (attempt > self.deliveries).then(|| too_often(attempt - 1))
+    }
+
     /// Messages that are not finished.
     pub fn len(&self) -> usize {
         self.len
@@ -364,8 +370,7 @@ impl<M> Lanes<M> {
         let Some(handed) = self.handed.get(&token) else { return Fate::Again };
         let deliveries = handed.queued.deliveries;
         if deliveries >= self.deliveries {
-            let cause = format!("it was handed over {deliveries} times, and is not handled");
-            return Fate::Fallen(cause);
+            return Fate::Fallen(too_often(deliveries));
         }
         if let Some(Handed { place, queued, .. }) = self.handed.remove(&token) {
             self.places.entry(place.clone()).or_default().push_front(queued);
@@ -377,6 +382,10 @@ impl<M> Lanes<M> {
         }
         Fate::Again
     }
+}
+
+fn too_often(deliveries: u32) -> String {
+    format!("it was handed over {deliveries} times, and is not handled")
 }
 
 #[cfg(test)]

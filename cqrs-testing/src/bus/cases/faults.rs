@@ -1,7 +1,7 @@
 //! The broker dies, or the way to it is cut: nothing is lost, and the order of each key is kept (P19, P20).
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cqrs_core::{
@@ -29,6 +29,7 @@ cases! {
     after_a_kill_with_a_full_window_no_key_has_an_inversion,
     connections_that_are_cut_again_and_again_lose_nothing_and_keep_the_order,
     whoever_is_cut_off_loses_what_it_holds_to_others_and_is_told_so,
+    a_message_that_takes_processes_along_is_given_up_and_no_other,
     a_service_starts_while_its_broker_is_down,
     requests_are_answered_again_after_the_broker_died,
     a_bus_closes_while_the_broker_is_down,
@@ -217,6 +218,98 @@ async fn whoever_is_cut_off_loses_what_it_holds_to_others_and_is_told_so(
     got.dedup();
     assert_eq!(got.len(), KEYS, "each of them once");
     assert!(held.ack().await.is_err(), "it is another's");
+}
+
+/// How often a message is handed over.
+const DELIVERIES: u32 = 4;
+
+async fn join_few(bus: &dyn Bus) -> Deliveries {
+    let few = BusSubscription { deliveries: DELIVERIES, ..listens("mailer", &["bank.*"]) };
+    match bus.subscribe(few).await {
+        Ok(deliveries) => deliveries,
+        Err(error) => panic!("the group can be joined: {error:?}"),
+    }
+}
+
+/// A process that takes what comes, and dies of the message of key 0; and with it, others that it has in hand.
+/// The keys of what it has acknowledged before that, or tried to.
+fn dies_of_poison(broker: &dyn Broker) -> BTreeSet<usize> {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => panic!("no runtime: {error}"),
+    };
+    let handled = Arc::<Mutex<BTreeSet<usize>>>::default();
+    let handles = handled.clone();
+    runtime.block_on(async {
+        let bus = broker.connect(Way::OverProxy, PATIENCE).await;
+        let mut deliveries = join_few(&*bus).await;
+        let poison = loop {
+            let delivery = next(&mut deliveries).await;
+            if what(&delivery).0 == 0 {
+                break delivery;
+            }
+            let handles = handles.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let (key, _) = what(&delivery);
+                // Before it is known: it may die of the other one right behind that.
+                handles.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+                delivery.ack().await
+            });
+        };
+        // Neither dropped nor closed: it is gone in the middle of it.
+        std::mem::forget((poison, deliveries, bus));
+    });
+    runtime.shutdown_background();
+    // The broker notices at once, as it does when a process dies.
+    broker.cut();
+    let handled = handled.lock().unwrap_or_else(PoisonError::into_inner);
+    handled.clone()
+}
+
+async fn a_message_that_takes_processes_along_is_given_up_and_no_other(broker: Box<dyn Broker>) {
+    let bus = straight(&*broker).await;
+    drop(join_few(&*bus).await);
+    // The poison is in their middle.
+    let all = (1..KEYS / 2).chain([0]).chain(KEYS / 2..KEYS).map(|key| number(key, 0));
+    if let Err(error) = bus.publish(all.collect()).await {
+        panic!("messages must be stored: {error:?}");
+    }
+    let lives = tokio::task::spawn_blocking(move || {
+        let handled = (0..DELIVERIES).flat_map(|_| dies_of_poison(&*broker)).collect();
+        (handled, broker)
+    });
+    let (mut handled, _broker): (BTreeSet<usize>, _) = match lives.await {
+        Ok(lives) => lives,
+        Err(error) => panic!("it lived in another way: {error}"),
+    };
+    let mut stays = join_few(&*bus).await;
+    let all: BTreeSet<usize> = (1..KEYS).collect();
+    while handled != all {
+        let delivery = next(&mut stays).await;
+        handled.insert(what(&delivery).0);
+        if let Err(error) = delivery.ack().await {
+            panic!("it must be acknowledged: {error:?}");
+        }
+    }
+    let fallen = async {
+        loop {
+            match bus.dead_letters(FindDeadLetters::default()).await {
+                Ok(letters) if letters.is_empty() => {}
+                Ok(letters) => return letters,
+                Err(error) => panic!("dead letters can be listed: {error:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, fallen).await {
+        Ok(letters) => {
+            let told: Vec<_> =
+                letters.iter().map(|letter| (&*letter.message.body, letter.attempts)).collect();
+            assert_eq!(told, [(&b"0/0"[..], DELIVERIES)]);
+        }
+        Err(_) => panic!("it is never given up"),
+    }
 }
 
 async fn a_service_starts_while_its_broker_is_down(mut broker: Box<dyn Broker>) {

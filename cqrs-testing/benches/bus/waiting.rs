@@ -3,11 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use cqrs_core::{BusStart, BusSubscription, Publisher, Subscriber};
 use futures_util::StreamExt;
 
-use crate::publish::remove;
-use crate::{Outcome, WINDOW, bus, fresh, message};
+use super::{Ours, Outcome, consume, fresh, message};
 
 /// Resident memory may grow by so many bytes.
 const BAR: u64 = 64 << 20;
@@ -19,15 +17,16 @@ const TAKEN: usize = 500;
 const SLOWLY: Duration = Duration::from_millis(20);
 
 /// Names the prefix to the process that consumes.
-const PREFIX: &str = "NATS_BENCH_PREFIX";
+const PREFIX: &str = "BUS_BENCH_PREFIX";
 
 /// Publishes, and has another process consume.
-pub(crate) async fn measure(url: &str, messages: usize) -> Outcome<()> {
+pub(crate) async fn measure(ours: &impl Ours, messages: usize) -> Outcome<()> {
     if let Ok(prefix) = std::env::var(PREFIX) {
-        return consume(url, &prefix, messages).await;
+        return take(ours, &prefix, messages).await;
     }
     let prefix = fresh();
-    let bus = bus(url, &prefix).await?;
+    let bus = ours.connect(&prefix).await?;
+    drop(consume::join(&*bus).await?);
     let mut first = 0;
     while first < messages {
         let page: Vec<_> = (first..messages.min(first + 20_000)).map(message).collect();
@@ -36,17 +35,15 @@ pub(crate) async fn measure(url: &str, messages: usize) -> Outcome<()> {
     }
     let mut consumer = Command::new(std::env::current_exe()?);
     let ended = consumer.arg("waiting").env(PREFIX, &prefix).status()?;
-    remove(&bus, &prefix).await?;
+    ours.remove(&prefix).await?;
     if ended.success() { Ok(()) } else { Err("the process that consumes has failed".into()) }
 }
 
-async fn consume(url: &str, prefix: &str, messages: usize) -> Outcome<()> {
-    let bus = bus(url, prefix).await?;
+async fn take(ours: &impl Ours, prefix: &str, messages: usize) -> Outcome<()> {
+    let bus = ours.connect(prefix).await?;
     let before = resident()?;
     let mut most = before;
-    let mut mailer = BusSubscription::to_messages("mailer", ["bank.*"]);
-    (mailer.start, mailer.at_once) = (BusStart::Kept, WINDOW as u32);
-    let mut deliveries = bus.subscribe(mailer).await?;
+    let mut deliveries = consume::join(&*bus).await?;
     for _ in 0..TAKEN {
         let delivery = deliveries.next().await.ok_or("the deliveries have ended")??;
         tokio::time::sleep(SLOWLY).await;
