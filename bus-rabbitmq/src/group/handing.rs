@@ -155,8 +155,10 @@ impl Group {
     /// Hands over what can be handed over: to whoever holds the least of what it can.
     pub(super) fn hand(&mut self) {
         let now = Self::now();
-        let is_here = !self.members.is_empty() && self.closing.is_none();
-        while is_here {
+        if self.members.is_empty() || self.closing.is_some() {
+            return;
+        }
+        loop {
             let Hold::Open(open) = &mut self.hold else { return };
             if !open.lanes.is_ready() {
                 return;

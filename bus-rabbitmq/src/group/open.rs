@@ -125,7 +125,8 @@ impl Open {
             if raw.comes_again && self.claims.is_none() {
                 return true;
             }
-            if !raw.comes_again && !(self.suspects.is_empty() && self.rest.is_empty()) {
+            let all_have_come = self.suspects.is_empty() && self.rest.is_empty();
+            if !raw.comes_again && !all_have_come {
                 break;
             }
             let Some(raw) = self.came.pop_front() else { break };
@@ -380,7 +381,7 @@ async fn consume(
             Ok(Ok(None)) => match routes::register(link, subscription).await {
                 Ok(()) => continue,
                 Err(error) => {
-                    tracing::warn!(group, %error, "its queue is gone, and not made again")
+                    tracing::warn!(group, %error, "its queue is gone, and not made again");
                 }
             },
             Ok(Err(error)) => {

@@ -21,7 +21,7 @@ pub(crate) async fn measure(
 async fn by_bus(ours: &impl Ours, messages: usize) -> Outcome<f64> {
     let prefix = fresh();
     let bus = ours.connect(&prefix).await?;
-    super::consume::join(&*bus).await?;
+    drop(super::consume::join(&*bus).await?);
     // All that it needs is there.
     bus.publish(vec![message(0)]).await?;
     let all: Vec<_> = (0..messages).map(message).collect();
