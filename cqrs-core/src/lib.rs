@@ -216,6 +216,7 @@
 
 mod app;
 mod at_hand;
+mod bridge;
 mod cache;
 #[doc(hidden)]
 pub mod check;
@@ -250,6 +251,7 @@ pub use app::{
     App, AppBuilder, Mediator, RawAnswer, RawRejection, RawReply, RawRequest, Sending, Serve,
     Serving,
 };
+pub use bridge::{Bridge, Bridging};
 pub use client::{Calling, ServiceClient};
 pub use connect::{BusKind, connect_bus};
 pub use discovery::Discovered;

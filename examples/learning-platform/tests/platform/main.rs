@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
 mod admin;
+mod bridges;
 mod client;
 mod courses;
 mod enrolling;
