@@ -66,8 +66,8 @@
 //!   nobody in [`BusHealth::unheard`](cqrs_core::BusHealth::unheard).
 //! - Dead letters of all groups are in the queue `<prefix>.dead`. To list them is to read it from its beginning, one
 //!   connection at a time.
-//! - Requests that wait for the last instance that answers them when it dies are lost with their queue. As after the death
-//!   of an instance: send them again under their ids.
+//! - Requests that have come to an instance when it dies are not answered: send them again under their ids. An instance
+//!   takes them as they come, and refuses those that are more than 10,000 behind.
 //!
 //! # Errors
 //!

@@ -2,7 +2,7 @@
 //! straight to the channel of whoever asked ([direct reply-to](https://www.rabbitmq.com/docs/direct-reply-to)).
 //! Who gives a request up tells all who answer, because it does not know who has it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::pending;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -15,7 +15,9 @@ use cqrs_core::{
 };
 use futures_util::stream::{self, SelectAll, StreamExt};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::runtime::Handle;
@@ -38,10 +40,7 @@ const REQUEST: &str = "cqrs-request";
 /// Bytes of such an id.
 const LONGEST_ID: usize = 200;
 
-/// Requests of a name that come to one who answers before it takes them.
-const PREFETCH: u16 = 16;
-
-/// Requests of a name that wait in its queue at most; with more they are refused.
+/// Requests that wait to be taken at most: in the queue of a name, and with one who answers. With more they are refused.
 const WAITING: i32 = 10_000;
 
 /// Nobody waits for longer, whatever they say.
@@ -184,7 +183,8 @@ pub(crate) async fn respond(
     let answering = answering.await?;
     let (sender, requests) = mpsc::channel(1);
     let (close, closing) = oneshot::channel();
-    let taking = Taking { link: link.clone(), names, closing: Some(closing) };
+    let taking =
+        Taking { link: link.clone(), names, waiting: VecDeque::new(), closing: Some(closing) };
     let task = tokio::spawn(taking.run(answering, sender));
     let requests =
         stream::unfold(requests, |mut requests| async { Some((requests.recv().await?, requests)) });
@@ -201,65 +201,44 @@ struct Answering {
     session: Arc<Session>,
     channel: Channel,
     consumers: SelectAll<stream::BoxStream<'static, lapin::Result<Delivery>>>,
-    /// Its consumers, each with its queue.
-    tags: Vec<(ShortString, ShortString)>,
+    tags: Vec<ShortString>,
 }
 
 impl Answering {
     async fn begin(link: &Link, session: Arc<Session>, names: &[String]) -> lapin::Result<Self> {
         session.hears(&link.names, Names::given_up()).await?;
         let channel = session.channel().await?;
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
         for name in names {
             let queue = link.names.request(name);
-            channel.queue_declare(queue.clone(), shared(false), waiting_room()).await?;
+            channel.queue_declare(queue.clone(), shared(), waiting_room()).await?;
             let tag = short(format!("answers-{}", tags.len()));
-            let (options, arguments) = (at_once(), FieldTable::default());
+            // It is handed over once at most.
+            let options = BasicConsumeOptions { no_ack: true, ..at_once() };
             let consumer =
-                channel.basic_consume(queue.clone(), tag.clone(), options, arguments).await?;
+                channel.basic_consume(queue, tag.clone(), options, FieldTable::default()).await?;
             consumers.push(consumer.boxed());
-            tags.push((queue, tag));
+            tags.push(tag);
         }
         // The server knows all of them when it answers this.
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+        channel.basic_qos(0, BasicQosOptions::default()).await?;
         Ok(Self { session, channel, consumers, tags })
     }
 
-    /// No more come; those that have come stay.
+    /// No more come; those that have come stay. None waits in a queue: all come as soon as they are there.
     async fn stop(&mut self) {
-        for (queue, tag) in std::mem::take(&mut self.tags) {
-            match timeout(ANSWER, self.stop_one(queue, tag)).await {
-                Ok(Ok(())) => {}
-                _ => return self.session.fail(),
+        for tag in std::mem::take(&mut self.tags) {
+            let cancel = self.channel.basic_cancel(tag, BasicCancelOptions::default());
+            if !matches!(timeout(ANSWER, cancel).await, Ok(Ok(()))) {
+                return self.session.fail();
             }
         }
-    }
-
-    async fn stop_one(&mut self, queue: ShortString, tag: ShortString) -> lapin::Result<()> {
-        let there = self.channel.queue_declare(queue.clone(), shared(true), FieldTable::default());
-        if there.await?.consumer_count() == 1 {
-            // The queue goes with its last consumer: what waits in it comes before.
-            self.channel.basic_qos(0, BasicQosOptions::default()).await?;
-            let rest = short(format!("rest-of-{tag}"));
-            let (options, arguments) = (at_once(), FieldTable::default());
-            let consumer = self.channel.basic_consume(queue, rest.clone(), options, arguments);
-            self.consumers.push(consumer.await?.boxed());
-            self.channel.basic_cancel(tag, BasicCancelOptions::default()).await?;
-            return self.channel.basic_cancel(rest, BasicCancelOptions::default()).await;
-        }
-        self.channel.basic_cancel(tag, BasicCancelOptions::default()).await
     }
 }
 
 /// A queue that goes with its last consumer.
-fn shared(passive: bool) -> QueueDeclareOptions {
-    QueueDeclareOptions {
-        durable: true,
-        auto_delete: true,
-        passive,
-        ..QueueDeclareOptions::default()
-    }
+fn shared() -> QueueDeclareOptions {
+    QueueDeclareOptions { durable: true, auto_delete: true, ..QueueDeclareOptions::default() }
 }
 
 /// How many requests may wait in it.
@@ -274,6 +253,8 @@ fn waiting_room() -> FieldTable {
 struct Taking {
     link: Arc<Link>,
     names: Vec<String>,
+    /// What has come and is not taken.
+    waiting: VecDeque<InboundRequest>,
     /// Ends when no more are wanted.
     closing: Option<oneshot::Receiver<()>>,
 }
@@ -293,7 +274,13 @@ impl Taking {
                     drop(timeout(ANSWER, answering.channel.close(200, "done".into())).await);
                     return;
                 }
-                Over::Lost if self.closing.is_none() => return,
+                // What has come before it was closed is still given.
+                Over::Lost if self.closing.is_none() => {
+                    while let Some(request) = self.waiting.pop_front()
+                        && sender.send(request).await.is_ok()
+                    {}
+                    return;
+                }
                 Over::Lost => {}
             }
             answering = loop {
@@ -329,9 +316,11 @@ impl Taking {
     ) -> Over {
         let mut is_closed = self.link.closed.subscribe();
         let session = answering.session.clone();
-        // One is taken when there is room for it.
-        let mut room = None;
+        let mut has_ended = false;
         loop {
+            if has_ended && self.waiting.is_empty() {
+                return Over::All;
+            }
             let closing = async {
                 match &mut self.closing {
                     Some(closing) => drop(closing.await),
@@ -347,29 +336,32 @@ impl Taking {
                     self.closing = None;
                     answering.stop().await;
                 }
-                permit = sender.reserve(), if room.is_none() => room = permit.ok(),
-                delivery = answering.consumers.next(), if room.is_some() => match delivery {
-                    Some(Ok(delivery)) => {
-                        let tag = delivery.delivery_tag;
-                        // It is handed over once at most.
-                        let acked = answering.channel.basic_ack(tag, BasicAckOptions::default()).await;
-                        if acked.is_err() {
-                            session.fail();
-                            return Over::Lost;
-                        }
-                        if let Some(request) = self.read(delivery).await
-                            && let Some(room) = room.take()
-                        {
-                            room.send(request);
-                        }
+                permit = sender.reserve(), if !self.waiting.is_empty() => {
+                    if let (Ok(room), Some(request)) = (permit, self.waiting.pop_front()) {
+                        room.send(request);
                     }
-                    None if self.closing.is_none() => return Over::All,
+                }
+                delivery = answering.consumers.next(), if !has_ended => match delivery {
+                    Some(Ok(delivery)) => self.comes(delivery).await,
+                    None if self.closing.is_none() => has_ended = true,
                     Some(Err(_)) | None => {
                         session.fail();
                         return Over::Lost;
                     }
                 },
             }
+        }
+    }
+
+    /// A request waits to be taken; or there are too many.
+    async fn comes(&mut self, delivery: Delivery) {
+        let Some(request) = self.read(delivery).await else { return };
+        if self.waiting.len() < WAITING as usize {
+            return self.waiting.push_back(request);
+        }
+        let error = Error::new(ErrorKind::Overloaded, "too many requests wait for an answer here");
+        if let Err(error) = request.reply(ReplyMessage::failed(&error)).await {
+            tracing::debug!(%error, "a request that is one too many is not answered");
         }
     }
 
@@ -447,11 +439,10 @@ impl WayBack {
         if let Some(correlation) = &self.correlation {
             properties = properties.with_correlation_id(correlation.clone());
         }
-        let body = reply.body.clone();
         let (exchange, key) = (ShortString::default(), self.reply_to.clone());
-        match session.send(exchange, key, false, properties, body).await {
-            Sent::Unknown(why) => Err(unavailable(doing, why)),
-            _ => Ok(()),
+        match session.try_say(exchange, key, properties, &reply.body).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(of(doing, error)),
         }
     }
 }

@@ -187,11 +187,21 @@ impl Session {
         properties: BasicProperties,
         body: &[u8],
     ) {
-        let options = BasicPublishOptions::default();
-        let said = self.post.basic_publish(exchange, key, options, body, properties).await;
-        if let Err(error) = said {
+        if let Err(error) = self.try_say(exchange, key, properties, body).await {
             tracing::debug!(%error, "not said to another connection");
         }
+    }
+
+    /// Publishes what is not confirmed. It is on its way when this is done.
+    pub(crate) async fn try_say(
+        &self,
+        exchange: ShortString,
+        key: ShortString,
+        properties: BasicProperties,
+        body: &[u8],
+    ) -> lapin::Result<()> {
+        let options = BasicPublishOptions::default();
+        self.post.basic_publish(exchange, key, options, body, properties).await.map(|_| ())
     }
 
     /// Binds the queue of this connection, so that it hears what is said under a key.
