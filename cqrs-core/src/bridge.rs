@@ -13,7 +13,7 @@ use crate::error::{ErrorKind, Result};
 use crate::message::metadata::Metadata;
 use crate::port::bus::Bus;
 use crate::port::delivery::{Delivery, InboundMessage, Ticket};
-use crate::port::publisher::{OutboundKind, OutboundMessage};
+use crate::port::publisher::{OutboundKind, OutboundMessage, Unpublished};
 use crate::port::subscriber::{BusSubscription, Deliveries};
 use crate::runtime::backoff;
 
@@ -211,7 +211,7 @@ impl Carrier {
         let message = onward(message, self.kind, over);
         let mut failures = 0;
         loop {
-            let Err(unpublished) = self.to.bus.publish(vec![message.clone()]).await else {
+            let Err(unpublished) = self.publish(&message, &ticket).await? else {
                 return ticket.ack().await;
             };
             let error = unpublished.into_first();
@@ -232,6 +232,28 @@ impl Carrier {
                 _ = self.stopped.wait_for(|stopped| *stopped) => return Ok(()),
             }
             ticket.extend().await?;
+        }
+    }
+}
+
+impl Carrier {
+    /// Publishes it. However patient the second bus is, the first one hears of it meanwhile: it would hand it to
+    /// another otherwise, in the middle of this.
+    ///
+    /// # Errors
+    /// It is another's by now.
+    async fn publish(
+        &self,
+        message: &OutboundMessage,
+        ticket: &Ticket,
+    ) -> Result<Result<(), Unpublished>> {
+        let published = self.to.bus.publish(vec![message.clone()]);
+        tokio::pin!(published);
+        loop {
+            match timeout(SETTLE_WITHIN / 4, &mut published).await {
+                Ok(published) => return Ok(published),
+                Err(_) => ticket.extend().await?,
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A bridge between two memory buses, and one that is out of reach at times.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 
@@ -9,7 +9,8 @@ use super::*;
 use crate::error::Error;
 use crate::memory::MemoryBus;
 use crate::port::bus::{BusCapabilities, BusHealth, DeadLetter, DeadLetterId, FindDeadLetters};
-use crate::port::publisher::{Publisher, Unpublished};
+use crate::port::delivery::{Settle, Verdict};
+use crate::port::publisher::Publisher;
 use crate::port::reply::ReplyMessage;
 use crate::port::request::{OutboundRequest, Requester, Requests, Responder};
 use crate::port::subscriber::Subscriber;
@@ -40,13 +41,25 @@ fn bridge(from: &MemoryBus, to: impl Bus) -> Bridge {
 #[derive(Debug)]
 struct AtTimes {
     bus: MemoryBus,
-    calls: AtomicU32,
+    calls: watch::Sender<u32>,
+    /// How long each call takes.
+    takes: Duration,
+}
+
+impl AtTimes {
+    fn new(bus: &MemoryBus, calls: u32) -> Self {
+        let calls = watch::Sender::new(calls);
+        Self { bus: bus.clone(), calls, takes: Duration::ZERO }
+    }
 }
 
 #[async_trait]
 impl Publisher for AtTimes {
     async fn publish(&self, messages: Vec<OutboundMessage>) -> Result<(), Unpublished> {
-        if self.calls.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
+        let call = *self.calls.borrow();
+        self.calls.send_modify(|calls| *calls += 1);
+        tokio::time::sleep(self.takes).await;
+        if call % 3 == 2 {
             let error = Error::new(ErrorKind::Unavailable, "it is out of reach");
             return Unpublished::unless_empty(vec![(0, error)]);
         }
@@ -101,7 +114,7 @@ impl Bus for AtTimes {
 async fn nothing_is_lost_and_keys_keep_their_order_while_the_other_bus_is_out_of_reach_at_times() {
     let (old, new) = (MemoryBus::default(), MemoryBus::default());
     let mut mailer = listens(&new, "mailer").await;
-    let at_times = AtTimes { bus: new.clone(), calls: AtomicU32::new(0) };
+    let at_times = AtTimes::new(&new, 0);
     let bridging = bridge(&old, at_times).messages(["bank.*"]).start().await.unwrap();
     let all = (0..20).flat_map(|n| (0..50).map(move |key| opened(key, n)));
     old.publish(all.collect()).await.unwrap();
@@ -168,9 +181,12 @@ async fn a_message_keeps_what_it_says_of_itself() {
 #[tokio::test]
 async fn a_command_waits_until_somebody_takes_it_there() {
     let (old, new) = (MemoryBus::default(), MemoryBus::default());
-    let bridging = bridge(&old, new.clone()).commands(["payments.*"]).start().await.unwrap();
+    let there = AtTimes::new(&new, 0);
+    let mut calls = there.calls.subscribe();
+    let bridging = bridge(&old, there).commands(["payments.*"]).start().await.unwrap();
     old.publish(vec![command(1), command(2)]).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // The first one is tried again.
+    calls.wait_for(|calls| *calls >= 2).await.unwrap();
     let takes = BusSubscription::to_commands("payments", ["payments.*"]);
     let mut payments = new.subscribe(takes).await.unwrap();
     for expected in ["1", "2"] {
@@ -181,11 +197,50 @@ async fn a_command_waits_until_somebody_takes_it_there() {
     bridging.stop(Duration::from_secs(5)).await;
 }
 
+/// What is said of a message, in its order.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<&'static str>>>);
+
+#[async_trait]
+impl Settle for Said {
+    async fn settle(self: Box<Self>, verdict: Verdict) -> Result<()> {
+        assert_eq!(verdict, Verdict::Ack);
+        self.0.lock().unwrap().push("ack");
+        Ok(())
+    }
+
+    async fn extend(&self) -> Result<()> {
+        self.0.lock().unwrap().push("extend");
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_bus_hears_of_a_message_while_the_other_takes_its_time() {
+    let new = MemoryBus::default();
+    let slow = AtTimes { takes: SETTLE_WITHIN, ..AtTimes::new(&new, 0) };
+    let (_stopping, stopped) = watch::channel(false);
+    let to = Side { name: "new".into(), bus: Arc::new(slow) };
+    let carrier = Carrier { from: "old".into(), to, kind: OutboundKind::Message, stopped };
+    let message = InboundMessage {
+        metadata: Metadata::default(),
+        name: "bank.opened".to_owned(),
+        content_type: "application/json".to_owned(),
+        body: "{}".into(),
+        attempt: 1,
+    };
+    let said = Said::default();
+    carrier.carry(Delivery::new(message, said.clone())).await;
+    let said = said.0.lock().unwrap().clone();
+    assert!(said.len() >= 4 && said[..3] == ["extend"; 3], "{said:?}");
+    assert_eq!(said.last(), Some(&"ack"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_on_its_way_when_a_bridge_stops_stays_with_the_first_bus() {
     let (old, new) = (MemoryBus::default(), MemoryBus::default());
     let mut mailer = listens(&new, "mailer").await;
-    let down = AtTimes { bus: new.clone(), calls: AtomicU32::new(2) };
+    let down = AtTimes::new(&new, 2);
     let bridging = bridge(&old, down).messages(["bank.*"]).start().await.unwrap();
     old.publish(vec![opened(1, 1)]).await.unwrap();
     bridging.stop(Duration::from_secs(5)).await;

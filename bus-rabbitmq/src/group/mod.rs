@@ -44,7 +44,7 @@ pub(crate) enum Event {
     /// A dead letter is stored.
     Buried { epoch: u64, token: u64, answer: Option<GroupAnswer> },
     /// The queue is left to others.
-    Left { epoch: u64 },
+    Left,
     /// Another connection holds so many messages of the group at once.
     Room { connection: String, room: u32 },
     /// Another connection lends a message.
@@ -284,7 +284,7 @@ impl Group {
                     self.finish(token, answer);
                 }
             }
-            Event::Left { epoch } => self.left(epoch),
+            Event::Left => self.left(),
             Event::Room { connection, room } => self.hears_of(connection, room),
             Event::Lent(lent) => self.borrow(*lent),
             Event::Said { said, back } => self.said(said, back),

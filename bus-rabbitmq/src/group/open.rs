@@ -41,7 +41,6 @@ enum Tell {
     /// The channel is closed: all that is not acknowledged goes to others.
     Close {
         events: mpsc::UnboundedSender<Event>,
-        epoch: u64,
     },
 }
 
@@ -268,15 +267,14 @@ impl Group {
                     tracing::debug!(group = &*name, %error, "left without a word");
                 }
             }
-            let (epoch, close) =
-                (open.epoch, Tell::Close { events: events.clone(), epoch: open.epoch });
+            let close = Tell::Close { events: events.clone() };
             if open.tells.send(close).is_err() {
-                let _ = events.send(Event::Left { epoch });
+                let _ = events.send(Event::Left);
             }
         });
     }
 
-    pub(super) fn left(&mut self, _epoch: u64) {
+    pub(super) fn left(&mut self) {
         if matches!(self.hold, Hold::Busy) {
             self.hold = Hold::Nothing;
         }
@@ -422,8 +420,8 @@ async fn tell_all(
         let mut close = None;
         let acks = batch.drain(..).filter_map(|tell| match tell {
             Tell::Ack { tag, answer } => Some((tag, answer)),
-            Tell::Close { events, epoch } => {
-                close = Some((events, epoch));
+            Tell::Close { events } => {
+                close = Some(events);
                 None
             }
         });
@@ -440,11 +438,11 @@ async fn tell_all(
         if join_all(acks).await.contains(&false) {
             session.fail();
         }
-        if let Some((events, epoch)) = close {
+        if let Some(events) = close {
             if !matches!(timeout(ANSWER, channel.close(200, "bye".into())).await, Ok(Ok(()))) {
                 session.fail();
             }
-            let _ = events.send(Event::Left { epoch });
+            let _ = events.send(Event::Left);
             return;
         }
     }

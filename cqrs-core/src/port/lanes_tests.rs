@@ -116,6 +116,24 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..120)
 }
 
+#[test]
+fn what_was_handed_over_often_enough_before_is_exhausted() {
+    let mut lanes = Lanes::new(3);
+    lanes.add(Some(Lane::new(None, "a")), "poison", 3);
+    lanes.add(Some(Lane::new(None, "b")), "by chance", 2);
+    lanes.add(Some(Lane::new(None, "b")), "waits", 0);
+    let holder =
+        Holder { connection: 1, member: 1, at_once: 9, settle_within: Duration::from_secs(1) };
+    let (_, attempt) = lanes.hand(holder, 1, Timestamp::UNIX_EPOCH).unwrap();
+    let cause = lanes.exhausted(attempt).unwrap();
+    assert_eq!(cause, "it was handed over 3 times, and is not handled");
+    let (_, attempt) = lanes.hand(holder, 2, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!((attempt, lanes.exhausted(attempt)), (3, None));
+    let mut unfinished: Vec<_> = lanes.unfinished().collect();
+    unfinished.sort();
+    assert_eq!(unfinished, [(&"by chance", 3), (&"poison", 4), (&"waits", 0)]);
+}
+
 proptest! {
     /// Whatever happens: of a key one at a time, in order, and each message is finished once.
     #[test]
