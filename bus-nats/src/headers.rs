@@ -15,6 +15,10 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 /// Before the name of each attribute.
 const PREFIX: &str = "ce-";
 
+/// The attribute that HTTP has in a header of its own, and with it those who use the binding for HTTP here.
+const CONTENT_TYPE: &str = "datacontenttype";
+const CONTENT_TYPE_OF_HTTP: &str = "content-type";
+
 /// What is percent-encoded beside all that is not ASCII.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
@@ -46,10 +50,17 @@ pub(crate) fn of(message: &OutboundMessage, source: &str) -> HeaderMap {
 /// [`Invalid`](cqrs_core::ErrorKind::Invalid): one is no text.
 pub(crate) fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>> {
     let mut attributes: Vec<(String, String)> = Vec::new();
+    let mut of_http = None;
     for (name, values) in headers.iter() {
         let name: &str = name.as_ref();
         let is_ours = name.get(..PREFIX.len()).is_some_and(|p| p.eq_ignore_ascii_case(PREFIX));
-        let (true, Some(value)) = (is_ours, values.first()) else { continue };
+        let Some(value) = values.first() else { continue };
+        if !is_ours {
+            if name.eq_ignore_ascii_case(CONTENT_TYPE_OF_HTTP) {
+                of_http = Some(value.as_str().to_owned());
+            }
+            continue;
+        }
         let name = name[PREFIX.len()..].to_ascii_lowercase();
         let value = percent_decode_str(value.as_str()).decode_utf8().map_err(|_| {
             let context = format!("the attribute `{name}` is no UTF-8 when it is decoded");
@@ -57,6 +68,11 @@ pub(crate) fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>> {
         })?;
         let value = value.into_owned();
         attributes.push((name, value));
+    }
+    if let Some(value) = of_http
+        && attributes.iter().all(|(name, _)| name != CONTENT_TYPE)
+    {
+        attributes.push((CONTENT_TYPE.to_owned(), value));
     }
     Ok(attributes)
 }
@@ -108,6 +124,11 @@ mod tests {
         headers.insert("c", "too short for a prefix");
         let message = read(&headers, Bytes::from_static(b"{}"), 1).unwrap();
         assert_eq!((&*message.name, &*message.content_type), ("sold", "application/json"));
+        let content_type = |headers: &_| read(headers, Bytes::new(), 1).unwrap().content_type;
+        headers.insert("Content-Type", "text/plain");
+        assert_eq!(content_type(&headers), "text/plain", "as HTTP has it");
+        headers.insert("ce-datacontenttype", "text/csv");
+        assert_eq!(content_type(&headers), "text/csv");
         headers.insert("ce-type", "%FF");
         assert!(read(&headers, Bytes::new(), 1).is_err());
         assert!(read(&HeaderMap::new(), Bytes::new(), 1).is_err(), "no CloudEvent at all");

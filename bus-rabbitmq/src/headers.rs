@@ -1,13 +1,14 @@
 //! Messages as RabbitMQ has them: a CloudEvent in binary mode, each attribute in a header.
 //!
 //! The headers are those of the [AMQP binding](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/amqp-protocol-binding.md)
-//! (section 3.1.3): `cloudEvents_` before the name, or `cloudEvents:` in what others have written. The content type is
-//! the property of that name (section 3.1.1).
+//! (section 3.1.3): `cloudEvents_` before the name. The content type is the property of that name (section 3.1.1). What
+//! others have written may have `cloudEvents:` there, or `ce-`, as in the
+//! [binding of Knative](https://github.com/knative-extensions/eventing-rabbitmq/blob/main/cloudevents-protocol-spec/spec.md).
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use cqrs_core::{InboundMessage, OutboundMessage, Result};
+use cqrs_core::{InboundMessage, OutboundMessage, Result, Timestamp};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
@@ -17,7 +18,10 @@ use crate::names::short;
 const PREFIX: &str = "cloudEvents_";
 
 /// What others may have before the name of each attribute.
-const PREFIXES: [&str; 2] = [PREFIX, "cloudEvents:"];
+const PREFIXES: [&str; 3] = [PREFIX, "cloudEvents:", "ce-"];
+
+/// The attribute that is a time.
+const TIME: &str = "time";
 
 /// The attribute that is a property.
 const CONTENT_TYPE: &str = "datacontenttype";
@@ -78,10 +82,21 @@ fn text_of(value: &AMQPValue) -> Option<Cow<'_, str>> {
         AMQPValue::LongLongInt(value) => value.to_string().into(),
         AMQPValue::Timestamp(seconds) => {
             let micros = i64::try_from(*seconds).ok()?.checked_mul(1_000_000)?;
-            cqrs_core::Timestamp::from_micros(micros).to_string().into()
+            Timestamp::from_micros(micros).to_string().into()
         }
         _ => return None,
     })
+}
+
+/// A time as a text: a number is milliseconds, as AMQP 1.0 has them, for which this version has no type.
+fn time_of(value: &AMQPValue) -> Option<Cow<'_, str>> {
+    let millis = match value {
+        AMQPValue::LongInt(millis) => i64::from(*millis),
+        AMQPValue::LongUInt(millis) => i64::from(*millis),
+        AMQPValue::LongLongInt(millis) => *millis,
+        _ => return text_of(value),
+    };
+    Some(Timestamp::from_micros(millis.checked_mul(1_000)?).to_string().into())
 }
 
 /// The attributes that these properties have.
@@ -93,7 +108,11 @@ pub(crate) fn attributes(properties: &BasicProperties) -> Vec<(String, Cow<'_, s
         Some(name.to_ascii_lowercase())
     };
     let headers = headers.into_iter().flatten();
-    let attributes = headers.filter_map(|(name, value)| Some((named(name)?, text_of(value)?)));
+    let attributes = headers.filter_map(|(name, value)| {
+        let name = named(name)?;
+        let value = if name == TIME { time_of(value)? } else { text_of(value)? };
+        Some((name, value))
+    });
     let content_type = properties.content_type().as_ref();
     let content_type =
         content_type.map(|value| (CONTENT_TYPE.to_owned(), Cow::from(value.as_str())));
@@ -136,19 +155,28 @@ mod tests {
 
     #[test]
     fn what_others_have_written_is_read() {
-        let mut headers = FieldTable::default();
-        for (name, value) in [("specversion", "1.0"), ("id", "7"), ("source", "/py"), ("type", "x")]
-        {
-            let value = AMQPValue::LongString(value.into());
-            headers.insert(format!("cloudEvents:{name}").into(), value);
+        let second = "1970-01-01T00:00:01Z";
+        let times = [
+            ("cloudEvents:", AMQPValue::Timestamp(1)),
+            ("cloudEvents_", AMQPValue::LongLongInt(1_000)),
+            ("ce-", AMQPValue::LongString(second.into())),
+        ];
+        for (prefix, time) in times {
+            let mut headers = FieldTable::default();
+            for (name, value) in
+                [("specversion", "1.0"), ("id", "7"), ("source", "/py"), ("type", "x")]
+            {
+                let value = AMQPValue::LongString(value.into());
+                headers.insert(format!("{prefix}{name}").into(), value);
+            }
+            headers.insert(format!("{prefix}time").into(), time);
+            headers.insert(format!("{prefix}priority").into(), AMQPValue::LongInt(5));
+            headers.insert("other".into(), AMQPValue::Void);
+            let read = read(&BasicProperties::default().with_headers(headers), Bytes::new(), 1);
+            let message = read.unwrap();
+            assert_eq!((&*message.name, message.metadata.extension("priority")), ("x", Some("5")));
+            assert_eq!(message.metadata.occurred_at().unwrap().to_string(), second);
         }
-        headers.insert("cloudEvents:time".into(), AMQPValue::Timestamp(1));
-        headers.insert("cloudEvents:priority".into(), AMQPValue::LongInt(5));
-        headers.insert("other".into(), AMQPValue::Void);
-        let read = read(&BasicProperties::default().with_headers(headers), Bytes::new(), 1);
-        let message = read.unwrap();
-        assert_eq!((&*message.name, message.metadata.extension("priority")), ("x", Some("5")));
-        assert_eq!(message.metadata.occurred_at().unwrap().to_string(), "1970-01-01T00:00:01Z");
     }
 
     proptest! {

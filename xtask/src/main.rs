@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod doc;
 mod process_log;
+mod python;
 mod servers;
 mod services;
 mod steps;

@@ -9,6 +9,7 @@ use std::process::Command;
 use test_servers::{Nats, PgBouncer, Postgres, Rabbit};
 
 use crate::command::{self, Cause};
+use crate::python;
 use crate::steps::{Failed, Steps};
 
 /// A program that tests start.
@@ -32,7 +33,7 @@ enum Quiet {
     Unit(&'static str),
 }
 
-const NEEDED: [Needed; 5] = [
+const NEEDED: [Needed; 6] = [
     // The learning platform's page is tried in a browser.
     Needed {
         program: "chromedriver",
@@ -81,7 +82,18 @@ const NEEDED: [Needed; 5] = [
         ],
         instead: &["AMQP_URL"],
     },
+    // Programs in Python talk to services over a broker. Debian keeps a part of it in another package.
+    Needed {
+        program: "python3",
+        found: |_| python::is_installed(),
+        packages: &["python3-venv"],
+        quiet: &[],
+        instead: &[PYTHON],
+    },
 ];
+
+/// Names a Python that has the packages of the programs.
+const PYTHON: &str = "PYTHON";
 
 /// Where units are that an administrator has made.
 const UNITS: &str = "/etc/systemd/system";
@@ -90,8 +102,12 @@ const UNITS: &str = "/etc/systemd/system";
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
     steps.step("services", || {
         let found = |needed: &Needed| (needed.found)(needed.program);
-        let missing = missing(|name| env::var_os(name).is_some(), found);
-        if missing.is_empty() { Ok(()) } else { install(&missing) }
+        let is_set = |name: &str| env::var_os(name).is_some();
+        let missing = missing(is_set, found);
+        if !missing.is_empty() {
+            install(&missing)?;
+        }
+        if is_set(PYTHON) { Ok(()) } else { python::make() }
     })
 }
 
@@ -199,11 +215,12 @@ mod tests {
             "pgbouncer",
             "nats-server",
             "rabbitmq-server",
+            "python3-venv",
         ];
         assert_eq!(missing(|_| false, |_| false), all);
         assert_eq!(missing(|_| false, |_| true), [""; 0]);
         assert_eq!(missing(|name| name == "CHROMEDRIVER_URL", |_| false), all[2..]);
-        let others = ["chromium", "chromium-driver", "pgbouncer", "nats-server", "rabbitmq-server"];
+        let others = all.into_iter().filter(|package| *package != "postgresql").collect::<Vec<_>>();
         assert_eq!(missing(|name| name == "POSTGRES_URL", |_| false), others);
         assert_eq!(missing(|_| false, |needed| needed.program == "postgres"), others);
     }
