@@ -92,7 +92,9 @@ impl Cursor {
     /// What is stored. What only waits behind the last one of which there is more to say is left out: it is
     /// found again.
     pub(crate) fn record(&self, owner: Option<&str>, write: u64) -> Record {
-        let open = self.open.range(..=self.told).map(|(n, attempts)| (*n, *attempts)).collect();
+        let told = self.open.range(..=self.told);
+        let mut open = Vec::with_capacity(self.open.len());
+        open.extend(told.map(|(n, attempts)| (*n, *attempts)));
         Record { owner: owner.map(Into::into), write, read: self.told, open }
     }
 }

@@ -5,9 +5,8 @@
 //! (section 3.1.3.2): a header has no line breaks in it.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName};
 use bytes::Bytes;
 use cqrs_core::{Error, InboundMessage, OutboundMessage, Result};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -26,21 +25,44 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// Attributes as headers.
-pub(crate) fn of_attributes(
-    attributes: impl IntoIterator<Item = (impl fmt::Display, impl AsRef<str>)>,
+pub(crate) fn of_attributes<'a>(
+    attributes: impl IntoIterator<Item = (&'a str, Cow<'a, str>)>,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in attributes {
-        let value: Cow<'_, str> = utf8_percent_encode(value.as_ref(), ENCODED).into();
-        headers.insert(format!("{PREFIX}{name}"), value.as_ref());
+        let value: String = match Cow::from(utf8_percent_encode(&value, ENCODED)) {
+            Cow::Owned(encoded) => encoded,
+            Cow::Borrowed(_) => value.into_owned(),
+        };
+        match known(name) {
+            Some(name) => headers.insert(name, value),
+            None => headers.insert(format!("{PREFIX}{name}"), value),
+        }
     }
     headers
+}
+
+/// The header of an attribute that most messages have: it is not made anew each time.
+fn known(attribute: &str) -> Option<HeaderName> {
+    macro_rules! known {
+        ($($attribute:literal)*) => {
+            Some(match attribute {
+                $($attribute => const { HeaderName::from_static(concat!("ce-", $attribute)) },)*
+                _ => return None,
+            })
+        };
+    }
+    known! {
+        "specversion" "id" "source" "type" "datacontenttype" "kind" "subject" "partitionkey" "correlationid"
+        "causationid" "time" "sequence" "schemaversion" "deadline" "status"
+    }
 }
 
 /// Headers of a message.
 pub(crate) fn of(message: &OutboundMessage, source: &str) -> HeaderMap {
     let mut headers = of_attributes(message.attributes(source));
-    headers.insert(MESSAGE_ID, message.metadata.id().to_string().as_str());
+    headers
+        .insert(const { HeaderName::from_static(MESSAGE_ID) }, message.metadata.id().to_string());
     headers
 }
 
@@ -48,8 +70,8 @@ pub(crate) fn of(message: &OutboundMessage, source: &str) -> HeaderMap {
 ///
 /// # Errors
 /// [`Invalid`](cqrs_core::ErrorKind::Invalid): one is no text.
-pub(crate) fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>> {
-    let mut attributes: Vec<(String, String)> = Vec::new();
+pub(crate) fn attributes(headers: &HeaderMap) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
+    let mut attributes: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::with_capacity(headers.len());
     let mut of_http = None;
     for (name, values) in headers.iter() {
         let name: &str = name.as_ref();
@@ -57,22 +79,24 @@ pub(crate) fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>> {
         let Some(value) = values.first() else { continue };
         if !is_ours {
             if name.eq_ignore_ascii_case(CONTENT_TYPE_OF_HTTP) {
-                of_http = Some(value.as_str().to_owned());
+                of_http = Some(value.as_str().into());
             }
             continue;
         }
-        let name = name[PREFIX.len()..].to_ascii_lowercase();
+        let mut name = Cow::from(&name[PREFIX.len()..]);
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            name.to_mut().make_ascii_lowercase();
+        }
         let value = percent_decode_str(value.as_str()).decode_utf8().map_err(|_| {
             let context = format!("the attribute `{name}` is no UTF-8 when it is decoded");
             Error::invalid_field(name.clone(), context)
         })?;
-        let value = value.into_owned();
         attributes.push((name, value));
     }
     if let Some(value) = of_http
         && attributes.iter().all(|(name, _)| name != CONTENT_TYPE)
     {
-        attributes.push((CONTENT_TYPE.to_owned(), value));
+        attributes.push((CONTENT_TYPE.into(), value));
     }
     Ok(attributes)
 }
@@ -83,7 +107,7 @@ pub(crate) fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>> {
 /// [`Invalid`](cqrs_core::ErrorKind::Invalid): it is no CloudEvent in binary mode.
 pub(crate) fn read(headers: &HeaderMap, body: Bytes, attempt: u32) -> Result<InboundMessage> {
     let attributes = attributes(headers)?;
-    let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let attributes = attributes.iter().map(|(name, value)| (&**name, &**value));
     InboundMessage::of_attributes(attributes, body, attempt)
 }
 

@@ -1,6 +1,8 @@
 //! Lending: a connection that owns a part and whose members hold enough hands messages to members of another
 //! connection. The verdict comes back to the owner, who alone writes it down.
 
+use std::sync::OnceLock;
+
 use async_nats::client::RequestErrorKind;
 use async_nats::{HeaderMap, Message};
 use cqrs_core::{LoanSaid, Timestamp};
@@ -45,7 +47,7 @@ pub(crate) async fn lend(
 ) -> Taken {
     let mut headers = raw.headers.clone();
     headers.insert(OWNER, link.id.as_str());
-    headers.insert(SUBJECT, raw.subject.as_str());
+    headers.insert(SUBJECT, &*raw.subject);
     for (name, number) in [(TOKEN, token), (ATTEMPT, attempt.into()), (SEQUENCE, raw.sequence)] {
         headers.insert(name, number.to_string().as_str());
     }
@@ -79,11 +81,12 @@ pub(crate) fn read(message: &Message) -> Option<Lent> {
         attempt: number(ATTEMPT)?.try_into().ok()?,
         raw: Raw {
             sequence: number(SEQUENCE)?,
-            subject: text(SUBJECT)?.to_owned(),
+            subject: text(SUBJECT)?.into(),
             headers: own,
             body: message.payload.clone(),
             // The owner looks at its age.
             stored_at: Timestamp::UNIX_EPOCH,
+            read: OnceLock::new(),
         },
     })
 }

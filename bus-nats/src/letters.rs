@@ -1,9 +1,11 @@
 //! Dead letters: messages in a stream of their own, with their cause, how often they were handed over, and where
 //! they come from.
 
-use async_nats::HeaderMap;
+use std::sync::OnceLock;
+
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use cqrs_core::{
     DeadLetter, DeadLetterId, Error, ErrorKind, FindDeadLetters, InboundMessage, MessageId,
@@ -34,11 +36,13 @@ const LONGEST_CAUSE: usize = 2_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Raw {
     pub(crate) sequence: u64,
-    pub(crate) subject: String,
+    pub(crate) subject: Subject,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     /// When the broker stored it.
     pub(crate) stored_at: Timestamp,
+    /// What the headers and the body say, once they were read.
+    pub(crate) read: OnceLock<InboundMessage>,
 }
 
 impl Raw {
@@ -79,7 +83,11 @@ impl Raw {
 
     /// As it is handed over.
     pub(crate) fn inbound(&self, attempt: u32) -> Result<InboundMessage> {
-        headers::read(&self.headers, self.body.clone(), attempt)
+        if let Some(read) = self.read.get() {
+            return Ok(InboundMessage { attempt, ..read.clone() });
+        }
+        let message = headers::read(&self.headers, self.body.clone(), attempt)?;
+        Ok(self.read.get_or_init(|| message).clone())
     }
 
     /// As it is listed; of one that cannot be read, what can be told of it.
@@ -112,12 +120,12 @@ pub(crate) async fn bury(
     headers.insert(CAUSE, cause.as_str());
     headers.insert(ATTEMPTS, attempts.to_string().as_str());
     headers.insert(ORIGIN, group);
-    headers.insert(SUBJECT, raw.subject.as_str());
+    headers.insert(SUBJECT, &*raw.subject);
     headers.insert(SINCE, raw.since().as_micros().to_string().as_str());
     headers.insert(MESSAGE_ID, format!("{group}/{}", raw.sequence).as_str());
     let subject = link.subjects.letter(group);
-    store(link, &subject, headers, raw.body.clone(), link.deadline()).await?;
-    tracing::warn!(group, subject = raw.subject, sequence = raw.sequence, cause, "a dead letter");
+    store(link, &subject, || headers.clone(), raw.body.clone(), link.deadline()).await?;
+    tracing::warn!(group, subject = %raw.subject, sequence = raw.sequence, cause, "a dead letter");
     Ok(())
 }
 
@@ -158,7 +166,7 @@ pub(crate) async fn send_again(link: &Link, id: &DeadLetterId) -> Result<()> {
     headers.insert(ONLY, origin.as_str());
     // The broker would take its first id for a message that it has.
     headers.insert(MESSAGE_ID, format!("again/{}", message.sequence).as_str());
-    store(link, &subject, headers, message.payload.clone(), link.deadline()).await?;
+    store(link, &subject, || headers.clone(), message.payload.clone(), link.deadline()).await?;
     remove(link, &stream, id, message.sequence).await
 }
 
@@ -219,7 +227,8 @@ fn letter(message: StreamMessage) -> DeadLetter {
     let cause = percent_decode_str(&cause).decode_utf8_lossy().into_owned();
     let (origin, subject) = (text(ORIGIN).unwrap_or_default(), text(SUBJECT).unwrap_or_default());
     let StreamMessage { sequence, headers, payload, .. } = message;
-    let raw = Raw { sequence, subject, headers, body: payload, stored_at: since };
+    let (subject, read) = (subject.into(), OnceLock::new());
+    let raw = Raw { sequence, subject, headers, body: payload, stored_at: since, read };
     let message = raw.listed(attempts);
     DeadLetter { id, message, cause, attempts, origin, since }
 }

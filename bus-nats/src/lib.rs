@@ -22,7 +22,7 @@
 //! # How it works
 //!
 //! Messages are in one stream, named as the [prefix](NatsBuilder::prefix), under
-//! `<prefix>.<kind>.<part>.<name>`: `shop.message.7.bank.opened`. A key is always in the same of 16 parts;
+//! `<prefix>.<kind>.<part>.<name>`: `shop.message.3.bank.opened`. A key is always in the same of 4 parts;
 //! who does not know in which publishes to part `x`. Each message is a CloudEvent 1.0 in binary mode, its
 //! attributes in headers that begin with `ce-`.
 //!

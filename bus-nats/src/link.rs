@@ -141,6 +141,9 @@ impl Link {
 
     /// Waits until there is a connection, and the streams are there.
     pub(crate) async fn ready(&self, deadline: Instant) -> Result<()> {
+        if self.made.initialized() && self.is_up() && !self.is_closed() {
+            return Ok(());
+        }
         let ready = async {
             loop {
                 if self.is_closed() {

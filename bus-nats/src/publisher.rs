@@ -47,7 +47,7 @@ async fn publish_one(
     let lane = Lane::of_outbound(message);
     let part = Part::of(lane.as_ref(), message.metadata.id());
     let subject = link.subjects.message(*kind, part, name);
-    let headers = headers::of(message, &link.settings.name);
+    let headers = || headers::of(message, &link.settings.name);
     store(link, &subject, headers, message.body.clone(), deadline).await?;
     if matches!(is_taken, Ok(false)) {
         link.unheard.fetch_add(1, Ordering::Relaxed);
@@ -59,13 +59,13 @@ async fn publish_one(
 pub(crate) async fn store(
     link: &Link,
     subject: &str,
-    headers: HeaderMap,
+    headers: impl Fn() -> HeaderMap,
     body: Bytes,
     deadline: Instant,
 ) -> Result<u64> {
     let mut may_be_stored = false;
     loop {
-        let message = PublishMessage::build().payload(body.clone()).headers(headers.clone());
+        let message = PublishMessage::build().payload(body.clone()).headers(headers());
         let sent = async { link.jetstream.send_publish(subject.to_owned(), message).await?.await };
         let error = match sent.await {
             Ok(stored) => return Ok(stored.sequence),

@@ -1,13 +1,13 @@
 //! Reading a part of the messages from a sequence on: in order, each once, no faster than they are taken.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, ReplayPolicy};
 use cqrs_core::{OutboundKind, Result};
 use futures_util::StreamExt;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::unavailable;
 use crate::letters::Raw;
@@ -19,6 +19,9 @@ const BATCH: usize = 256;
 
 /// Bytes of one request at most. One message may have as much.
 const BYTES: usize = 2 << 20;
+
+/// How long room for many messages is waited for.
+const GATHERED: Duration = Duration::from_millis(10);
 
 /// How long a request waits for messages.
 const WAIT: Duration = Duration::from_secs(20);
@@ -38,34 +41,25 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Reads for ever, until nobody takes what is read.
-    pub(crate) async fn run(mut self, taken: mpsc::Sender<Vec<Raw>>) {
+    /// Reads for ever, and passes on what is read.
+    pub(crate) async fn run(mut self, pass_on: impl Fn(Vec<Raw>)) {
         loop {
-            tokio::select! {
-                () = taken.closed() => return,
-                read = self.read(&taken) => match read {
-                    Ok(()) => {}
-                    Err(error) => tracing::debug!(%error, part = ?self.part, "reading again"),
-                }
+            if let Err(error) = self.read(&pass_on).await {
+                tracing::debug!(%error, part = ?self.part, "reading again");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Reads with one consumer of the broker, for as long as it lives and nothing was lost on the way.
-    async fn read(&mut self, taken: &mpsc::Sender<Vec<Raw>>) -> Result<()> {
+    async fn read(&mut self, pass_on: &impl Fn(Vec<Raw>)) -> Result<()> {
         let link = self.link.clone();
         link.connected().await;
         let connection = *link.connections.borrow();
         let consumer = self.consumer().await?;
         let mut expected = 1;
         loop {
-            let Ok(first) = self.room.clone().acquire_owned().await else { return Ok(()) };
-            let more = self.room.available_permits().min(BATCH - 1) as u32;
-            let mut permits = first;
-            if let Ok(more) = self.room.clone().try_acquire_many_owned(more) {
-                permits.merge(more);
-            }
+            let Some(mut permits) = self.permits().await else { return Ok(()) };
             let batch = consumer
                 .batch()
                 .max_messages(permits.num_permits())
@@ -100,10 +94,11 @@ impl Reader {
                     let async_nats::Message { subject, payload, headers, .. } = message.message;
                     raws.push(Raw {
                         sequence,
-                        subject: subject.to_string(),
+                        subject,
                         headers: headers.unwrap_or_default(),
                         body: payload,
                         stored_at,
+                        read: OnceLock::new(),
                     });
                 }
                 // Whoever takes them gives the room back when they are done.
@@ -111,8 +106,9 @@ impl Reader {
                     used.forget();
                 }
                 let more: usize = raws.iter().map(|raw| raw.weight() - 1).sum();
+                pass_on(raws);
                 // Something before the next one was lost: it is read again.
-                if taken.send(raws).await.is_err() || !is_whole {
+                if !is_whole {
                     return Ok(());
                 }
                 if let Ok(more) = self.room.acquire_many(more as u32).await {
@@ -120,6 +116,22 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Room for the messages of one request. While much waits already, it is asked for many at once, or each message that
+    /// is finished would be a request.
+    async fn permits(&self) -> Option<OwnedSemaphorePermit> {
+        let many = self.room.clone().acquire_many_owned(BATCH as u32 / 2);
+        let mut permits = match tokio::time::timeout(GATHERED, many).await {
+            Ok(many) => many.ok()?,
+            // What waits may wait for long, and what does not is not to wait for it.
+            Err(_) => self.room.clone().acquire_owned().await.ok()?,
+        };
+        let more = self.room.available_permits().min(BATCH - permits.num_permits());
+        if let Ok(more) = self.room.clone().try_acquire_many_owned(more as u32) {
+            permits.merge(more);
+        }
+        Some(permits)
     }
 
     async fn consumer(&self) -> Result<Consumer<Config>> {

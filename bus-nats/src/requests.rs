@@ -125,9 +125,9 @@ pub(crate) async fn request(link: &Link, request: OutboundRequest) -> Result<Rep
     if answer.status == Some(StatusCode::NO_RESPONDERS) {
         return Err(request.unroutable());
     }
-    let attributes = headers::attributes(&answer.headers.unwrap_or_default());
-    let reply = attributes.and_then(|attributes| {
-        let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let headers = answer.headers.unwrap_or_default();
+    let reply = headers::attributes(&headers).and_then(|attributes| {
+        let attributes = attributes.iter().map(|(name, value)| (&**name, &**value));
         ReplyMessage::of_attributes(attributes, answer.payload)
     });
     reply.map_err(|error| request.misunderstood(error))
@@ -348,7 +348,9 @@ impl WayBack {
         if self.link.is_closed() {
             return Err(closed());
         }
-        let headers = headers::of_attributes(reply.attributes(to, &self.link.settings.name));
+        let attributes = reply.attributes(to, &self.link.settings.name);
+        let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.into()));
+        let headers = headers::of_attributes(attributes);
         let sent =
             self.link.client.publish_with_headers(self.reply.clone(), headers, reply.body.clone());
         let failed = |error: BoxError| unavailable(format_args!("answering `{}`", to.name), error);

@@ -1,5 +1,6 @@
 //! Taking a part over: from nobody, from a connection that has left it, or from one that is dead.
 
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use async_nats::client::RequestErrorKind;
@@ -63,10 +64,11 @@ pub(crate) async fn take(link: &Link, group: &str, part: Part, is_patient: bool)
         async move {
             let raw = found(messages.get_raw_message(sequence).await)?.map(|message| Raw {
                 sequence: message.sequence,
-                subject: message.subject.to_string(),
+                subject: message.subject,
                 headers: message.headers,
                 body: message.payload,
                 stored_at: SystemTime::from(message.time).into(),
+                read: OnceLock::new(),
             });
             Ok::<_, Error>((sequence, attempts, raw))
         }

@@ -20,7 +20,7 @@ use crate::names::{LONGEST, Names};
 use crate::post;
 use crate::post::Noting;
 use crate::publisher::Heard;
-use crate::requests::{self, Asked};
+use crate::requests::{self, Askers};
 use crate::session::{ANSWER, Inlets, Session};
 
 /// Seconds after which a silent server, or client, is believed to be dead.
@@ -44,7 +44,7 @@ pub(crate) struct Link {
     /// Where the tasks of groups are told of what other connections say.
     pub(crate) groups: Mutex<HashMap<String, mpsc::UnboundedSender<group::Event>>>,
     /// Requests that wait for their answers.
-    pub(crate) asked: Asked,
+    pub(crate) askers: Askers,
     /// Requests that are in hand here.
     pub(crate) underway: Underway,
     /// Who waits to hear that what was said of a message is noted.
@@ -77,7 +77,7 @@ impl Link {
             unheard: AtomicU64::new(0),
             heard: Heard::default(),
             groups: Mutex::default(),
-            asked: Asked::default(),
+            askers: Askers::default(),
             underway: Underway::default(),
             noting: Noting::default(),
             ended: watch::Sender::new(false),
@@ -266,6 +266,7 @@ async fn supervise(
                         link.clone(),
                         session.clone(),
                         inlets.replies,
+                        inlets.asked,
                     )),
                 ];
                 sessions.send_replace(Some(session.clone()));

@@ -13,13 +13,13 @@ use cqrs_core::{
     Error, ErrorKind, InHand, InboundMessage, InboundRequest, Metadata, OutboundRequest,
     ReplyMessage, Requests, Respond, Result,
 };
-use futures_util::stream::{self, SelectAll, StreamExt};
+use futures_util::stream::{self, FuturesUnordered, SelectAll, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Consumer};
+use lapin::{BasicProperties, Channel, Confirmation, Consumer};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -31,7 +31,7 @@ use crate::link::{Link, lock};
 use crate::names::{Names, short};
 use crate::post;
 use crate::raw::with_headers;
-use crate::session::{ANSWER, REPLIES, Sent, Session, at_once};
+use crate::session::{ANSWER, Asked, Session, at_once};
 use crate::topology;
 
 /// By which a request is known that is given up: the id of a message does not tell two attempts apart.
@@ -48,22 +48,76 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Requests that wait for their answers.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
-    askers: Mutex<HashMap<u64, oneshot::Sender<Delivery>>>,
+pub(crate) struct Askers {
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Heard>>>,
     /// Names that somebody has answered.
     answered: Mutex<HashSet<String>>,
 }
 
-/// Hears the answers to the requests of this connection.
-pub(crate) async fn hear_answers(link: Weak<Link>, session: Arc<Session>, mut replies: Consumer) {
-    while let Some(Ok(answer)) = replies.next().await {
-        let Some(link) = link.upgrade() else { return };
-        let number = answer.properties.correlation_id().as_ref();
-        let number = number.and_then(|number| number.as_str().parse().ok());
-        if let Some(asker) = number.and_then(|number: u64| lock(&link.asked.askers).remove(&number))
-        {
+/// What is heard of a request.
+#[derive(Debug)]
+enum Heard {
+    Answer(Delivery),
+    /// Nobody takes it.
+    Returned,
+    /// Its queue has no room for it.
+    Refused,
+}
+
+impl Askers {
+    fn tell(&self, number: u64, heard: Heard) {
+        if let Some(asker) = lock(&self.waiting).remove(&number) {
             // Nobody may wait any more.
-            let _ = asker.send(answer);
+            let _ = asker.send(heard);
+        }
+    }
+
+    /// The client hands a request that has come back to whichever is confirmed next: it has its own number in it.
+    fn confirmed(&self, number: u64, confirmed: lapin::Result<Confirmation>) {
+        let returned = match confirmed {
+            Ok(Confirmation::Nack(returned)) => {
+                self.tell(number, Heard::Refused);
+                returned
+            }
+            Ok(Confirmation::Ack(returned)) => returned,
+            // The session is over then, which who asks is told.
+            Ok(Confirmation::NotRequested) | Err(_) => None,
+        };
+        let returned = returned.and_then(|returned| number_of(&returned.delivery.properties));
+        if let Some(number) = returned {
+            self.tell(number, Heard::Returned);
+        }
+    }
+}
+
+/// The number of a request, which its answer has too.
+fn number_of(properties: &BasicProperties) -> Option<u64> {
+    properties.correlation_id().as_ref()?.as_str().parse().ok()
+}
+
+/// Hears the answers to the requests of this connection, and what becomes of those that are not answered.
+pub(crate) async fn hear_answers(
+    link: Weak<Link>,
+    session: Arc<Session>,
+    mut replies: Consumer,
+    mut asked: mpsc::UnboundedReceiver<Asked>,
+) {
+    let mut unconfirmed = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            answer = replies.next() => {
+                let (Some(Ok(answer)), Some(link)) = (answer, link.upgrade()) else { break };
+                if let Some(number) = number_of(&answer.properties) {
+                    link.askers.tell(number, Heard::Answer(answer));
+                }
+            }
+            Some((number, sent)) = asked.recv() => {
+                unconfirmed.push(async move { (number, sent.await) });
+            }
+            Some((number, confirmed)) = unconfirmed.next() => {
+                let Some(link) = link.upgrade() else { break };
+                link.askers.confirmed(number, confirmed);
+            }
         }
     }
     session.fail();
@@ -78,59 +132,51 @@ pub(crate) async fn request(link: &Arc<Link>, request: OutboundRequest) -> Resul
     let doing = format!("`{}` was not sent", request.name);
     let session = link.session_until(&doing, begun + wait * 9 / 10).await?;
     let queue = link.names.request(&request.name);
-    let is_known = lock(&link.asked.answered).contains(&request.name);
+    let is_known = lock(&link.askers.answered).contains(&request.name);
     if !is_known {
         // The client would log what comes back: so it is looked first whether anybody answers.
         let looked = timeout_at(begun + wait, topology::exists(&session.connection, queue.clone()));
         match looked.await {
-            Ok(Ok(true)) => drop(lock(&link.asked.answered).insert(request.name.clone())),
+            Ok(Ok(true)) => drop(lock(&link.askers.answered).insert(request.name.clone())),
             Ok(Ok(false)) => return Err(request.unroutable()),
             Ok(Err(error)) => return Err(of(doing, error)),
             Err(elapsed) => return Err(unavailable(doing, elapsed)),
         }
     }
     let number = link.next();
-    let (sender, mut answer) = oneshot::channel();
-    lock(&link.asked.askers).insert(number, sender);
+    let (sender, mut heard) = oneshot::channel();
+    lock(&link.askers.waiting).insert(number, sender);
     // From here on it tells whoever answers, when it is dropped with no answer.
     let mut asking = Asking { link, session: &session, number, is_over: false };
     let attributes = headers::of_attributes(request.attributes(&link.settings.name));
     let id = AMQPValue::LongString(asking.id().into());
     let expires = wait.as_millis().clamp(1, u128::from(u32::MAX)).to_string();
     let properties = with_headers(&attributes, |headers| drop(headers.insert(REQUEST.into(), id)))
-        .with_reply_to(REPLIES.into())
         .with_correlation_id(short(number.to_string()))
         .with_expiration(short(expires));
-    let sent = session.send(ShortString::default(), queue, true, properties, request.body.clone());
+    if let Err(error) = session.ask(number, queue, properties, &request.body).await {
+        return Err(lost(&request, &error.to_string()));
+    }
     let mut is_closed = link.closed.subscribe();
-    let deadline = tokio::time::sleep_until(begun + wait);
-    tokio::pin!(sent, deadline);
-    let mut is_sent = false;
-    let answer = loop {
-        tokio::select! {
-            // What was answered was sent, and may be heard of first.
-            biased;
-            answer = &mut answer => break answer.map_err(|_| request.abandoned())?,
-            sent = &mut sent, if !is_sent => match sent {
-                Sent::Stored => is_sent = true,
-                Sent::Returned => {
-                    asking.is_over = true;
-                    lock(&link.asked.answered).remove(&request.name);
-                    return Err(request.unroutable());
-                }
-                Sent::Refused => {
-                    asking.is_over = true;
-                    let context = format!("the queue of `{}` has no room", request.name);
-                    return Err(Error::new(ErrorKind::Overloaded, context));
-                }
-                Sent::Unknown(why) => return Err(lost(&request, &why)),
-            },
-            () = session.over() => return Err(lost(&request, "the connection is lost")),
-            _ = is_closed.wait_for(|closed| *closed) => return Err(request.abandoned()),
-            () = &mut deadline => return Err(request.unanswered()),
-        }
+    let heard = tokio::select! {
+        biased;
+        heard = &mut heard => heard.map_err(|_| request.abandoned())?,
+        () = session.over() => return Err(lost(&request, "the connection is lost")),
+        _ = is_closed.wait_for(|closed| *closed) => return Err(request.abandoned()),
+        () = tokio::time::sleep_until(begun + wait) => return Err(request.unanswered()),
     };
     asking.is_over = true;
+    let answer = match heard {
+        Heard::Answer(answer) => answer,
+        Heard::Returned => {
+            lock(&link.askers.answered).remove(&request.name);
+            return Err(request.unroutable());
+        }
+        Heard::Refused => {
+            let context = format!("the queue of `{}` has no room", request.name);
+            return Err(Error::new(ErrorKind::Overloaded, context));
+        }
+    };
     let attributes = headers::attributes(&answer.properties);
     let attributes = attributes.iter().map(|(name, value)| (name.as_str(), &**value));
     let reply = ReplyMessage::of_attributes(attributes, Bytes::from(answer.data));
@@ -160,7 +206,7 @@ impl Asking<'_> {
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        lock(&self.link.asked.askers).remove(&self.number);
+        lock(&self.link.askers.waiting).remove(&self.number);
         let Ok(runtime) = Handle::try_current() else { return };
         if self.is_over {
             return;

@@ -12,7 +12,9 @@ use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, Event};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, Consumer, Event, PublisherConfirm,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -24,7 +26,7 @@ use crate::topology;
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 
 /// Where an answer to a request comes without a queue of its own.
-pub(crate) const REPLIES: &str = "amq.rabbitmq.reply-to";
+const REPLIES: &str = "amq.rabbitmq.reply-to";
 
 /// Messages that are sent before it is looked at what became of others.
 const AT_ONCE: usize = 256;
@@ -38,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) queue: ShortString,
     /// Where what need not be confirmed is published.
     post: Channel,
+    asks: Channel,
+    asked: mpsc::UnboundedSender<Asked>,
     sends: mpsc::UnboundedSender<Sending>,
     over: watch::Sender<bool>,
 }
@@ -48,7 +52,12 @@ pub(crate) struct Inlets {
     pub(crate) post: Consumer,
     /// Answers to requests.
     pub(crate) replies: Consumer,
+    /// Requests that were sent.
+    pub(crate) asked: mpsc::UnboundedReceiver<Asked>,
 }
+
+/// A request that was sent: its number, and whether the server has it.
+pub(crate) type Asked = (u64, PublisherConfirm);
 
 /// A message on its way to the server.
 struct Sending {
@@ -83,11 +92,16 @@ impl Session {
     ) -> lapin::Result<(Arc<Self>, Inlets)> {
         let mut events = connection.events_listener().boxed();
         topology::apply(&connection, names, dead_letters_kept).await?;
-        let (publishes, post) =
-            (connection.create_channel().await?, connection.create_channel().await?);
-        publishes.confirm_select(ConfirmSelectOptions::default()).await?;
+        let (publishes, asks, post) = (
+            connection.create_channel().await?,
+            connection.create_channel().await?,
+            connection.create_channel().await?,
+        );
+        for channel in [&publishes, &asks] {
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        }
         let unheard = BasicConsumeOptions { no_ack: true, ..at_once() };
-        let replies = publishes
+        let replies = asks
             .basic_consume(REPLIES.into(), "replies".into(), unheard, FieldTable::default())
             .await?;
         let queue = names.connection(&id);
@@ -103,7 +117,8 @@ impl Session {
         let (sends, sent) = mpsc::unbounded_channel();
         let over = watch::Sender::new(false);
         tokio::spawn(send_all(publishes, sent, over.subscribe()));
-        let session = Arc::new(Self { id, connection, queue, post, sends, over });
+        let (asked, all_asked) = mpsc::unbounded_channel();
+        let session = Arc::new(Self { id, connection, queue, post, asks, asked, sends, over });
         let watched = Arc::downgrade(&session);
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
@@ -119,7 +134,7 @@ impl Session {
                 session.fail();
             }
         });
-        Ok((session, Inlets { post: said, replies }))
+        Ok((session, Inlets { post: said, replies, asked: all_asked }))
     }
 
     /// It is of no more use: another one is made.
@@ -177,6 +192,24 @@ impl Session {
                 Sent::Unknown(format!("no answer within {ANSWER:?}"))
             }
         }
+    }
+
+    /// Sends a request, whose answer comes to this connection. What becomes of it is told where answers are heard, under
+    /// its number: who asks waits for the answer alone.
+    pub(crate) async fn ask(
+        &self,
+        number: u64,
+        queue: ShortString,
+        properties: BasicProperties,
+        body: &[u8],
+    ) -> lapin::Result<()> {
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let (exchange, properties) =
+            (ShortString::default(), properties.with_reply_to(REPLIES.into()));
+        let sent = self.asks.basic_publish(exchange, queue, options, body, properties).await?;
+        // Nobody may hear any more: then the session is over, which who asks is told.
+        let _ = self.asked.send((number, sent));
+        Ok(())
     }
 
     /// Says something to another connection, which it may never get.

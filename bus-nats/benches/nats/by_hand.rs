@@ -101,7 +101,11 @@ impl ByHand<'_> {
         let (asks, answers) = (client(self.url).await?, client(self.url).await?);
         let subject = fresh();
         let mut asked = answers.queue_subscribe(subject.clone(), "responders".to_owned()).await?;
-        answers.flush().await?;
+        // The server takes in in order what it is sent: it knows the subscription when this has come back.
+        let back = fresh();
+        let mut comes_back = answers.subscribe(back.clone()).await?;
+        answers.publish(back, "".into()).await?;
+        comes_back.next().await;
         let answering = tokio::spawn(async move {
             while let Some(message) = asked.next().await {
                 let answers = answers.clone();

@@ -65,14 +65,13 @@ impl Group {
         let mut tries = self.slots.iter().any(tries);
         for part in Part::all() {
             let is_mine = is_here && self.peers.is_mine(&self.link.id, part);
-            let link = self.link.clone();
-            let (name, events) = (self.name.clone(), self.events.clone());
             match &mut self.slots[part.number()] {
                 Slot::Owned(owned) => {
                     owned.leaving = !is_mine;
                     if is_mine {
                         if owned.reader.is_none() && owned.advance(&mut tries) {
-                            owned.reader = Some(read(&link, self.kind, part, owned, &events));
+                            let reader = read(&self.link, self.kind, part, owned, &self.events);
+                            owned.reader = Some(reader);
                         }
                         continue;
                     }
@@ -84,6 +83,8 @@ impl Group {
                         continue;
                     }
                     let (record, replaces) = (owned.last_record(), owned.sequence);
+                    let (link, name) = (self.link.clone(), self.name.clone());
+                    let events = self.events.clone();
                     self.slots[part.number()] = Slot::Busy;
                     tokio::spawn(async move {
                         let subject = link.subjects.cursor(part, &name);
@@ -176,17 +177,8 @@ fn read(
 ) -> AbortHandle {
     let (link, room, after) = (link.clone(), owned.room.clone(), owned.cursor.read());
     let (epoch, events) = (owned.epoch, events.clone());
-    let reading = tokio::spawn(async move {
-        let (taken, mut raws) = mpsc::channel(1);
-        let reader = Reader { link, kind, part, after, room };
-        let pass_on = async {
-            while let Some(raws) = raws.recv().await {
-                if events.send(Event::Read { part, epoch, raws }).is_err() {
-                    return;
-                }
-            }
-        };
-        tokio::join!(reader.run(taken), pass_on);
-    });
-    reading.abort_handle()
+    let reader = Reader { link, kind, part, after, room };
+    // It ends with the part: nobody misses what it passes on after that.
+    let pass_on = move |raws| drop(events.send(Event::Read { part, epoch, raws }));
+    tokio::spawn(reader.run(pass_on)).abort_handle()
 }

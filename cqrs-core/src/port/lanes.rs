@@ -1,6 +1,7 @@
 //! What waits for the members of one group of a bus: messages of a key one after the other, all others at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -9,11 +10,11 @@ use crate::message::timestamp::Timestamp;
 use crate::port::delivery::{InboundMessage, Verdict};
 use crate::port::publisher::OutboundMessage;
 
-/// What keeps messages in order: tenant and key. See [`Lanes`].
+/// What keeps messages in order: tenant and key. See [`Lanes`]. Clones share them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lane {
-    tenant: Option<Box<str>>,
-    key: Box<str>,
+    tenant: Option<Arc<str>>,
+    key: Arc<str>,
 }
 
 impl Lane {

@@ -212,7 +212,7 @@ async fn wait(c: Wait, work: Work, Res(hand): Res<Hand>) -> Result<Sum, Failure<
     Ok(add_to(&work, c.sum, 1).await?)
 }
 
-async fn add_to(work: &Work, id: String, amount: i64) -> Result<Sum> {
+pub(crate) async fn add_to(work: &Work, id: String, amount: i64) -> Result<Sum> {
     match work.get::<Sum>(&id).await? {
         Some(mut found) => {
             found.sum += amount;

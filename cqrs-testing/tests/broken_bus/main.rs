@@ -145,6 +145,8 @@ faults! {
         => "dead_letters::dead_letters_are_listed_by_origin_and_by_the_page",
     another_id_is_caught: letters::SendsUnderAnotherId
         => "dead_letters::a_dead_letter_is_sent_again_under_its_id",
+    another_id_that_is_applied_again_is_caught: letters::SendsUnderAnotherId
+        => "dead_letters::a_dead_letter_that_was_applied_before_has_no_second_effect",
     a_letter_that_stays_is_caught: letters::KeepsWhatItSends
         => "dead_letters::a_dead_letter_is_sent_again_under_its_id",
     a_letter_for_everybody_is_caught: letters::SendsToEverybody

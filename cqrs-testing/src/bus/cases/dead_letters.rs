@@ -1,8 +1,18 @@
 //! Dead letters: kept with their story, listed, and sent again (P21).
 
-use cqrs_core::{DeadLetterId, FindDeadLetters, Metadata};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cqrs_core::memory::{MemoryBus, MemoryStore};
+use cqrs_core::{
+    App, Bus, DeadLetterId, Documents, Event, EventType, FindDeadLetters, HandlerError, Metadata,
+    Publisher, Work,
+};
+use serde::{Deserialize, Serialize};
 
 use crate::bus::cases::prelude::*;
+use crate::bus::make::BOUND;
+use crate::bus::service::{Sum, add_to};
 
 cases! { "dead_letters":
     a_dead_letter_has_its_message_cause_attempts_and_origin,
@@ -11,6 +21,7 @@ cases! { "dead_letters":
     dead_letters_are_listed_by_origin_and_by_the_page,
     a_dead_letter_is_sent_again_under_its_id,
     a_dead_letter_is_sent_again_to_its_group_only,
+    a_dead_letter_that_was_applied_before_has_no_second_effect,
     a_dead_letter_that_dies_again_is_another_letter,
     a_discarded_letter_is_gone,
     a_letter_that_is_not_there_is_refused,
@@ -33,7 +44,7 @@ async fn a_dead_letter_has_its_message_cause_attempts_and_origin(t: Probe) {
         Metadata::default().with_tenant("acme").with_correlation("c").with_schema_version(2);
     let sent = opened("17", r#"{"owner":"Ada"}"#).with_metadata(metadata.clone());
     t.send(vec![sent.clone()]).await;
-    retried(mailer.next().await, std::time::Duration::ZERO).await;
+    retried(mailer.next().await, Duration::ZERO).await;
     parked(mailer.next().await, "no address").await;
     let letter = t.letters("mailer", 1).await.remove(0);
     assert_eq!((&*letter.cause, &*letter.origin), ("no address", "mailer"));
@@ -103,6 +114,60 @@ async fn a_dead_letter_is_sent_again_to_its_group_only(t: Probe) {
     t.send_again(&letter.id).await.expect("it must be sent again");
     assert_eq!(mailer.take(1).await, ["1"]);
     ledger.is_quiet().await;
+}
+
+/// What is in the account that was opened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Opened(i64);
+
+impl Event for Opened {
+    const TYPES: &'static [EventType] = &[EventType::new(OPENED, "Opened")];
+    fn event_type(&self) -> &'static EventType {
+        &Self::TYPES[0]
+    }
+}
+
+/// A service that adds up what is in all accounts.
+fn mailer(store: &MemoryStore, bus: Arc<dyn Bus>) -> App {
+    let add = |event: Opened, work: Work| async move {
+        add_to(&work, "all".to_owned(), event.0).await.map(drop).map_err(HandlerError::from)
+    };
+    let app = App::builder().store(store.clone()).shared_bus(bus).listens("mailer", add);
+    app.build().expect("all of it fits")
+}
+
+async fn a_dead_letter_that_was_applied_before_has_no_second_effect(t: Probe) {
+    let (store, elsewhere) = (MemoryStore::default(), MemoryBus::default());
+    let sums = Documents::<Sum>::new(Arc::new(store.clone()));
+    sums.declare().await.expect("there is room");
+    let sum = async |expected: i64| {
+        let added = async {
+            while sums
+                .get("all")
+                .await
+                .expect("it can be read")
+                .is_none_or(|all| all.sum != expected)
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(BOUND, added).await.expect("it is added");
+    };
+    // The service has applied it when it came another way; and on this bus it has become a dead letter.
+    let sent = opened("a", 1);
+    let before = mailer(&store, Arc::new(elsewhere.connect())).start().await.expect("it starts");
+    elsewhere.connect().publish(vec![sent.clone()]).await.expect("it is stored");
+    sum(1).await;
+    before.stop(BOUND).await.expect("it stops");
+    drop(dies(&t, sent).await);
+    let letter = t.letters("mailer", 1).await.remove(0);
+
+    let running = mailer(&store, t.another().await.shared()).start().await.expect("it starts");
+    t.send_again(&letter.id).await.expect("it must be sent again");
+    t.send(vec![opened("a", 10)]).await;
+    sum(11).await;
+    running.stop(BOUND).await.expect("it stops");
+    t.letters("mailer", 0).await;
 }
 
 async fn a_dead_letter_that_dies_again_is_another_letter(t: Probe) {

@@ -1,4 +1,5 @@
-//! Two brokers side by side: what is published on one comes to the other, also when either dies meanwhile.
+//! Two brokers side by side: what is published on one comes to the other, also when either dies meanwhile; and what is
+//! asked on either is answered.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,10 +7,15 @@ use std::time::Duration;
 
 use bus_nats::NatsBus;
 use bus_rabbitmq::RabbitBus;
+use cqrs_core::memory::MemoryStore;
 use cqrs_core::{
-    Bridge, Bus, BusSubscription, Deliveries, FindDeadLetters, OutboundKind, OutboundMessage,
+    Bridge, Bus, BusSubscription, Deliveries, ErrorKind, Failure, FindDeadLetters, MessageId,
+    Metadata, OutboundKind, OutboundMessage, ServiceClient,
 };
 use futures_util::StreamExt;
+use learning_contracts::payments::{ChargePayment, GetLedger, PaymentState};
+use learning_platform::service::{self, Bounds};
+use learning_platform::settings::Role;
 use tempfile::TempDir;
 use test_servers::{Nats, Rabbit};
 use tokio::sync::watch;
@@ -100,6 +106,60 @@ async fn a_bridge_from_nats_to_rabbitmq_loses_nothing_while_either_dies() {
     for bus in [old, new] {
         let letters = bus.dead_letters(FindDeadLetters::default()).await.unwrap();
         assert!(letters.is_empty(), "{letters:?}");
+        bus.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_is_served_on_two_buses_and_one_may_go() {
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut nats = block_in_place(|| Nats::start(folder.path())).unwrap();
+    let rabbit = block_in_place(|| Rabbit::start(folder.path())).unwrap();
+    let old = || NatsBus::builder(nats.url()).patience(PATIENCE).connect();
+    let new = || RabbitBus::builder(rabbit.url()).patience(PATIENCE).connect();
+    let [old, asks_old] = [old().await.unwrap(), old().await.unwrap()].map(Arc::new);
+    let [new, asks_new] = [new().await.unwrap(), new().await.unwrap()].map(Arc::new);
+    let store = Arc::new(MemoryStore::default());
+    let payments =
+        service::app(store, new.clone(), Role::Payments, Bounds::default()).await.unwrap();
+    let [on_old, on_new] =
+        [payments.serve(old.clone()).await.unwrap(), payments.serve(new.clone()).await.unwrap()];
+
+    let (old_client, new_client) =
+        (ServiceClient::new(asks_old.clone()), ServiceClient::new(asks_new.clone()));
+    let id = MessageId::fresh();
+    let charge = ChargePayment {
+        payment_id: uuid::Uuid::now_v7(),
+        student_id: "ada".into(),
+        amount_cents: 4_900,
+    };
+    for client in [&old_client, &new_client] {
+        let charged = client.send(charge.clone()).with(Metadata::of(id)).await.unwrap();
+        assert_eq!(charged.state, PaymentState::Charged);
+    }
+    let ledger = new_client.ask(GetLedger { student_id: None }).await.unwrap();
+    assert_eq!(
+        (ledger.charges.len(), ledger.total_cents),
+        (1, 4_900),
+        "a repeat over the other one"
+    );
+
+    block_in_place(|| nats.kill()).unwrap();
+    let impatient = ServiceClient::new(asks_old.clone()).patience(Duration::from_millis(500));
+    match impatient.ask(GetLedger { student_id: None }).await {
+        Err(Failure::Failed(error)) => {
+            assert_eq!(*error.kind(), ErrorKind::Unavailable, "{error:?}")
+        }
+        answered => panic!("nobody carries it: {answered:?}"),
+    }
+    new_client.ask(GetLedger { student_id: None }).await.unwrap();
+    block_in_place(|| nats.start_again()).unwrap();
+    old_client.ask(GetLedger { student_id: None }).await.unwrap();
+
+    on_old.stop(PATIENCE).await;
+    new_client.ask(GetLedger { student_id: None }).await.unwrap();
+    on_new.stop(PATIENCE).await;
+    for bus in [asks_old as Arc<dyn Bus>, old, asks_new, new] {
         bus.close().await.unwrap();
     }
 }
