@@ -117,8 +117,12 @@ impl Link {
 
     /// Waits for a session. `None`: the bus is closed.
     pub(crate) async fn session(&self) -> Option<Arc<Session>> {
-        let (mut session, mut is_closed) = (self.session.clone(), self.closed.subscribe());
         let works = |session: &Option<Arc<Session>>| session.as_ref().is_some_and(|s| !s.is_over());
+        let now = self.session.borrow().clone();
+        if works(&now) && !*self.closed.borrow() {
+            return now;
+        }
+        let (mut session, mut is_closed) = (self.session.clone(), self.closed.subscribe());
         tokio::select! {
             biased;
             _ = is_closed.wait_for(|closed| *closed) => None,
@@ -266,7 +270,6 @@ async fn supervise(
                         link.clone(),
                         session.clone(),
                         inlets.replies,
-                        inlets.asked,
                     )),
                 ];
                 sessions.send_replace(Some(session.clone()));

@@ -3,6 +3,7 @@
 //! Who gives a request up tells all who answer, because it does not know who has it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
 use std::future::pending;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -13,13 +14,13 @@ use cqrs_core::{
     Error, ErrorKind, InHand, InboundMessage, InboundRequest, Metadata, OutboundRequest,
     ReplyMessage, Requests, Respond, Result,
 };
-use futures_util::stream::{self, FuturesUnordered, SelectAll, StreamExt};
+use futures_util::stream::{self, SelectAll, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Consumer};
+use lapin::{BasicProperties, Channel, Consumer};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -31,7 +32,7 @@ use crate::link::{Link, lock};
 use crate::names::{Names, short};
 use crate::post;
 use crate::raw::with_headers;
-use crate::session::{ANSWER, Asked, Session, at_once};
+use crate::session::{ANSWER, Session, at_once};
 use crate::topology;
 
 /// By which a request is known that is given up: the id of a message does not tell two attempts apart.
@@ -40,8 +41,12 @@ const REQUEST: &str = "cqrs-request";
 /// Bytes of such an id.
 const LONGEST_ID: usize = 200;
 
-/// Requests that wait to be taken at most: in the queue of a name, and with one who answers. With more they are refused.
+/// Requests that wait to be taken at most: in the queue of a name, and with one who answers. More than that are dropped there,
+/// and refused here.
 const WAITING: i32 = 10_000;
+
+/// When it is looked first whether a request has come back.
+const LOOKS_BACK: Duration = Duration::from_millis(5);
 
 /// Nobody waits for longer, whatever they say.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -57,11 +62,9 @@ pub(crate) struct Askers {
 /// What is heard of a request.
 #[derive(Debug)]
 enum Heard {
-    Answer(Delivery),
+    Answer(Box<Delivery>),
     /// Nobody takes it.
     Returned,
-    /// Its queue has no room for it.
-    Refused,
 }
 
 impl Askers {
@@ -71,23 +74,6 @@ impl Askers {
             let _ = asker.send(heard);
         }
     }
-
-    /// The client hands a request that has come back to whichever is confirmed next: it has its own number in it.
-    fn confirmed(&self, number: u64, confirmed: lapin::Result<Confirmation>) {
-        let returned = match confirmed {
-            Ok(Confirmation::Nack(returned)) => {
-                self.tell(number, Heard::Refused);
-                returned
-            }
-            Ok(Confirmation::Ack(returned)) => returned,
-            // The session is over then, which who asks is told.
-            Ok(Confirmation::NotRequested) | Err(_) => None,
-        };
-        let returned = returned.and_then(|returned| number_of(&returned.delivery.properties));
-        if let Some(number) = returned {
-            self.tell(number, Heard::Returned);
-        }
-    }
 }
 
 /// The number of a request, which its answer has too.
@@ -95,32 +81,30 @@ fn number_of(properties: &BasicProperties) -> Option<u64> {
     properties.correlation_id().as_ref()?.as_str().parse().ok()
 }
 
-/// Hears the answers to the requests of this connection, and what becomes of those that are not answered.
-pub(crate) async fn hear_answers(
-    link: Weak<Link>,
-    session: Arc<Session>,
-    mut replies: Consumer,
-    mut asked: mpsc::UnboundedReceiver<Asked>,
-) {
-    let mut unconfirmed = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            answer = replies.next() => {
-                let (Some(Ok(answer)), Some(link)) = (answer, link.upgrade()) else { break };
-                if let Some(number) = number_of(&answer.properties) {
-                    link.askers.tell(number, Heard::Answer(answer));
-                }
-            }
-            Some((number, sent)) = asked.recv() => {
-                unconfirmed.push(async move { (number, sent.await) });
-            }
-            Some((number, confirmed)) = unconfirmed.next() => {
-                let Some(link) = link.upgrade() else { break };
-                link.askers.confirmed(number, confirmed);
-            }
+/// Hears the answers to the requests of this connection.
+pub(crate) async fn hear_answers(link: Weak<Link>, session: Arc<Session>, mut replies: Consumer) {
+    while let Some(Ok(answer)) = replies.next().await {
+        let Some(link) = link.upgrade() else { return };
+        if let Some(number) = number_of(&answer.properties) {
+            link.askers.tell(number, Heard::Answer(Box::new(answer)));
         }
     }
     session.fail();
+}
+
+/// Tells who asks of requests that have come back, his own or those of others. The client says so only when it is asked,
+/// so it is asked more and more seldom; most are answered before.
+async fn look_back(link: &Link, session: &Session) -> Infallible {
+    let mut pause = LOOKS_BACK;
+    loop {
+        tokio::time::sleep(pause).await;
+        for returned in session.come_back().await {
+            if let Some(number) = number_of(&returned.delivery.properties) {
+                link.askers.tell(number, Heard::Returned);
+            }
+        }
+        pause = (pause * 2).min(ANSWER);
+    }
 }
 
 /// Asks, and waits for the answer.
@@ -154,13 +138,14 @@ pub(crate) async fn request(link: &Arc<Link>, request: OutboundRequest) -> Resul
     let properties = with_headers(&attributes, |headers| drop(headers.insert(REQUEST.into(), id)))
         .with_correlation_id(short(number.to_string()))
         .with_expiration(short(expires));
-    if let Err(error) = session.ask(number, queue, properties, &request.body).await {
+    if let Err(error) = session.ask(queue, properties, &request.body).await {
         return Err(lost(&request, &error.to_string()));
     }
     let mut is_closed = link.closed.subscribe();
     let heard = tokio::select! {
         biased;
         heard = &mut heard => heard.map_err(|_| request.abandoned())?,
+        never = look_back(link, &session) => match never {},
         () = session.over() => return Err(lost(&request, "the connection is lost")),
         _ = is_closed.wait_for(|closed| *closed) => return Err(request.abandoned()),
         () = tokio::time::sleep_until(begun + wait) => return Err(request.unanswered()),
@@ -171,10 +156,6 @@ pub(crate) async fn request(link: &Arc<Link>, request: OutboundRequest) -> Resul
         Heard::Returned => {
             lock(&link.askers.answered).remove(&request.name);
             return Err(request.unroutable());
-        }
-        Heard::Refused => {
-            let context = format!("the queue of `{}` has no room", request.name);
-            return Err(Error::new(ErrorKind::Overloaded, context));
         }
     };
     let attributes = headers::attributes(&answer.properties);
@@ -363,6 +344,8 @@ impl Taking {
         let mut is_closed = self.link.closed.subscribe();
         let session = answering.session.clone();
         let mut has_ended = false;
+        let (over, taken) = (session.over(), sender.closed());
+        tokio::pin!(over, taken);
         loop {
             if has_ended && self.waiting.is_empty() {
                 return Over::All;
@@ -376,8 +359,8 @@ impl Taking {
             tokio::select! {
                 biased;
                 () = closed_of(&mut is_closed) => return Over::All,
-                () = sender.closed() => return Over::All,
-                () = session.over() => return Over::Lost,
+                () = &mut taken => return Over::All,
+                () = &mut over => return Over::Lost,
                 () = closing => {
                     self.closing = None;
                     answering.stop().await;

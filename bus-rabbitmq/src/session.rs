@@ -12,9 +12,7 @@ use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, Consumer, Event, PublisherConfirm,
-};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, Event};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -40,8 +38,8 @@ pub(crate) struct Session {
     pub(crate) queue: ShortString,
     /// Where what need not be confirmed is published.
     post: Channel,
+    /// Where requests are published.
     asks: Channel,
-    asked: mpsc::UnboundedSender<Asked>,
     sends: mpsc::UnboundedSender<Sending>,
     over: watch::Sender<bool>,
 }
@@ -52,12 +50,7 @@ pub(crate) struct Inlets {
     pub(crate) post: Consumer,
     /// Answers to requests.
     pub(crate) replies: Consumer,
-    /// Requests that were sent.
-    pub(crate) asked: mpsc::UnboundedReceiver<Asked>,
 }
-
-/// A request that was sent: its number, and whether the server has it.
-pub(crate) type Asked = (u64, PublisherConfirm);
 
 /// A message on its way to the server.
 struct Sending {
@@ -97,9 +90,7 @@ impl Session {
             connection.create_channel().await?,
             connection.create_channel().await?,
         );
-        for channel in [&publishes, &asks] {
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        }
+        publishes.confirm_select(ConfirmSelectOptions::default()).await?;
         let unheard = BasicConsumeOptions { no_ack: true, ..at_once() };
         let replies = asks
             .basic_consume(REPLIES.into(), "replies".into(), unheard, FieldTable::default())
@@ -117,8 +108,7 @@ impl Session {
         let (sends, sent) = mpsc::unbounded_channel();
         let over = watch::Sender::new(false);
         tokio::spawn(send_all(publishes, sent, over.subscribe()));
-        let (asked, all_asked) = mpsc::unbounded_channel();
-        let session = Arc::new(Self { id, connection, queue, post, asks, asked, sends, over });
+        let session = Arc::new(Self { id, connection, queue, post, asks, sends, over });
         let watched = Arc::downgrade(&session);
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
@@ -134,7 +124,7 @@ impl Session {
                 session.fail();
             }
         });
-        Ok((session, Inlets { post: said, replies, asked: all_asked }))
+        Ok((session, Inlets { post: said, replies }))
     }
 
     /// It is of no more use: another one is made.
@@ -194,22 +184,25 @@ impl Session {
         }
     }
 
-    /// Sends a request, whose answer comes to this connection. What becomes of it is told where answers are heard, under
-    /// its number: who asks waits for the answer alone.
+    /// Sends a request, whose answer comes to this connection; or it [comes back](Self::come_back). It is not confirmed:
+    /// the answer is the confirmation.
     pub(crate) async fn ask(
         &self,
-        number: u64,
         queue: ShortString,
         properties: BasicProperties,
         body: &[u8],
     ) -> lapin::Result<()> {
         let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let (exchange, properties) =
-            (ShortString::default(), properties.with_reply_to(REPLIES.into()));
-        let sent = self.asks.basic_publish(exchange, queue, options, body, properties).await?;
-        // Nobody may hear any more: then the session is over, which who asks is told.
-        let _ = self.asked.send((number, sent));
+        let properties = properties.with_reply_to(REPLIES.into());
+        let sent = self.asks.basic_publish("".into(), queue, options, body, properties).await?;
+        drop(sent);
         Ok(())
+    }
+
+    /// Requests that have come back since this was called last: there was no queue for them.
+    pub(crate) async fn come_back(&self) -> Vec<BasicReturnMessage> {
+        // There is nothing to wait for where nothing is confirmed.
+        self.asks.wait_for_confirms().await.unwrap_or_default()
     }
 
     /// Says something to another connection, which it may never get.
