@@ -8,7 +8,7 @@ use crate::servers::Servers;
 use crate::steps::{Failed, Steps};
 
 /// What makes the tests long. A value that is set already stays.
-const LONG: [(&str, &str); 9] = [
+const LONG: [(&str, &str); 10] = [
     // How often a process is killed while it commits.
     ("CRASH_ROUNDS", "200"),
     // How often nodes are killed while they handle events.
@@ -18,6 +18,8 @@ const LONG: [(&str, &str); 9] = [
     // How often PostgreSQL is killed, and a connection to it cut, while tasks commit.
     ("SERVER_KILLS", "20"),
     ("CONNECTION_CUTS", "200"),
+    // For how many seconds, and a little more, connections to a broker are cut four times a second.
+    ("CUT_ROUNDS", "30"),
     // How often the learning platform is killed under load.
     ("KILL_ROUNDS", "50"),
     // How many students enrol, and how often it is killed at a random moment meanwhile.
@@ -27,8 +29,8 @@ const LONG: [(&str, &str); 9] = [
     ("FAULT_STEPS", "all"),
 ];
 
-/// Runs the tests of the stores, optimised, for a faster writer leaves a reader less time; then kills
-/// the learning platform.
+/// Runs the tests of the stores and the fault tests of the buses, optimised, for a faster writer leaves a reader less
+/// time; then kills the learning platform.
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
     let servers = Servers::start(steps)?;
     let test = |args: &[&str]| {
@@ -41,6 +43,10 @@ pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
         // One after the other: what one waits is not to be another one's doing.
         let only = ["--test", "postgres", "--", "--nocapture", "--test-threads", "1"];
         test(&[&["-p", "store-postgres"], &only[..]].concat())
+    })?;
+    steps.step("fault tests of the buses", || {
+        let only = ["--test", "suite", "--", "faults"];
+        test(&[&["-p", "bus-nats", "-p", "bus-rabbitmq"], &only[..]].concat())
     })?;
     steps.step("kill -9 of the service", || {
         let only = ["--test", "platform", "--", "kill::", "--nocapture"];
@@ -72,7 +78,11 @@ mod tests {
         let settings: Vec<_> = settings(current).collect();
         let (race, kill) = (("RACE_SECONDS", "60".into()), ("KILL_ROUNDS", "50".into()));
         let nodes = ("NODE_KILLS", "200".into());
-        let server = [("SERVER_KILLS", "20".into()), ("CONNECTION_CUTS", "200".into())];
+        let server = [
+            ("SERVER_KILLS", "20".into()),
+            ("CONNECTION_CUTS", "200".into()),
+            ("CUT_ROUNDS", "30".into()),
+        ];
         let storm = [("STORM_ENROLMENTS", "2000".into()), ("STORM_KILLS", "200".into())];
         let steps = [("FAULT_STEPS", "all".into())];
         let expected =

@@ -178,11 +178,14 @@ async fn connections_that_are_cut_again_and_again_lose_nothing_and_keep_the_orde
     let sends = broker.connect(Way::OverProxy, PATIENCE).await;
     let handles = broker.connect(Way::OverProxy, PATIENCE).await;
     drop(join(&*handles, "mailer").await);
+    // A little more than a second each.
+    let rounds = std::env::var("CUT_ROUNDS").ok().and_then(|text| text.parse().ok());
+    let each = 100 * rounds.unwrap_or(1);
     let (leaves, _) = watch::channel(0);
     let pause = Duration::from_millis(60);
-    let mut publishing = tokio::spawn(publish_all(sends, KEYS, 100, KEYS * 5, pause, leaves));
+    let mut publishing = tokio::spawn(publish_all(sends, KEYS, each, KEYS * 5, pause, leaves));
     let (counts, _) = watch::channel(0);
-    let handling = tokio::spawn(async move { handle_all(&*handles, KEYS, 100, &counts).await });
+    let handling = tokio::spawn(async move { handle_all(&*handles, KEYS, each, &counts).await });
     while tokio::time::timeout(Duration::from_millis(250), &mut publishing).await.is_err() {
         broker.cut();
     }

@@ -148,7 +148,7 @@ async fn an_app_is_served_on_two_buses_and_one_may_go() {
     let impatient = ServiceClient::new(asks_old.clone()).patience(Duration::from_millis(500));
     match impatient.ask(GetLedger { student_id: None }).await {
         Err(Failure::Failed(error)) => {
-            assert_eq!(*error.kind(), ErrorKind::Unavailable, "{error:?}")
+            assert_eq!(*error.kind(), ErrorKind::Unavailable, "{error:?}");
         }
         answered => panic!("nobody carries it: {answered:?}"),
     }
