@@ -30,10 +30,10 @@ pub(crate) fn of_attributes<'a>(
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in attributes {
-        let value: String = match Cow::from(utf8_percent_encode(&value, ENCODED)) {
-            Cow::Owned(encoded) => encoded,
-            Cow::Borrowed(_) => value.into_owned(),
-        };
+        let encoded = Cow::from(utf8_percent_encode(&value, ENCODED));
+        // What is encoded is longer.
+        let value =
+            if encoded.len() == value.len() { value.into_owned() } else { encoded.into_owned() };
         match known(name) {
             Some(name) => headers.insert(name, value),
             None => headers.insert(format!("{PREFIX}{name}"), value),
@@ -135,6 +135,10 @@ mod tests {
         assert_eq!(text("ce-partitionkey").as_deref(), Some("%C3%84ngel%20&%20%22S%C3%B6hne%22"));
         assert_eq!(text("ce-note").as_deref(), Some("100%20%25%0D%0A"));
         assert_eq!(text("Nats-Msg-Id"), Some(message.metadata.id().to_string()));
+        for (value, encoded) in [("%", "%25"), ("\r", "%0D"), ("ä", "%C3%A4"), ("", "")] {
+            let headers = of_attributes([("note", value.into())]);
+            assert_eq!(headers.get("ce-note").map(async_nats::HeaderValue::as_str), Some(encoded));
+        }
     }
 
     #[test]
