@@ -93,7 +93,8 @@ impl Cursor {
     /// found again.
     pub(crate) fn record(&self, owner: Option<&str>, write: u64) -> Record {
         let told = self.open.range(..=self.told);
-        let mut open = Vec::with_capacity(self.open.len());
+        // Most wait behind, and are not told of.
+        let mut open = Vec::with_capacity(self.open.len().min(64));
         open.extend(told.map(|(n, attempts)| (*n, *attempts)));
         Record { owner: owner.map(Into::into), write, read: self.told, open }
     }

@@ -54,7 +54,7 @@
 //! - A message that a group wants is never removed, however old. A group that nobody takes for any more
 //!   keeps its messages: [`NatsBus::forget_group`]. [`NatsBuilder::max_bytes`] bounds the stream; publishing then fails
 //!   as [`Overloaded`](cqrs_core::ErrorKind::Overloaded), and the relay of an app tries again.
-//! - Of each part, 2,048 messages are held in memory, fewer when they are large. When as many wait behind one of
+//! - Of each of the 4 parts, 512 messages are held in memory, fewer when they are large. When as many wait behind one of
 //!   their key that is to be retried, other keys of that part wait as well.
 //! - A part that another connection is to have waits until what is handed over of it is settled.
 //! - A retry that waits for its time comes at once when its part changes hands.

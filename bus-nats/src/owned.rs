@@ -12,7 +12,7 @@ use crate::letters::Raw;
 
 /// Room for messages of one part that are read and not finished, in units of their
 /// [weight](Raw::weight).
-pub(crate) const ROOM: usize = 2048;
+pub(crate) const ROOM: usize = 512;
 
 /// A message that is finished, once this is written.
 #[derive(Debug)]
