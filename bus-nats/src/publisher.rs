@@ -67,9 +67,19 @@ pub(crate) async fn store(
     loop {
         let message = PublishMessage::build().payload(body.clone()).headers(headers());
         let sent = async { link.jetstream.send_publish(subject.to_owned(), message).await?.await };
-        let error = match sent.await {
-            Ok(stored) => return Ok(stored.sequence),
-            Err(error) => error,
+        let mut connections = link.connections.clone();
+        connections.mark_unchanged();
+        let error = tokio::select! {
+            biased;
+            sent = sent => match sent {
+                Ok(stored) => return Ok(stored.sequence),
+                Err(error) => error,
+            },
+            // What was on its way over the connection before is lost, or the word that it is stored: nobody waits for it.
+            Ok(()) = connections.changed(), if Instant::now() < deadline => {
+                may_be_stored = true;
+                continue;
+            }
         };
         if let Some(answer) = error.answer() {
             let doing = format!("publishing to `{subject}`");

@@ -18,8 +18,8 @@ const LONG: [(&str, &str); 10] = [
     // How often PostgreSQL is killed, and a connection to it cut, while tasks commit.
     ("SERVER_KILLS", "20"),
     ("CONNECTION_CUTS", "200"),
-    // For how many seconds, and a little more, connections to a broker are cut four times a second.
-    ("CUT_ROUNDS", "30"),
+    // How many hundred messages of each key are sent while connections to a broker are cut four times a second.
+    ("CUT_ROUNDS", "15"),
     // How often the learning platform is killed under load.
     ("KILL_ROUNDS", "50"),
     // How many students enrol, and how often it is killed at a random moment meanwhile.
@@ -81,7 +81,7 @@ mod tests {
         let server = [
             ("SERVER_KILLS", "20".into()),
             ("CONNECTION_CUTS", "200".into()),
-            ("CUT_ROUNDS", "30".into()),
+            ("CUT_ROUNDS", "15".into()),
         ];
         let storm = [("STORM_ENROLMENTS", "2000".into()), ("STORM_KILLS", "200".into())];
         let steps = [("FAULT_STEPS", "all".into())];
