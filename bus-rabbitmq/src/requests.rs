@@ -138,8 +138,11 @@ pub(crate) async fn request(link: &Arc<Link>, request: OutboundRequest) -> Resul
     let properties = with_headers(&attributes, |headers| drop(headers.insert(REQUEST.into(), id)))
         .with_correlation_id(short(number.to_string()))
         .with_expiration(short(expires));
-    if let Err(error) = session.ask(queue, properties, &request.body).await {
-        return Err(lost(&request, &error.to_string()));
+    // A server that is short of memory or disk takes nothing.
+    match timeout_at(begun + wait, session.ask(queue, properties, &request.body)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(lost(&request, &error.to_string())),
+        Err(_) => return Err(request.unanswered()),
     }
     let mut is_closed = link.closed.subscribe();
     let heard = tokio::select! {
@@ -469,9 +472,10 @@ impl WayBack {
             properties = properties.with_correlation_id(correlation.clone());
         }
         let (exchange, key) = (ShortString::default(), self.reply_to.clone());
-        match session.try_say(exchange, key, properties, &reply.body).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(of(doing, error)),
+        match timeout(ANSWER, session.try_say(exchange, key, properties, &reply.body)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(of(doing, error)),
+            Err(elapsed) => Err(unavailable(doing, elapsed)),
         }
     }
 }
