@@ -26,6 +26,7 @@ use crate::link::{Link, lock};
 use crate::publisher;
 use crate::requests;
 use crate::routes;
+use crate::session::BLOCKED;
 use crate::topology::{self, Plan};
 
 /// How long connecting waits for the broker.
@@ -210,10 +211,7 @@ impl Bus for RabbitBus {
         let link = &self.inner.link;
         let state = match (link.is_closed(), link.current()) {
             (true, _) => BusState::Closed,
-            (false, Some(session)) if session.connection.status().blocked() => {
-                let why = "RabbitMQ takes no messages: it is short of memory or disk";
-                BusState::Down(why.to_owned())
-            }
+            (false, Some(session)) if session.is_blocked() => BusState::Down(BLOCKED.to_owned()),
             (false, Some(_)) => BusState::Up,
             (false, None) => BusState::Down(link.trouble()),
         };

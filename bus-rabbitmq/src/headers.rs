@@ -40,22 +40,19 @@ pub(crate) fn of_attributes<'a>(
             properties = properties.with_content_type(short(value.into_owned()));
             continue;
         }
-        // What operators see in lists of messages.
-        properties = match name {
-            "id" => properties.with_message_id(short(value.clone().into_owned())),
-            "type" => properties.with_type(short(value.clone().into_owned())),
-            "source" => properties.with_app_id(short(value.clone().into_owned())),
-            _ => properties,
-        };
         let value = AMQPValue::LongString(value.into_owned().into());
         headers.insert(short(format!("{PREFIX}{name}")), value);
     }
     properties.with_headers(headers)
 }
 
-/// Properties of a message, which is stored.
+/// Properties of a message, which is stored. Its id, name and source are what operators see in lists of messages.
 pub(crate) fn of(message: &OutboundMessage, source: &str) -> BasicProperties {
-    of_attributes(message.attributes(source)).with_delivery_mode(PERSISTENT)
+    of_attributes(message.attributes(source))
+        .with_message_id(short(message.metadata.id().to_string()))
+        .with_type(short(message.name.clone()))
+        .with_app_id(short(source.to_owned()))
+        .with_delivery_mode(PERSISTENT)
 }
 
 /// What of a message of ours is stored, too.

@@ -72,7 +72,7 @@
 //! # Errors
 //!
 //! The [health](cqrs_core::Bus::health) says why there is no connection, and whether the server takes no messages because
-//! it is short of memory or disk.
+//! it is short of memory or disk: publishing and asking then wait as if it were out of reach.
 //!
 //! While the server is out of reach, calls go on trying for as long as they are [patient](RabbitBuilder::patience); then
 //! they fail as [`Unavailable`](cqrs_core::ErrorKind::Unavailable), or

@@ -21,7 +21,7 @@ use crate::post;
 use crate::post::Noting;
 use crate::publisher::Heard;
 use crate::requests::{self, Askers};
-use crate::session::{ANSWER, Inlets, Session};
+use crate::session::{ANSWER, BLOCKED, Inlets, Session};
 
 /// Seconds after which a silent server, or client, is believed to be dead.
 const HEARTBEAT: u16 = 10;
@@ -139,6 +139,18 @@ impl Link {
         match timeout_at(deadline, self.session()).await {
             Ok(session) => session.ok_or_else(closed),
             Err(elapsed) => Err(unavailable(doing, elapsed)),
+        }
+    }
+
+    /// Waits until then for a session whose server takes messages.
+    pub(crate) async fn open_until(&self, doing: &str, deadline: Instant) -> Result<Arc<Session>> {
+        loop {
+            let session = self.session_until(doing, deadline).await?;
+            match timeout_at(deadline, session.takes_messages()).await {
+                Ok(true) => return Ok(session),
+                Ok(false) => {}
+                Err(_) => return Err(unavailable(doing, BLOCKED)),
+            }
         }
     }
 

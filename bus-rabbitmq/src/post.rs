@@ -119,14 +119,14 @@ fn said(kind: &str, texts: &[(&str, &str)]) -> BasicProperties {
 }
 
 /// Tells all who have members of a group how many messages those of this connection hold at once.
-pub(crate) async fn tell_room(session: &Session, names: &Names, group: &str, room: u32) {
+pub(crate) fn tell_room(session: &Session, names: &Names, group: &str, room: u32) {
     let room = room.to_string();
     let texts = [(GROUP, group), (CONNECTION, session.id.as_str()), (TOKEN, room.as_str())];
-    session.say(names.post(), Names::post_of(group), said(ROOM, &texts), &[]).await;
+    session.say(names.post(), Names::post_of(group), said(ROOM, &texts), &[]);
 }
 
 /// Lends a message to another connection.
-pub(crate) async fn lend(
+pub(crate) fn lend(
     session: &Session,
     names: &Names,
     (group, to): (&str, &str),
@@ -146,7 +146,7 @@ pub(crate) async fn lend(
         }
     });
     let properties = properties.with_type(LEND.into()).with_delivery_mode(1);
-    session.say(ShortString::default(), names.connection(to), properties, &raw.body).await;
+    session.say(ShortString::default(), names.connection(to), properties, &raw.body);
 }
 
 /// Tells the owner of a message what became of it, and waits until it has noted that. `false`: it has not.
@@ -159,7 +159,7 @@ pub(crate) async fn tell_owner(link: &Link, group: &str, owner: &str, said_of: &
     let told = number.to_string();
     let texts = [(GROUP, group), (CONNECTION, session.id.as_str()), (TOKEN, told.as_str())];
     let queue = link.names.connection(owner);
-    session.say(ShortString::default(), queue, said(SAID, &texts), &text).await;
+    session.say(ShortString::default(), queue, said(SAID, &texts), &text);
     // Who extends goes on without an answer.
     let patience = match said_of.word {
         LoanWord::Extend => link.settings.patience.min(std::time::Duration::from_secs(2)),
@@ -174,11 +174,11 @@ pub(crate) async fn tell_owner(link: &Link, group: &str, owner: &str, said_of: &
 }
 
 /// Tells whoever said something whether it is noted.
-pub(crate) async fn note(session: &Session, names: &Names, back: &Back, is_noted: bool) {
+pub(crate) fn note(session: &Session, names: &Names, back: &Back, is_noted: bool) {
     let number = back.number.to_string();
     let properties = said(NOTED, &[(TOKEN, number.as_str())]);
     let text: &[u8] = if is_noted { b"yes" } else { b"no" };
-    session.say(ShortString::default(), names.connection(&back.connection), properties, text).await;
+    session.say(ShortString::default(), names.connection(&back.connection), properties, text);
 }
 
 /// Whether a connection lives. The server knows at once when its process has died.
@@ -191,6 +191,6 @@ pub(crate) async fn lives(session: &Session, link: &Link, connection: &str) -> b
 }
 
 /// Tells all who answer requests that one is given up.
-pub(crate) async fn give_up(session: &Session, names: &Names, id: &str) {
-    session.say(names.post(), Names::given_up(), said(GIVEN_UP, &[]), id.as_bytes()).await;
+pub(crate) fn give_up(session: &Session, names: &Names, id: &str) {
+    session.say(names.post(), Names::given_up(), said(GIVEN_UP, &[]), id.as_bytes());
 }

@@ -21,7 +21,6 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -31,15 +30,8 @@ use crate::headers;
 use crate::link::{Link, lock};
 use crate::names::{Names, short};
 use crate::post;
-use crate::raw::with_headers;
 use crate::session::{ANSWER, Session, at_once};
 use crate::topology;
-
-/// By which a request is known that is given up: the id of a message does not tell two attempts apart.
-const REQUEST: &str = "cqrs-request";
-
-/// Bytes of such an id.
-const LONGEST_ID: usize = 200;
 
 /// Requests that wait to be taken at most: in the queue of a name, and with one who answers. More than that are dropped there,
 /// and refused here.
@@ -76,9 +68,10 @@ impl Askers {
     }
 }
 
-/// The number of a request, which its answer has too.
+/// The number of a request, from the [id](Asking::id) that its answer has too.
 fn number_of(properties: &BasicProperties) -> Option<u64> {
-    properties.correlation_id().as_ref()?.as_str().parse().ok()
+    let (_, number) = properties.correlation_id().as_ref()?.as_str().rsplit_once('.')?;
+    number.parse().ok()
 }
 
 /// Hears the answers to the requests of this connection.
@@ -114,7 +107,7 @@ pub(crate) async fn request(link: &Arc<Link>, request: OutboundRequest) -> Resul
     let begun = Instant::now();
     // The rest is for the answer; and who waits as long as this hears that nothing was sent.
     let doing = format!("`{}` was not sent", request.name);
-    let session = link.session_until(&doing, begun + wait * 9 / 10).await?;
+    let session = link.open_until(&doing, begun + wait * 9 / 10).await?;
     let queue = link.names.request(&request.name);
     let is_known = lock(&link.askers.answered).contains(&request.name);
     if !is_known {
@@ -132,18 +125,12 @@ pub(crate) async fn request(link: &Arc<Link>, request: OutboundRequest) -> Resul
     lock(&link.askers.waiting).insert(number, sender);
     // From here on it tells whoever answers, when it is dropped with no answer.
     let mut asking = Asking { link, session: &session, number, is_over: false };
-    let attributes = headers::of_attributes(request.attributes(&link.settings.name));
-    let id = AMQPValue::LongString(asking.id().into());
     let expires = wait.as_millis().clamp(1, u128::from(u32::MAX)).to_string();
-    let properties = with_headers(&attributes, |headers| drop(headers.insert(REQUEST.into(), id)))
-        .with_correlation_id(short(number.to_string()))
+    let properties = headers::of_attributes(request.attributes(&link.settings.name))
+        .with_correlation_id(short(asking.id()))
         .with_expiration(short(expires));
-    // A server that is short of memory or disk takes nothing.
-    match timeout_at(begun + wait, session.ask(queue, properties, &request.body)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(lost(&request, &error.to_string())),
-        Err(_) => return Err(request.unanswered()),
-    }
+    let sent = session.ask(queue, properties, &request.body);
+    sent.map_err(|error| lost(&request, &error.to_string()))?;
     let mut is_closed = link.closed.subscribe();
     let heard = tokio::select! {
         biased;
@@ -182,7 +169,8 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// By which those who answer know it.
+    /// By which those who answer know it, and who asked knows the answer: the id of a message does not tell two
+    /// attempts apart.
     fn id(&self) -> String {
         format!("{}.{}", self.session.id, self.number)
     }
@@ -191,13 +179,10 @@ impl Asking<'_> {
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         lock(&self.link.askers.waiting).remove(&self.number);
-        let Ok(runtime) = Handle::try_current() else { return };
-        if self.is_over {
-            return;
+        if !self.is_over {
+            // Whoever answers goes on for nobody when this is lost.
+            post::give_up(self.session, &self.link.names, &self.id());
         }
-        let (session, names, id) = (self.session.clone(), self.link.names.clone(), self.id());
-        // Whoever answers goes on for nobody when it is lost.
-        runtime.spawn(async move { post::give_up(&session, &names, &id).await });
     }
 }
 
@@ -411,8 +396,7 @@ impl Taking {
             tracing::warn!(%queue, "a request with a way back among our queues");
             return None;
         }
-        let id = properties.headers().as_ref().and_then(|headers| headers::text(headers, REQUEST));
-        let id = id.filter(|id| id.len() <= LONGEST_ID).map(std::borrow::Cow::into_owned);
+        let id = properties.correlation_id().as_ref().map(|id| id.as_str().to_owned());
         let way_back = |in_hand| WayBack {
             link: self.link.clone(),
             reply_to,
@@ -464,7 +448,7 @@ impl WayBack {
             return Err(closed());
         }
         let doing = format!("answering `{}`", to.name);
-        let session = self.link.session_until(&doing, self.link.deadline()).await?;
+        let session = self.link.open_until(&doing, self.link.deadline()).await?;
         let attributes = reply.attributes(to, &self.link.settings.name);
         let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.into()));
         let mut properties = headers::of_attributes(attributes);
@@ -472,11 +456,8 @@ impl WayBack {
             properties = properties.with_correlation_id(correlation.clone());
         }
         let (exchange, key) = (ShortString::default(), self.reply_to.clone());
-        match timeout(ANSWER, session.try_say(exchange, key, properties, &reply.body)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(of(doing, error)),
-            Err(elapsed) => Err(unavailable(doing, elapsed)),
-        }
+        let sent = session.try_say(exchange, key, properties, &reply.body);
+        sent.map_err(|error| of(doing, error))
     }
 }
 

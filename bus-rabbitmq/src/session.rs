@@ -12,7 +12,9 @@ use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, Event};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, Consumer, Event, PublisherConfirm,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -22,6 +24,9 @@ use crate::topology;
 
 /// How long one call of the server may take.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+
+/// Why nothing is sent that would be.
+pub(crate) const BLOCKED: &str = "RabbitMQ takes no messages: it is short of memory or disk";
 
 /// Where an answer to a request comes without a queue of its own.
 const REPLIES: &str = "amq.rabbitmq.reply-to";
@@ -41,6 +46,8 @@ pub(crate) struct Session {
     /// Where requests are published.
     asks: Channel,
     sends: mpsc::UnboundedSender<Sending>,
+    /// The server takes no messages: it is short of memory or disk.
+    blocked: watch::Sender<bool>,
     over: watch::Sender<bool>,
 }
 
@@ -106,18 +113,27 @@ impl Session {
             .basic_consume(queue.clone(), "post".into(), unheard, FieldTable::default())
             .await?;
         let (sends, sent) = mpsc::unbounded_channel();
-        let over = watch::Sender::new(false);
+        let (blocked, over) = (watch::Sender::new(false), watch::Sender::new(false));
         tokio::spawn(send_all(publishes, sent, over.subscribe()));
-        let session = Arc::new(Self { id, connection, queue, post, asks, sends, over });
+        let session = Arc::new(Self { id, connection, queue, post, asks, sends, blocked, over });
         let watched = Arc::downgrade(&session);
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
-                // What the server refuses ends a channel, and nothing else.
-                if let Event::Error(error) = event
-                    && refusal(&error).is_none()
-                {
-                    tracing::debug!(%error, "the connection to RabbitMQ is lost");
-                    break;
+                match event {
+                    // What the server refuses ends a channel, and nothing else.
+                    Event::Error(error) if refusal(&error).is_none() => {
+                        tracing::debug!(%error, "the connection to RabbitMQ is lost");
+                        break;
+                    }
+                    Event::ConnectionBlocked(why) => {
+                        tracing::warn!(why, "RabbitMQ takes no messages");
+                        watched.upgrade().inspect(|session| session.block(true));
+                    }
+                    Event::ConnectionUnblocked => {
+                        tracing::info!("RabbitMQ takes messages again");
+                        watched.upgrade().inspect(|session| session.block(false));
+                    }
+                    _ => {}
                 }
             }
             if let Some(session) = watched.upgrade() {
@@ -134,6 +150,27 @@ impl Session {
 
     pub(crate) fn is_over(&self) -> bool {
         *self.over.borrow()
+    }
+
+    fn block(&self, is_blocked: bool) {
+        self.blocked.send_replace(is_blocked);
+    }
+
+    /// Whether the server takes no messages: it is short of memory or disk.
+    pub(crate) fn is_blocked(&self) -> bool {
+        *self.blocked.borrow()
+    }
+
+    /// Waits until the server takes messages. `false`: the session is over.
+    pub(crate) async fn takes_messages(&self) -> bool {
+        if self.is_blocked() {
+            let mut blocked = self.blocked.subscribe();
+            tokio::select! {
+                _ = blocked.wait_for(|blocked| !*blocked) => {}
+                () = self.over() => {}
+            }
+        }
+        !self.is_over()
     }
 
     /// Completes when it is of no more use.
@@ -174,9 +211,7 @@ impl Session {
         match timeout(ANSWER, sent).await {
             Ok(Ok(sent)) => sent,
             Ok(Err(_)) => Sent::Unknown("the connection is lost".to_owned()),
-            Err(_) if self.connection.status().blocked() => Sent::Unknown(
-                "the server takes no messages: it is short of memory or disk".to_owned(),
-            ),
+            Err(_) if self.is_blocked() => Sent::Unknown(BLOCKED.to_owned()),
             Err(_) => {
                 self.fail();
                 Sent::Unknown(format!("no answer within {ANSWER:?}"))
@@ -186,7 +221,7 @@ impl Session {
 
     /// Sends a request, whose answer comes to this connection; or it [comes back](Self::come_back). It is not confirmed:
     /// the answer is the confirmation.
-    pub(crate) async fn ask(
+    pub(crate) fn ask(
         &self,
         queue: ShortString,
         properties: BasicProperties,
@@ -194,9 +229,7 @@ impl Session {
     ) -> lapin::Result<()> {
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         let properties = properties.with_reply_to(REPLIES.into());
-        let sent = self.asks.basic_publish("".into(), queue, options, body, properties).await?;
-        drop(sent);
-        Ok(())
+        on_its_way(self.asks.basic_publish("".into(), queue, options, body, properties))
     }
 
     /// Requests that have come back since this was called last: there was no queue for them.
@@ -206,20 +239,20 @@ impl Session {
     }
 
     /// Says something to another connection, which it may never get.
-    pub(crate) async fn say(
+    pub(crate) fn say(
         &self,
         exchange: ShortString,
         key: ShortString,
         properties: BasicProperties,
         body: &[u8],
     ) {
-        if let Err(error) = self.try_say(exchange, key, properties, body).await {
+        if let Err(error) = self.try_say(exchange, key, properties, body) {
             tracing::debug!(%error, "not said to another connection");
         }
     }
 
     /// Publishes what is not confirmed. It is on its way when this is done.
-    pub(crate) async fn try_say(
+    pub(crate) fn try_say(
         &self,
         exchange: ShortString,
         key: ShortString,
@@ -227,7 +260,7 @@ impl Session {
         body: &[u8],
     ) -> lapin::Result<()> {
         let options = BasicPublishOptions::default();
-        self.post.basic_publish(exchange, key, options, body, properties).await.map(|_| ())
+        on_its_way(self.post.basic_publish(exchange, key, options, body, properties))
     }
 
     /// Binds the queue of this connection, so that it hears what is said under a key.
@@ -249,6 +282,15 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+/// Has the client send a message, and does not wait until it has: then the connection is lost, or the server takes nothing,
+/// and nobody is woken to hear that all is well.
+fn on_its_way(
+    publishing: impl Future<Output = lapin::Result<PublisherConfirm>>,
+) -> lapin::Result<()> {
+    // The client has it when this is asked once.
+    publishing.now_or_never().transpose().map(drop)
 }
 
 /// How queues are consumed from: the client knows the consumer before the server does. Servers may hand over the first

@@ -167,6 +167,33 @@ impl Rabbit {
         self.server.go_on()
     }
 
+    /// Has it believe that it is short of memory, so that it takes no messages until it is told that it is not.
+    ///
+    /// # Errors
+    ///
+    /// It does not run, or its program `rabbitmqctl` is not beside that of the server.
+    pub fn be_short_of_memory(&self, is_short: bool) -> Result<(), ServerError> {
+        let folder = self.server.home().path();
+        let share = if is_short { "0" } else { "0.4" };
+        let mut args = self.variables();
+        args.push(self.program.with_file_name("rabbitmqctl").display().to_string());
+        args.extend(["set_vm_memory_high_watermark", share].map(str::to_owned));
+        self.server.complete(&Start { file: "env".as_ref(), args: &args, folder, bound: START })
+    }
+
+    /// By which its programs know it and each other, as `env` takes it.
+    fn variables(&self) -> Vec<String> {
+        let variables = [
+            ("HOME", self.server.home().path().display().to_string()),
+            ("ERL_EPMD_PORT", self.names_port.to_string()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+            ("RABBITMQ_NODENAME", format!("tests-{}@localhost", self.nodes)),
+            ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
+            ("ERL_CRASH_DUMP", "/dev/null".to_owned()),
+        ];
+        variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
     /// Starts the server and waits until it answers.
     fn run(&mut self) -> Result<(), ServerError> {
         let home = self.server.home();
@@ -185,10 +212,6 @@ impl Rabbit {
         home.write("rabbitmq.conf".as_ref(), settings.as_bytes())?;
         home.write("plugins".as_ref(), b"[].\n")?;
         let variables = [
-            ("HOME", folder.display().to_string()),
-            ("ERL_EPMD_PORT", self.names_port.to_string()),
-            ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
-            ("RABBITMQ_NODENAME", format!("tests-{}@localhost", self.nodes)),
             ("RABBITMQ_DIST_PORT", self.nodes.to_string()),
             (
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
@@ -202,13 +225,11 @@ impl Rabbit {
             ("RABBITMQ_GENERATED_CONFIG_DIR", inside("generated")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", inside("plugins")),
             ("RABBITMQ_PID_FILE", inside("pid")),
-            ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
-            ("ERL_CRASH_DUMP", "/dev/null".to_owned()),
             // It becomes the server itself, and stays no shell that waits for it.
             ("RUNNING_UNDER_SYSTEMD", "1".to_owned()),
         ];
-        let mut args: Vec<String> =
-            variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut args = self.variables();
+        args.extend(variables.into_iter().map(|(name, value)| format!("{name}={value}")));
         args.push(self.program.display().to_string());
         // Behind it, the name of the machine.
         let (port, node) = (self.port, format!("tests-{}@", self.nodes));

@@ -222,11 +222,8 @@ impl Group {
         };
         match with {
             With::Connection(to) => {
-                let (link, name, to) = (self.link.clone(), self.name.clone(), to.clone());
-                tokio::spawn(async move {
-                    let (group, to) = (&*name, &*to);
-                    post::lend(&session, &link.names, (group, to), (token, attempt), &raw).await;
-                });
+                let to = (&*self.name, &**to);
+                post::lend(&session, &self.link.names, to, (token, attempt), &raw);
             }
             With::Member(id) => {
                 let (asks, patience) = (self.asks.clone(), self.link.settings.patience);

@@ -15,8 +15,7 @@ impl Group {
     pub(super) fn tell(&mut self) {
         let Some(session) = self.link.current() else { return };
         let room = self.members.iter().map(|member| member.at_once).fold(0, u32::saturating_add);
-        let (link, name) = (self.link.clone(), self.name.clone());
-        tokio::spawn(async move { post::tell_room(&session, &link.names, &name, room).await });
+        post::tell_room(&session, &self.link.names, &self.name, room);
     }
 
     pub(super) fn hears_of(&mut self, connection: String, room: u32) {
@@ -106,7 +105,7 @@ impl Group {
         tokio::spawn(async move {
             let is_noted = matches!(noted.await, Ok(Ok(())));
             if let Some(session) = link.current() {
-                post::note(&session, &link.names, &back, is_noted).await;
+                post::note(&session, &link.names, &back, is_noted);
             }
         });
     }

@@ -1,6 +1,7 @@
 //! What is particular to RabbitMQ.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at its first surprise")]
 
+mod blocked;
 mod login;
 mod queues;
 mod requests;
