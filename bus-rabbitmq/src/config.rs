@@ -40,6 +40,7 @@ pub struct RabbitBuilder {
     pub(crate) max_length: Option<u32>,
     pub(crate) redeliver_within: Duration,
     pub(crate) keep_dead_letters: Duration,
+    pub(crate) settling: Duration,
 }
 
 impl RabbitBuilder {
@@ -56,6 +57,7 @@ impl RabbitBuilder {
             max_length: None,
             redeliver_within: Duration::from_secs(14 * 24 * 60 * 60),
             keep_dead_letters: Duration::from_secs(7 * 24 * 60 * 60),
+            settling: Duration::from_secs(2),
         }
     }
 
@@ -128,6 +130,14 @@ impl RabbitBuilder {
     /// For how long dead letters are kept, when their queue is made. Default: 7 days.
     pub fn keep_dead_letters(mut self, kept: Duration) -> Self {
         self.keep_dead_letters = kept;
+        self
+    }
+
+    /// How long the queues of a group that is joined for the first time are left alone before they get anything:
+    /// RabbitMQ takes up to a second to write down which quorum queues it has, and one that is killed sooner loses
+    /// those that it has not, with all that they hold. Default: 2 s. Zero is for a server that nobody kills.
+    pub fn settling(mut self, time: Duration) -> Self {
+        self.settling = time;
         self
     }
 

@@ -48,6 +48,11 @@
 //! A message counts as stored when the server has confirmed it: each quorum queue that gets it has it on the disks of most
 //! of its nodes. It outlives the death of the server's process and, as the server writes it through, a loss of power.
 //!
+//! Not so in a queue that is not a second old: RabbitMQ writes down later which quorum queues it has, and does not find
+//! one again that it has not written down. So a group that is joined for the first time gets nothing for
+//! [2 seconds](RabbitBuilder::settling). Should the server die meanwhile, its queues may be there without an answer, and
+//! joining it fails: [forget](RabbitBus::forget_group) the group, and join it again. There was nothing in them.
+//!
 //! # Limits
 //!
 //! - RabbitMQ does not confirm acknowledgements: one that is lost with its connection means that the message comes again.

@@ -17,11 +17,24 @@ struct Names {
     bound: Vec<String>,
 }
 
-/// Sees to it that a group gets from now on what it subscribes to, and nothing else.
+/// How far it has come with a group.
+enum Registered {
+    /// Its queues were just made, by whomever: the server may not have written down that it has them.
+    Fresh,
+    Done,
+}
+
+/// Sees to it that a group gets from now on what it subscribes to, and nothing else. Fresh queues get nothing before
+/// the server has written down that it has them.
 pub(crate) async fn register(link: &Link, subscription: &BusSubscription) -> Result<()> {
-    let deadline = link.deadline();
+    let (mut deadline, mut has_settled) = (link.deadline(), link.settings.settling.is_zero());
     loop {
-        match register_once(link, subscription, deadline).await {
+        match register_once(link, subscription, deadline, has_settled).await {
+            Ok(Registered::Done) => return Ok(()),
+            Ok(Registered::Fresh) => {
+                tokio::time::sleep(link.settings.settling).await;
+                (deadline, has_settled) = (link.deadline(), true);
+            }
             Err(error)
                 if *error.kind() == ErrorKind::Unavailable
                     && !link.is_closed()
@@ -30,7 +43,7 @@ pub(crate) async fn register(link: &Link, subscription: &BusSubscription) -> Res
                 tracing::debug!(group = subscription.group, %error, "subscribed again");
                 link.pause().await;
             }
-            done => return done,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -39,7 +52,8 @@ async fn register_once(
     link: &Link,
     subscription: &BusSubscription,
     deadline: Instant,
-) -> Result<()> {
+    has_settled: bool,
+) -> Result<Registered> {
     let BusSubscription { group, kind, names, .. } = subscription;
     let doing = format!("subscribing the group `{group}`");
     let failed = |error| of(&doing, error);
@@ -88,6 +102,13 @@ async fn register_once(
     if is_new {
         topology::make(connection, &parts).await.map_err(failed)?;
     }
+    // There is a record as soon as something is bound.
+    if known.bound.is_empty() && !has_settled {
+        if let Some(found) = found {
+            found.leave().await;
+        }
+        return Ok(Registered::Fresh);
+    }
     let wanted = Names { bound: names.clone() };
     let dropped: Vec<&String> = known.bound.iter().filter(|name| !names.contains(name)).collect();
     let write = |names: &Names| serde_json::to_vec(names).unwrap_or_default();
@@ -115,7 +136,7 @@ async fn register_once(
         record::write(session, &record_queue, write(&wanted)).await?;
     }
     link.heard.forget();
-    Ok(())
+    Ok(Registered::Done)
 }
 
 /// Removes all that is known of a group.

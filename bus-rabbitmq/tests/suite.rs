@@ -19,7 +19,9 @@ fn main() -> ExitCode {
                 let url = std::env::var("AMQP_URL").unwrap_or_else(|_| {
                     panic!("set AMQP_URL to a server, or run `cargo xtask services run`, which prints one")
                 });
-                let bus = RabbitBus::builder(url).prefix(prefix).connect().await;
+                // This one is not killed.
+                let bus = RabbitBus::builder(url).prefix(prefix).settling(Duration::ZERO);
+                let bus = bus.connect().await;
                 Arc::new(bus.unwrap_or_else(|error| panic!("{error:?}"))) as Arc<dyn Bus>
             }
         }

@@ -8,6 +8,7 @@ mod bench;
 mod by_hand;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bench::{Ours, Outcome, WINDOW, consume, parts, publish, request, waiting};
 use bus_rabbitmq::RabbitBus;
@@ -39,7 +40,8 @@ struct Rabbit<'a> {
 impl Ours for Rabbit<'_> {
     async fn connect(&self, prefix: &str) -> Outcome<Arc<dyn Bus>> {
         let bus = RabbitBus::builder(self.url).prefix(prefix).window(WINDOW).name("bench");
-        Ok(Arc::new(bus.connect().await?))
+        // This server is not killed.
+        Ok(Arc::new(bus.settling(Duration::ZERO).connect().await?))
     }
 
     async fn remove(&self, prefix: &str) -> Outcome<()> {

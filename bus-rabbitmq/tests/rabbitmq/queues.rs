@@ -5,8 +5,9 @@ use bus_rabbitmq::lapin::BasicProperties;
 use bus_rabbitmq::lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use bus_rabbitmq::lapin::types::{AMQPValue, FieldTable};
 use cqrs_core::{Bus, BusSubscription, ErrorKind, FindDeadLetters, Publisher, Subscriber};
+use test_servers::Rabbit;
 
-use crate::{body, connect, join, named, next, prefix, stranger, url};
+use crate::{PATIENCE, body, connect, join, named, next, prefix, stranger, url};
 
 #[tokio::test]
 async fn a_plan_tells_what_is_there_and_what_is_otherwise() {
@@ -114,7 +115,7 @@ async fn a_queue_that_somebody_has_removed_is_made_again() {
             }
         }
     };
-    tokio::time::timeout(crate::PATIENCE, again).await.expect("nothing comes any more");
+    tokio::time::timeout(PATIENCE, again).await.expect("nothing comes any more");
 }
 
 #[tokio::test]
@@ -132,4 +133,20 @@ async fn a_group_that_is_forgotten_begins_anew() {
     let mut mailer = join(&bus, "mailer").await;
     bus.publish(vec![named("bank.opened", 2)]).await.unwrap();
     assert_eq!(body(&next(&mut mailer).await), "2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_new_group_is_given_outlives_a_server_that_is_killed_at_once() {
+    let mut server = Rabbit::start(env!("CARGO_TARGET_TMPDIR").as_ref()).unwrap();
+    let bus = connect(RabbitBus::builder(server.url()).patience(PATIENCE)).await;
+    let mut mailer = join(&bus, "mailer").await;
+    bus.publish(vec![named("bank.opened", 1)]).await.unwrap();
+    let opened = next(&mut mailer).await;
+    server.kill().unwrap();
+    server.start_again().unwrap();
+    // That it comes again is written to another one of its queues before it does.
+    assert!(opened.ack().await.is_err());
+    let again = next(&mut mailer).await;
+    assert_eq!((body(&again).as_str(), again.message().attempt), ("1", 2));
+    again.ack().await.unwrap();
 }
