@@ -35,17 +35,18 @@ pub(crate) async fn register(link: &Link, subscription: &BusSubscription) -> Res
                 tokio::time::sleep(link.settings.settling).await;
                 (deadline, has_settled) = (link.deadline(), true);
             }
-            Err(error)
-                if *error.kind() == ErrorKind::Unavailable
-                    && !link.is_closed()
-                    && Instant::now() < deadline =>
-            {
+            Err(error) if may_pass(link, &error, deadline) => {
                 tracing::debug!(group = subscription.group, %error, "subscribed again");
                 link.pause().await;
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether it is worth while to try again.
+fn may_pass(link: &Link, error: &Error, deadline: Instant) -> bool {
+    *error.kind() == ErrorKind::Unavailable && !link.is_closed() && Instant::now() < deadline
 }
 
 async fn register_once(
@@ -141,16 +142,37 @@ async fn register_once(
 
 /// Removes all that is known of a group.
 pub(crate) async fn forget(link: &Link, group: &str) -> Result<()> {
+    let (deadline, mut was_there) = (link.deadline(), false);
+    while let Err(error) = forget_once(link, group, deadline, &mut was_there).await {
+        if !may_pass(link, &error, deadline) {
+            return Err(error);
+        }
+        tracing::debug!(group, %error, "forgotten again");
+        link.pause().await;
+    }
+    link.heard.forget();
+    if was_there {
+        return Ok(());
+    }
+    Err(Error::invalid_field("group", format!("there is no group `{group}`")))
+}
+
+async fn forget_once(
+    link: &Link,
+    group: &str,
+    deadline: Instant,
+    was_there: &mut bool,
+) -> Result<()> {
     let doing = format!("forgetting the group `{group}`");
     let failed = |error| of(&doing, error);
-    let lock = Lock::take(link, "groups", &doing, link.deadline()).await?;
+    let lock = Lock::take(link, "groups", &doing, deadline).await?;
     let session = &lock.session;
-    let mut was_there = false;
     for kind in [OutboundKind::Command, OutboundKind::Message] {
         let queue = link.names.queue(kind, group);
         if topology::exists(&session.connection, queue.clone()).await.map_err(failed)? {
-            was_there = true;
-            let queues = [queue, link.names.names_of(group), link.names.claims_of(group)];
+            *was_there = true;
+            // The one by which it is known goes last.
+            let queues = [link.names.names_of(group), link.names.claims_of(group), queue];
             let channel = session.channel().await.map_err(failed)?;
             for queue in queues {
                 let options = lapin::options::QueueDeleteOptions::default();
@@ -158,9 +180,5 @@ pub(crate) async fn forget(link: &Link, group: &str) -> Result<()> {
             }
         }
     }
-    link.heard.forget();
-    if was_there {
-        return Ok(());
-    }
-    Err(Error::invalid_field("group", format!("there is no group `{group}`")))
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The exchanges and queues of a prefix, and the messages in them.
 
+use std::time::Duration;
+
 use bus_rabbitmq::RabbitBus;
 use bus_rabbitmq::lapin::BasicProperties;
 use bus_rabbitmq::lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
@@ -71,7 +73,7 @@ async fn a_message_that_is_no_cloud_event_is_a_dead_letter() {
         if !letters.is_empty() {
             break letters;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert_eq!((letters.len(), &*letters[0].message.name), (1, "bank.opened"));
     assert_eq!(&*letters[0].message.body, b"nonsense");
@@ -109,7 +111,7 @@ async fn a_queue_that_somebody_has_removed_is_made_again() {
     let again = async {
         for n in 2.. {
             bus.publish(vec![named("bank.opened", n)]).await.unwrap();
-            let soon = std::time::Duration::from_millis(50);
+            let soon = Duration::from_millis(50);
             if let Ok(delivery) = tokio::time::timeout(soon, next(&mut mailer)).await {
                 return delivery.ack().await.unwrap();
             }
@@ -149,4 +151,19 @@ async fn what_a_new_group_is_given_outlives_a_server_that_is_killed_at_once() {
     let again = next(&mut mailer).await;
     assert_eq!((body(&again).as_str(), again.message().attempt), ("1", 2));
     again.ack().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_whose_queues_the_server_has_lost_is_forgotten_and_begins_anew() {
+    let mut server = Rabbit::start(env!("CARGO_TARGET_TMPDIR").as_ref()).unwrap();
+    let builder = RabbitBus::builder(server.url()).patience(PATIENCE);
+    let bus = connect(builder.settling(Duration::ZERO)).await;
+    let mailer = join(&bus, "mailer").await;
+    server.kill().unwrap();
+    server.start_again().unwrap();
+    drop(mailer);
+    bus.forget_group("mailer").await.unwrap();
+    let mut mailer = join(&bus, "mailer").await;
+    bus.publish(vec![named("bank.opened", 1)]).await.unwrap();
+    assert_eq!(body(&next(&mut mailer).await), "1");
 }
