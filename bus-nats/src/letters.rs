@@ -124,7 +124,7 @@ pub(crate) async fn bury(
     headers.insert(SINCE, raw.since().as_micros().to_string().as_str());
     headers.insert(MESSAGE_ID, format!("{group}/{}", raw.sequence).as_str());
     let subject = link.subjects.letter(group);
-    store(link, &subject, || headers.clone(), raw.body.clone(), link.deadline()).await?;
+    store(link, &subject, || headers.clone(), &raw.body, link.deadline()).await?;
     tracing::warn!(group, subject = %raw.subject, sequence = raw.sequence, cause, "a dead letter");
     Ok(())
 }
@@ -166,7 +166,7 @@ pub(crate) async fn send_again(link: &Link, id: &DeadLetterId) -> Result<()> {
     headers.insert(ONLY, origin.as_str());
     // The broker would take its first id for a message that it has.
     headers.insert(MESSAGE_ID, format!("again/{}", message.sequence).as_str());
-    store(link, &subject, || headers.clone(), message.payload.clone(), link.deadline()).await?;
+    store(link, &subject, || headers.clone(), &message.payload, link.deadline()).await?;
     remove(link, &stream, id, message.sequence).await
 }
 

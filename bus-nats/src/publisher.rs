@@ -48,7 +48,7 @@ async fn publish_one(
     let part = Part::of(lane.as_ref(), message.metadata.id());
     let subject = link.subjects.message(*kind, part, name);
     let headers = || headers::of(message, &link.settings.name);
-    store(link, &subject, headers, message.body.clone(), deadline).await?;
+    store(link, &subject, headers, &message.body, deadline).await?;
     if matches!(is_taken, Ok(false)) {
         link.unheard.fetch_add(1, Ordering::Relaxed);
     }
@@ -60,7 +60,7 @@ pub(crate) async fn store(
     link: &Link,
     subject: &str,
     headers: impl Fn() -> HeaderMap,
-    body: Bytes,
+    body: &Bytes,
     deadline: Instant,
 ) -> Result<u64> {
     let mut may_be_stored = false;

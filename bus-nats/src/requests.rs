@@ -349,7 +349,7 @@ impl WayBack {
             return Err(closed());
         }
         let attributes = reply.attributes(to, &self.link.settings.name);
-        let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.into()));
+        let attributes = attributes.into_iter().map(|(name, value)| (name, value.into()));
         let headers = headers::of_attributes(attributes);
         let sent =
             self.link.client.publish_with_headers(self.reply.clone(), headers, reply.body.clone());

@@ -86,7 +86,7 @@ impl Subjects {
 
     /// Where a message is published.
     pub(crate) fn message(&self, kind: OutboundKind, part: Part, name: &str) -> String {
-        format!("{}.{}.{}.{name}", self.prefix, kind.name(), part.token())
+        [&*self.prefix, kind.name(), &part.token(), name].join(".")
     }
 
     /// All messages of a kind in a part.

@@ -41,7 +41,7 @@ pub(crate) fn of_attributes<'a>(
             continue;
         }
         let value = AMQPValue::LongString(value.into_owned().into());
-        headers.insert(short(format!("{PREFIX}{name}")), value);
+        headers.insert(short([PREFIX, name].concat()), value);
     }
     properties.with_headers(headers)
 }

@@ -450,7 +450,7 @@ impl WayBack {
         let doing = format!("answering `{}`", to.name);
         let session = self.link.open_until(&doing, self.link.deadline()).await?;
         let attributes = reply.attributes(to, &self.link.settings.name);
-        let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.into()));
+        let attributes = attributes.into_iter().map(|(name, value)| (name, value.into()));
         let mut properties = headers::of_attributes(attributes);
         if let Some(correlation) = &self.correlation {
             properties = properties.with_correlation_id(correlation.clone());

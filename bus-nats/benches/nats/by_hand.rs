@@ -6,12 +6,13 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::{self, stream};
 use async_nats::{Client, ConnectOptions, HeaderMap, ServerAddr};
 use bus_nats::async_nats;
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::task::JoinSet;
 
 use crate::bench::consume::settled;
 use crate::bench::request::{Echo, timed};
-use crate::bench::{KEYS, Outcome, WINDOW, body, fresh};
+use crate::bench::{Outcome, WINDOW, by_key, fresh};
 
 pub(crate) async fn client(url: &str) -> Outcome<Client> {
     let address: ServerAddr = url.parse()?;
@@ -25,8 +26,8 @@ pub(crate) async fn client(url: &str) -> Outcome<Client> {
 }
 
 /// The headers of a CloudEvent, and the id by which the server knows it.
-fn headers(n: usize) -> HeaderMap {
-    let (id, key) = (fresh(), (n % KEYS).to_string());
+fn headers(key: &str) -> HeaderMap {
+    let id = fresh();
     let mut headers = HeaderMap::new();
     headers.insert("ce-specversion", "1.0");
     headers.insert("ce-id", id.as_str());
@@ -34,8 +35,8 @@ fn headers(n: usize) -> HeaderMap {
     headers.insert("ce-type", "bank.opened");
     headers.insert("ce-kind", "message");
     headers.insert("ce-datacontenttype", "application/json");
-    headers.insert("ce-subject", key.as_str());
-    headers.insert("ce-partitionkey", key.as_str());
+    headers.insert("ce-subject", key);
+    headers.insert("ce-partitionkey", key);
     headers.insert("Nats-Msg-Id", id.as_str());
     headers
 }
@@ -58,8 +59,9 @@ impl ByHand<'_> {
     /// CloudEvents with their ids. Each key has a future that publishes its messages one after the other.
     pub(crate) async fn publishes(&self, messages: usize) -> Outcome<f64> {
         let (jetstream, name) = self.stream().await?;
+        let all = by_key(messages);
         let started = Instant::now();
-        publish_all(&jetstream, &name, messages).await?;
+        publish_all(&jetstream, &name, all).await?;
         let rate = messages as f64 / started.elapsed().as_secs_f64();
         jetstream.delete_stream(name).await?;
         Ok(rate)
@@ -69,7 +71,7 @@ impl ByHand<'_> {
     /// acknowledged knows that the message never comes again.
     pub(crate) async fn consumes(&self, messages: usize) -> Outcome<f64> {
         let (jetstream, name) = self.stream().await?;
-        publish_all(&jetstream, &name, messages).await?;
+        publish_all(&jetstream, &name, by_key(messages)).await?;
         let config = pull::Config {
             durable_name: Some("mailer".to_owned()),
             ack_policy: AckPolicy::Explicit,
@@ -131,11 +133,15 @@ impl ByHand<'_> {
     }
 }
 
-async fn publish_all(jetstream: &jetstream::Context, stream: &str, messages: usize) -> Outcome<()> {
-    let keys = (0..KEYS.min(messages)).map(|key| async move {
-        for n in (key..messages).step_by(KEYS) {
-            let subject = format!("{stream}.message.{}.bank.opened", key % 16);
-            let sent = jetstream.publish_with_headers(subject, headers(n), body()).await?;
+async fn publish_all(
+    jetstream: &jetstream::Context,
+    stream: &str,
+    messages: Vec<(String, Vec<Bytes>)>,
+) -> Outcome<()> {
+    let keys = messages.into_iter().enumerate().map(|(part, (key, bodies))| async move {
+        for body in bodies {
+            let subject = format!("{stream}.message.{}.bank.opened", part % 16);
+            let sent = jetstream.publish_with_headers(subject, headers(&key), body).await?;
             sent.await?;
         }
         Outcome::Ok(())

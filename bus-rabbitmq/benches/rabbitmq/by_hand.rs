@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bus_rabbitmq::lapin;
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::bench::consume::settled;
 use crate::bench::request::{Echo, timed};
-use crate::bench::{KEYS, Outcome, WINDOW, body, fresh};
+use crate::bench::{Outcome, WINDOW, by_key, fresh};
 
 async fn connection(url: &str) -> Outcome<Connection> {
     Ok(Connection::connect(url, ConnectionProperties::default()).await?)
@@ -35,8 +36,8 @@ pub(crate) async fn remove(url: &str, queues: &[String]) -> Outcome<()> {
 }
 
 /// The headers of a CloudEvent.
-fn properties(n: usize) -> BasicProperties {
-    let (id, key) = (fresh(), (n % KEYS).to_string());
+fn properties(key: &str) -> BasicProperties {
+    let id = fresh();
     let mut headers = FieldTable::default();
     for (name, value) in [
         ("specversion", "1.0"),
@@ -44,8 +45,8 @@ fn properties(n: usize) -> BasicProperties {
         ("source", "bench"),
         ("type", "bank.opened"),
         ("kind", "message"),
-        ("subject", key.as_str()),
-        ("partitionkey", key.as_str()),
+        ("subject", key),
+        ("partitionkey", key),
     ] {
         let name = format!("cloudEvents_{name}");
         headers.insert(name.as_str().into(), AMQPValue::LongString(value.into()));
@@ -88,13 +89,12 @@ impl Queue {
     }
 
     /// Each key has a future that publishes its messages one after the other.
-    async fn fill(&self, messages: usize) -> Outcome<()> {
-        let keys = (0..KEYS.min(messages)).map(|key| async move {
-            for n in (key..messages).step_by(KEYS) {
-                let options = BasicPublishOptions::default();
-                let (exchange, body) = (self.name.clone(), body());
-                let (key, properties) = ("bank.opened".into(), properties(n));
-                let sent = self.channel.basic_publish(exchange, key, options, &body, properties);
+    async fn fill(&self, messages: Vec<(String, Vec<Bytes>)>) -> Outcome<()> {
+        let keys = messages.into_iter().map(|(key, bodies)| async move {
+            for body in bodies {
+                let (options, exchange) = (BasicPublishOptions::default(), self.name.clone());
+                let (name, properties) = ("bank.opened".into(), properties(&key));
+                let sent = self.channel.basic_publish(exchange, name, options, &body, properties);
                 if !sent.await?.await?.is_ack() {
                     return Err("it is not stored".into());
                 }
@@ -115,8 +115,9 @@ impl ByHand<'_> {
     /// CloudEvents, stored and confirmed.
     pub(crate) async fn publishes(&self, messages: usize) -> Outcome<f64> {
         let queue = Queue::make(self.url).await?;
+        let all = by_key(messages);
         let started = Instant::now();
-        queue.fill(messages).await?;
+        queue.fill(all).await?;
         let rate = messages as f64 / started.elapsed().as_secs_f64();
         queue.remove().await?;
         Ok(rate)
@@ -125,7 +126,7 @@ impl ByHand<'_> {
     /// A consumer that acknowledges each message from a task, as who handles it does.
     pub(crate) async fn consumes(&self, messages: usize) -> Outcome<f64> {
         let queue = Queue::make(self.url).await?;
-        queue.fill(messages).await?;
+        queue.fill(by_key(messages)).await?;
         let channel = queue.connection.create_channel().await?;
         channel.basic_qos(WINDOW as u16, BasicQosOptions::default()).await?;
         let started = Instant::now();

@@ -23,6 +23,9 @@ pub(super) const SEQUENCE: &str = "sequence";
 /// All other extensions, as one JSON object.
 const OTHERS: &str = "extensions";
 
+/// How many attributes most messages have at most.
+const ROOM: usize = 16;
+
 /// Attributes that mean something here: no extension of the user's is written under one of these names.
 const OURS: [&str; 18] = [
     "specversion",
@@ -85,9 +88,31 @@ pub(super) struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// All of its attributes.
     pub(super) fn attributes(self, source: &'a str) -> Vec<Attribute<'a>> {
+        let metadata = self.metadata;
+        let mut attributes: Vec<Attribute<'_>> = Vec::with_capacity(ROOM);
+        attributes
+            .extend(self.named(source).map(|(name, value)| -> Attribute<'a> { (name, value) }));
+        let (named, rest): (Vec<_>, Vec<_>) =
+            metadata.extensions().partition(|(name, value)| is_attribute(name, value));
+        attributes.extend(named.into_iter().map(|(name, value)| (name, value.into())));
+        if !rest.is_empty() {
+            let rest: BTreeMap<_, _> = rest.into_iter().collect();
+            // A map of strings: there is nothing in it that JSON cannot take.
+            let rest = serde_json::to_string(&rest).unwrap_or_default();
+            attributes.push((OTHERS, rest.into()));
+        }
+        attributes
+    }
+
+    /// Those whose names mean something here.
+    pub(super) fn named(
+        self,
+        source: &'a str,
+    ) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
         let Self { metadata, kind, name, key, content_type, position } = self;
-        let mut attributes: Vec<Attribute<'_>> = vec![
+        let always = [
             ("specversion", SPEC.into()),
             ("id", metadata.id().to_string().into()),
             ("source", source.into()),
@@ -103,7 +128,7 @@ impl<'a> Event<'a> {
             ("tenant", metadata.tenant()),
             ("actor", metadata.actor()),
         ];
-        attributes.extend(texts.into_iter().filter_map(|(name, text)| Some((name, text?.into()))));
+        let texts = texts.into_iter().filter_map(|(name, text)| Some((name, text?.into())));
         let others = [
             ("time", metadata.occurred_at().map(|time| time.to_string())),
             ("deadline", metadata.deadline().map(|time| time.to_string())),
@@ -111,17 +136,8 @@ impl<'a> Event<'a> {
             ("schemaversion", metadata.schema_version().map(|version| version.to_string())),
             (SEQUENCE, position.map(|position| format!("{position:020}"))),
         ];
-        attributes.extend(others.into_iter().filter_map(|(name, text)| Some((name, text?.into()))));
-        let (named, rest): (Vec<_>, Vec<_>) =
-            metadata.extensions().partition(|(name, value)| is_attribute(name, value));
-        attributes.extend(named.into_iter().map(|(name, value)| (name, value.into())));
-        if !rest.is_empty() {
-            let rest: BTreeMap<_, _> = rest.into_iter().collect();
-            // A map of strings: there is nothing in it that JSON cannot take.
-            let rest = serde_json::to_string(&rest).unwrap_or_default();
-            attributes.push((OTHERS, rest.into()));
-        }
-        attributes
+        let others = others.into_iter().filter_map(|(name, text)| Some((name, text?.into())));
+        always.into_iter().chain(texts).chain(others)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::message::metadata::Metadata;
 use crate::port::Position;
 use crate::port::bus::BusLimits;
 use crate::port::check::{text, within};
-use crate::port::cloud_event::{Attribute, Event, SEQUENCE, parsed};
+use crate::port::cloud_event::{Event, SEQUENCE, parsed};
 use crate::port::delivery::InboundMessage;
 
 /// Bytes of a text for people in an answer; what is more is cut off.
@@ -141,13 +141,13 @@ impl ReplyMessage {
     /// };
     /// let reply = ReplyMessage::done("8");
     /// let attributes = reply.attributes(&asked, "calculator");
-    /// assert!(attributes.contains(&("type".into(), "double.reply".into())));
+    /// assert!(attributes.contains(&("type", "double.reply".into())));
     ///
-    /// let attributes = attributes.iter().map(|(name, value)| (&**name, &**value));
+    /// let attributes = attributes.iter().map(|(name, value)| (*name, &**value));
     /// assert_eq!(ReplyMessage::of_attributes(attributes, reply.body.clone())?, reply);
     /// # Ok::<_, cqrs_core::Error>(())
     /// ```
-    pub fn attributes(&self, to: &InboundMessage, source: &str) -> Vec<(String, String)> {
+    pub fn attributes(&self, to: &InboundMessage, source: &str) -> Vec<(&'static str, String)> {
         let Self { status, position, content_type, body: _ } = self;
         let asked = &to.metadata;
         let id = asked.id();
@@ -171,20 +171,20 @@ impl ReplyMessage {
             content_type,
             position: *position,
         };
-        let owned = |(name, value): Attribute<'_>| (name.to_owned(), value.into_owned());
-        let mut attributes: Vec<_> = event.attributes(source).into_iter().map(owned).collect();
         let (status, no) = match status {
             ReplyStatus::Done => ("done", None),
             ReplyStatus::Rejected(no) => ("rejected", Some(no)),
             ReplyStatus::Failed(no) => ("failed", Some(no)),
         };
-        attributes.push(("status".to_owned(), status.to_owned()));
+        let mut attributes: Vec<(&str, String)> =
+            event.named(source).map(|(name, value)| (name, value.into_owned())).collect();
+        attributes.push(("status", status.to_owned()));
         if let Some(No { code, field, detail }) = no {
             let texts = [("code", Some(code)), ("field", field.as_ref()), ("detail", Some(detail))];
             let given = texts.into_iter().filter_map(|(name, text)| Some((name, text?)));
             // Not every binding tells an empty one from none.
             let given = given.filter(|(_, text)| !text.is_empty());
-            attributes.extend(given.map(|(name, text)| (name.to_owned(), text.clone())));
+            attributes.extend(given.map(|(name, text)| (name, text.clone())));
         }
         attributes
     }
@@ -256,7 +256,7 @@ mod tests {
 
     fn read(reply: &ReplyMessage) -> Result<ReplyMessage> {
         let attributes = reply.attributes(&asked(), "bank");
-        let attributes = attributes.iter().map(|(name, value)| (&**name, &**value));
+        let attributes = attributes.iter().map(|(name, value)| (*name, &**value));
         ReplyMessage::of_attributes(attributes, reply.body.clone())
     }
 
@@ -265,7 +265,7 @@ mod tests {
         let no = No::new("bank.closed", Some("account".to_owned()), "the account is closed");
         let reply = ReplyMessage { position: Some(41), ..ReplyMessage::rejected(no, "{}") };
         let mut attributes = reply.attributes(&asked(), "bank");
-        attributes.retain(|(name, _)| name != "id");
+        attributes.retain(|(name, _)| *name != "id");
         attributes.sort();
         let expected = [
             ("causationid", "00000000-0000-0000-0000-000000000007"),
@@ -282,7 +282,7 @@ mod tests {
             ("tenant", "acme"),
             ("type", "bank.open.reply"),
         ];
-        assert_eq!(attributes, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(attributes, expected.map(|(name, value)| (name, value.to_owned())));
     }
 
     #[test]

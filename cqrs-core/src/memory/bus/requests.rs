@@ -103,7 +103,7 @@ impl Respond for WayBack {
         };
         // As a network would carry it: nothing but the attributes and the body.
         let attributes = reply.attributes(&to, "memory");
-        let attributes = attributes.iter().map(|(name, value)| (&**name, &**value));
+        let attributes = attributes.iter().map(|(name, value)| (*name, &**value));
         let reply = ReplyMessage::of_attributes(attributes, reply.body.clone());
         // Nobody may wait any more.
         let _ = self.asker.send(reply);
