@@ -166,11 +166,11 @@ impl Link {
     {
         loop {
             let session = self.session_until(doing, deadline).await?;
-            let error = match timeout(ANSWER, work(session.clone())).await {
+            let error = match session.answer(work(session.clone())).await {
                 Ok(Ok(done)) => return Ok(done),
                 Ok(Err(error)) if refusal(&error).is_some() => return Err(of(doing, error)),
                 Ok(Err(error)) => of(doing, error),
-                Err(elapsed) => unavailable(doing, elapsed),
+                Err(silent) => unavailable(doing, silent),
             };
             session.fail();
             tracing::debug!(doing, %error, "done again on another connection");

@@ -116,7 +116,7 @@ impl<'a> Lock<'a> {
                 channel.queue_declare(queue.clone(), own, FieldTable::default()).await?;
                 channel.close(200, "done".into()).await
             };
-            let error = match timeout(ANSWER, declare).await {
+            let error = match session.answer(declare).await {
                 Ok(Ok(())) => return Ok(Self { session, queue, _ours: ours }),
                 Ok(Err(error)) if refusal(&error) == Some(AMQPSoftError::RESOURCELOCKED) => {
                     of(doing, error)
@@ -126,9 +126,9 @@ impl<'a> Lock<'a> {
                     session.fail();
                     of(doing, error)
                 }
-                Err(elapsed) => {
+                Err(silent) => {
                     session.fail();
-                    unavailable(doing, elapsed)
+                    unavailable(doing, silent)
                 }
             };
             if Instant::now() >= deadline {
@@ -149,7 +149,7 @@ impl Drop for Lock<'_> {
                 channel.queue_delete(queue, QueueDeleteOptions::default()).await?;
                 channel.close(200, "done".into()).await
             };
-            if !matches!(timeout(ANSWER, release).await, Ok(Ok(()))) {
+            if !matches!(session.answer(release).await, Ok(Ok(()))) {
                 // It goes with the connection at the latest.
                 session.fail();
             }

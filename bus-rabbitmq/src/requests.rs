@@ -23,7 +23,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::{closed, of, unavailable};
 use crate::headers;
@@ -244,7 +244,7 @@ impl Answering {
     async fn stop(&mut self) {
         for tag in std::mem::take(&mut self.tags) {
             let cancel = self.channel.basic_cancel(tag, BasicCancelOptions::default());
-            if !matches!(timeout(ANSWER, cancel).await, Ok(Ok(()))) {
+            if !matches!(self.session.answer(cancel).await, Ok(Ok(()))) {
                 return self.session.fail();
             }
         }
@@ -286,7 +286,8 @@ impl Taking {
             match self.take(&mut answering, &sender).await {
                 // What has come and was not taken goes to others.
                 Over::All => {
-                    drop(timeout(ANSWER, answering.channel.close(200, "done".into())).await);
+                    let closing = answering.channel.close(200, "done".into());
+                    drop(answering.session.answer(closing).await);
                     return;
                 }
                 // What has come before it was closed is still given.
@@ -301,9 +302,9 @@ impl Taking {
             answering = loop {
                 let again = async {
                     let session = self.link.session().await?;
-                    let begun =
-                        timeout(ANSWER, Answering::begin(&self.link, session.clone(), &self.names));
-                    Some((session, begun.await))
+                    let begin = Answering::begin(&self.link, session.clone(), &self.names);
+                    let begun = session.answer(begin).await;
+                    Some((session, begun))
                 };
                 let again = tokio::select! {
                     again = again => again,

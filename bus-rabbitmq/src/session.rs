@@ -25,6 +25,9 @@ use crate::topology;
 /// How long one call of the server may take.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether the connection is gone while an answer is waited for.
+const GONE: Duration = Duration::from_millis(20);
+
 /// Why nothing is sent that would be.
 pub(crate) const BLOCKED: &str = "RabbitMQ takes no messages: it is short of memory or disk";
 
@@ -50,6 +53,11 @@ pub(crate) struct Session {
     blocked: watch::Sender<bool>,
     over: watch::Sender<bool>,
 }
+
+/// The server does not answer, or the connection is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no answer within {ANSWER:?}, or the connection is lost")]
+pub(crate) struct NoAnswer;
 
 /// What comes in on a connection that is not for a group.
 pub(crate) struct Inlets {
@@ -182,9 +190,22 @@ impl Session {
     /// Ends it.
     pub(crate) async fn close(&self) -> lapin::Result<()> {
         self.fail();
-        match timeout(ANSWER, self.connection.close(200, "bye".into())).await {
-            Ok(closed) => closed,
-            Err(_) => Ok(()),
+        self.answer(self.connection.close(200, "bye".into())).await.unwrap_or(Ok(()))
+    }
+
+    /// What comes of a call of the server, within [`ANSWER`] and for as long as there is a connection. The client does not
+    /// tell everybody who calls in the moment in which it is lost.
+    pub(crate) async fn answer<T>(&self, call: impl Future<Output = T>) -> Result<T, NoAnswer> {
+        let status = self.connection.status();
+        let gone = async {
+            while !status.closed() && !status.errored() {
+                tokio::time::sleep(GONE).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = timeout(ANSWER, call) => answer.map_err(|_| NoAnswer),
+            () = gone => Err(NoAnswer),
         }
     }
 

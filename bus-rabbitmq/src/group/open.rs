@@ -352,7 +352,7 @@ async fn consume(
         let session = link.session().await?;
         let group = subscription.group.as_str();
         let queue = link.names.queue(subscription.kind, group);
-        let begun = timeout(ANSWER, async {
+        let begun = session.answer(async {
             let is_there = topology::exists(&session.connection, queue.clone()).await?;
             if !is_there {
                 return Ok(None);
@@ -439,7 +439,7 @@ async fn tell_all(
             session.fail();
         }
         if let Some(events) = close {
-            if !matches!(timeout(ANSWER, channel.close(200, "bye".into())).await, Ok(Ok(()))) {
+            if !matches!(session.answer(channel.close(200, "bye".into())).await, Ok(Ok(()))) {
                 session.fail();
             }
             let _ = events.send(Event::Left);
