@@ -30,7 +30,9 @@ mod error;
 mod guard;
 mod home;
 mod installed;
+mod mongo;
 mod nats;
+mod op_msg;
 mod password;
 mod pgbouncer;
 mod port;
@@ -41,6 +43,7 @@ mod rabbit;
 mod server;
 
 pub use error::ServerError;
+pub use mongo::{Mongo, Standalone};
 pub use nats::Nats;
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, PostgresBuilder};

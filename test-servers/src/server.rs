@@ -171,7 +171,7 @@ impl Server {
         ServerError::Ended { what, log: self.end_of_log(log_from) }
     }
 
-    fn too_slow(&self, what: String, bound: Duration, log_from: u64) -> ServerError {
+    pub(crate) fn too_slow(&self, what: String, bound: Duration, log_from: u64) -> ServerError {
         ServerError::TooSlow { what, bound, log: self.end_of_log(log_from) }
     }
 
