@@ -7,15 +7,16 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::thread;
 
-use test_servers::{Nats, Postgres, Rabbit, ServerError};
+use test_servers::{Mongo, Nats, Postgres, Rabbit, ServerError};
 
 use crate::command::{Cause, target};
 use crate::steps::{Failed, Steps};
 
-/// The variables that name servers: a PostgreSQL, a NATS with JetStream, a RabbitMQ.
+/// The variables that name servers: a PostgreSQL, a NATS with JetStream, a RabbitMQ, a replica set of MongoDB.
 const POSTGRES_URL: &str = "POSTGRES_URL";
 const NATS_URL: &str = "NATS_URL";
 const AMQP_URL: &str = "AMQP_URL";
+pub(crate) const MONGODB_URI: &str = "MONGODB_URI";
 
 /// Those that were started. They stop, and their data goes, when this is dropped.
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ pub(crate) struct Servers {
     postgres: Option<Postgres>,
     nats: Option<Nats>,
     rabbit: Option<Rabbit>,
+    mongo: Option<Mongo>,
 }
 
 impl Servers {
@@ -43,10 +45,12 @@ impl Servers {
         let postgres = missing(POSTGRES_URL).then(|| Postgres::start(&folder));
         let nats = missing(NATS_URL).then(|| Nats::start(&folder));
         let rabbit = missing(AMQP_URL).then(|| Rabbit::start(&folder));
+        let mongo = missing(MONGODB_URI).then(|| Mongo::start(&folder));
         Ok(Self {
             postgres: postgres.transpose().map_err(failed)?,
             nats: nats.transpose().map_err(failed)?,
             rabbit: rabbit.transpose().map_err(failed)?,
+            mongo: mongo.transpose().map_err(failed)?,
         })
     }
 
@@ -55,7 +59,8 @@ impl Servers {
         let postgres = self.postgres.iter().map(|server| (POSTGRES_URL, server.url()));
         let nats = self.nats.iter().map(|server| (NATS_URL, server.url()));
         let rabbit = self.rabbit.iter().map(|server| (AMQP_URL, server.url()));
-        postgres.chain(nats).chain(rabbit)
+        let mongo = self.mongo.iter().map(|servers| (MONGODB_URI, servers.url()));
+        postgres.chain(nats).chain(rabbit).chain(mongo)
     }
 }
 
@@ -77,7 +82,7 @@ pub(crate) fn run() -> Result<(), Cause> {
 
 /// A line for each server, private or not: `NAME=url`.
 fn lines(servers: &Servers, current: impl Fn(&str) -> Option<OsString>) -> String {
-    let others = [POSTGRES_URL, NATS_URL, AMQP_URL]
+    let others = [POSTGRES_URL, NATS_URL, AMQP_URL, MONGODB_URI]
         .into_iter()
         .filter_map(|name| Some((name, current(name)?)));
     let others = others.map(|(name, url)| (name, url.to_string_lossy().into_owned()));
@@ -92,7 +97,7 @@ mod tests {
     fn a_server_that_a_variable_names_is_not_started() {
         let servers = Servers::missing(|_| true).unwrap();
         assert!(servers.postgres.is_none() && servers.nats.is_none());
-        assert!(servers.rabbit.is_none());
+        assert!(servers.rabbit.is_none() && servers.mongo.is_none());
         assert_eq!(servers.addresses().count(), 0);
         let mine = |name: &str| (name == "POSTGRES_URL").then(|| "postgres://mine".into());
         assert_eq!(lines(&servers, mine), "POSTGRES_URL=postgres://mine\n");
@@ -104,13 +109,17 @@ mod tests {
         let postgres = servers.postgres.as_ref().unwrap().url();
         let nats = servers.nats.as_ref().unwrap().url();
         let rabbit = servers.rabbit.as_ref().unwrap().url();
+        let mongo = servers.mongo.as_ref().unwrap().url();
         let told = [
             ("POSTGRES_URL", postgres.clone()),
             ("NATS_URL", nats.clone()),
             ("AMQP_URL", rabbit.clone()),
+            ("MONGODB_URI", mongo.clone()),
         ];
         assert_eq!(servers.addresses().collect::<Vec<_>>(), told);
-        let expected = format!("POSTGRES_URL={postgres}\nNATS_URL={nats}\nAMQP_URL={rabbit}\n");
+        let expected = format!(
+            "POSTGRES_URL={postgres}\nNATS_URL={nats}\nAMQP_URL={rabbit}\nMONGODB_URI={mongo}\n"
+        );
         assert_eq!(lines(&servers, |_| None), expected);
     }
 }

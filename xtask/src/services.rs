@@ -6,10 +6,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use test_servers::{Nats, PgBouncer, Postgres, Rabbit};
+use test_servers::{Mongo, Nats, PgBouncer, Postgres, Rabbit};
 
-use crate::command::{self, Cause};
-use crate::python;
+use crate::command::{self, Cause, root, target};
+use crate::python::{self, PYTHON};
+use crate::servers::MONGODB_URI;
 use crate::steps::{Failed, Steps};
 
 /// A program that tests start.
@@ -33,7 +34,7 @@ enum Quiet {
     Unit(&'static str),
 }
 
-const NEEDED: [Needed; 6] = [
+const NEEDED: [Needed; 7] = [
     // The learning platform's page is tried in a browser.
     Needed {
         program: "chromedriver",
@@ -82,6 +83,14 @@ const NEEDED: [Needed; 6] = [
         ],
         instead: &["AMQP_URL"],
     },
+    // A library of MongoDB, which comes by another way.
+    Needed {
+        program: "libcurl.so.4",
+        found: |library| has_mongodb() || is_library(library),
+        packages: &["libcurl4"],
+        quiet: &[],
+        instead: &[MONGODB_URI],
+    },
     // Programs in Python talk to services over a broker. Debian keeps a part of it in another package.
     Needed {
         program: "python3",
@@ -91,9 +100,6 @@ const NEEDED: [Needed; 6] = [
         instead: &[PYTHON],
     },
 ];
-
-/// Names a Python that has the packages of the programs.
-const PYTHON: &str = "PYTHON";
 
 /// Where units are that an administrator has made.
 const UNITS: &str = "/etc/systemd/system";
@@ -107,8 +113,26 @@ pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
         if !missing.is_empty() {
             install(&missing)?;
         }
-        if is_set(PYTHON) { Ok(()) } else { python::make() }
+        if !is_set(PYTHON) {
+            python::make()?;
+        }
+        if is_set(MONGODB_URI) || has_mongodb() {
+            return Ok(());
+        }
+        python::unpack(&root().join("xtask/mongodb.txt"), &target().join("mongodb"))
     })
+}
+
+/// Whether there is a MongoDB to start.
+fn has_mongodb() -> bool {
+    Mongo::is_installed(&target())
+}
+
+/// Whether a library is where Debian and others have them.
+fn is_library(name: &str) -> bool {
+    let of_machines = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let folders = of_machines.map(|folder| folder.path());
+    folders.chain(["/usr/lib64".into()]).any(|folder| folder.join(name).is_file())
 }
 
 /// The packages of what is neither there nor replaced.
@@ -215,6 +239,7 @@ mod tests {
             "pgbouncer",
             "nats-server",
             "rabbitmq-server",
+            "libcurl4",
             "python3-venv",
         ];
         assert_eq!(missing(|_| false, |_| false), all);
