@@ -1,0 +1,113 @@
+//! The connection: to a replica set, with what is read and written agreed upon by most of its members.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bson::{Document, Timestamp, doc};
+use cqrs_core::{Error, Result};
+use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ServerAddress, WriteConcern};
+use mongodb::{Client, ClientSession, ClusterTime, Database};
+
+use crate::config::{MongoBuilder, check_database};
+use crate::error::Trouble;
+
+/// The database where neither the URL nor a setting names one.
+const DATABASE: &str = "cqrs";
+
+/// The first version with collections that lie in the order of their ids.
+const OLDEST: i32 = 6;
+
+/// The connection and its database.
+pub(crate) struct Connector {
+    pub(crate) client: Client,
+    pub(crate) db: Database,
+    pub(crate) place: Arc<str>,
+    pub(crate) patience: Duration,
+    /// The newest that was seen: another member may be asked next, and it must know as much.
+    seen: Mutex<Option<(Option<ClusterTime>, Timestamp)>>,
+}
+
+impl Connector {
+    pub(crate) async fn open(settings: &MongoBuilder) -> Result<Arc<Self>> {
+        // The error of the driver may quote the URL, which may hold a password.
+        let mut options = ClientOptions::parse(&settings.url).await.map_err(|_| {
+            let context =
+                "the URL is none: write mongodb://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?replicaSet=NAME";
+            Error::invalid_field("url", context)
+        })?;
+        let named = settings.database.clone().or_else(|| options.default_database.clone());
+        let name = named.unwrap_or_else(|| DATABASE.to_owned());
+        check_database(&name)?;
+        options.app_name.get_or_insert_with(|| "cqrs".to_owned());
+        options.connect_timeout.get_or_insert(settings.connect_timeout);
+        options.server_selection_timeout.get_or_insert(settings.connect_timeout);
+        // What is told to be stored is on the disks of most members, and nothing else is read.
+        options.write_concern =
+            Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
+        options.read_concern = Some(ReadConcern::majority());
+        options.selection_criteria = None;
+        let hosts: Vec<String> = options.hosts.iter().map(ServerAddress::to_string).collect();
+        let place: Arc<str> = format!("mongodb://{}/{name}", hosts.join(",")).into();
+        let client = Client::with_options(options)
+            .map_err(|error| Trouble::from(error).into_error("connecting", &place))?;
+        let db = client.database(&name);
+        let connector =
+            Self { client, db, place, patience: settings.patience, seen: Mutex::default() };
+        connector.check().await?;
+        Ok(Arc::new(connector))
+    }
+
+    /// Whether the server can do what is needed.
+    async fn check(&self) -> Result<()> {
+        let failed =
+            |error| Trouble::from(error).into_error("connecting", &self.place);
+        let hello = self.db.run_command(doc! { "hello": 1 }).await.map_err(failed)?;
+        let is_router = hello.get_str("msg") == Ok("isdbgrid");
+        if !hello.contains_key("setName") && !is_router {
+            let place = &self.place;
+            let context = format!(
+                "{place} is a standalone server, which has no transactions: start it with \
+                 `--replSet rs0` and run `rs.initiate()` in mongosh; a set of one member is enough"
+            );
+            return Err(Error::invalid_field("url", context));
+        }
+        let built: Document =
+            self.db.run_command(doc! { "buildInfo": 1 }).await.map_err(failed)?;
+        let version = built.get_str("version").unwrap_or_default();
+        let major = version.split('.').next().and_then(|major| major.parse::<i32>().ok());
+        if major.is_some_and(|major| major < OLDEST) {
+            let place = &self.place;
+            let context = format!("{place} is MongoDB {version}: {OLDEST}.0 or a newer one is needed");
+            return Err(Error::invalid_field("url", context));
+        }
+        Ok(())
+    }
+
+    /// A session that sees all that was seen here.
+    pub(crate) async fn session(&self) -> Result<ClientSession, Trouble> {
+        let mut session = self.client.start_session().causal_consistency(true).await?;
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((cluster, operation)) = seen {
+            if let Some(cluster) = &cluster {
+                session.advance_cluster_time(cluster);
+            }
+            session.advance_operation_time(operation);
+        }
+        Ok(session)
+    }
+
+    /// Notes what a session has seen.
+    pub(crate) fn note(&self, session: &ClientSession) {
+        let Some(operation) = session.operation_time() else { return };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.as_ref().is_none_or(|(_, before)| *before < operation) {
+            *seen = Some((session.cluster_time().cloned(), operation));
+        }
+    }
+}
+
+/// How long to wait before the next attempt: more and more, with jitter.
+pub(crate) fn backoff(attempts: u32) -> Duration {
+    let most = 10u64.saturating_mul(1 << attempts.min(6)).min(500);
+    Duration::from_millis(2 + fastrand::u64(0..most))
+}

@@ -1,0 +1,236 @@
+//! MongoDB's errors by their meaning: what happened, where, and what to do.
+
+use std::fmt;
+
+use cqrs_core::{Error, ErrorKind};
+use mongodb::error::{
+    ErrorKind as Of, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
+};
+
+/// Codes of the server.
+pub(crate) mod code {
+    pub(crate) const UNAUTHORIZED: i32 = 13;
+    pub(crate) const AUTHENTICATION_FAILED: i32 = 18;
+    pub(crate) const ILLEGAL_OPERATION: i32 = 20;
+    pub(crate) const NAMESPACE_NOT_FOUND: i32 = 26;
+    pub(crate) const NAMESPACE_EXISTS: i32 = 48;
+    pub(crate) const MAX_TIME_EXPIRED: i32 = 50;
+    pub(crate) const WRITE_CONFLICT: i32 = 112;
+    pub(crate) const DOCUMENT_VALIDATION: i32 = 121;
+    pub(crate) const NO_SUCH_TRANSACTION: i32 = 251;
+    pub(crate) const DUPLICATE_KEY: i32 = 11_000;
+    pub(crate) const OUT_OF_DISK_SPACE: i32 = 14_031;
+}
+
+/// An error of ours, or one of the driver's that is still to be translated.
+pub(crate) enum Trouble {
+    Ours(Error),
+    Mongo(mongodb::error::Error),
+    /// A unique index has a value already: something was not looked at that should have been.
+    Duplicate,
+    /// It was not done within its time. What became of it is not known.
+    TooLong,
+}
+
+/// As it may be logged: the driver's own form quotes values.
+impl fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ours(error) => fmt::Debug::fmt(error, f),
+            Self::Mongo(error) => f.write_str(&said(error)),
+            Self::Duplicate => f.write_str("a value of a unique index is there already"),
+            Self::TooLong => f.write_str("no answer in time"),
+        }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<mongodb::error::Error> for Trouble {
+    fn from(error: mongodb::error::Error) -> Self {
+        match code_of(&error) {
+            Some(code::DUPLICATE_KEY) => Self::Duplicate,
+            _ => Self::Mongo(error),
+        }
+    }
+}
+
+impl Trouble {
+    /// Something in the collections that this program has not written, or not so.
+    pub(crate) fn damaged(what: impl fmt::Display, cause: cqrs_core::BoxError) -> Self {
+        let context = format!("{what} cannot be read: {cause}; repair it, or remove it");
+        Self::Ours(Error::new(ErrorKind::Internal, context).with_source(cause))
+    }
+
+    /// As others see it. `doing` completes "… while"; `place` names the database.
+    pub(crate) fn into_error(self, doing: &str, place: &str) -> Error {
+        match self {
+            Self::Ours(error) => error,
+            Self::Mongo(error) => translate(error, doing, place),
+            Self::Duplicate => {
+                let context = format!(
+                    "{place} has a document that stands in the way of another one while {doing}"
+                );
+                Error::new(ErrorKind::Internal, context)
+            }
+            Self::TooLong => {
+                let context = format!("{place} did not answer in time while {doing}; try again");
+                Error::new(ErrorKind::Unavailable, context)
+            }
+        }
+    }
+
+    /// The transaction is gone, and another attempt may get through.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Mongo(error) if error.contains_label(TRANSIENT_TRANSACTION_ERROR))
+    }
+
+    /// Whether it is not known what became of a commit.
+    pub(crate) fn is_unknown(&self) -> bool {
+        match self {
+            Self::TooLong => true,
+            Self::Mongo(error) => error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
+            Self::Ours(_) | Self::Duplicate => false,
+        }
+    }
+
+    /// Whether others were in the way.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.code() == Some(code::WRITE_CONFLICT)
+    }
+
+    /// Whether it may pass by itself.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Ours(error) => *error.kind() == ErrorKind::Unavailable,
+            Self::TooLong => true,
+            Self::Duplicate => false,
+            Self::Mongo(error) => is_passing(error),
+        }
+    }
+
+    pub(crate) fn code(&self) -> Option<i32> {
+        match self {
+            Self::Mongo(error) => code_of(error),
+            _ => None,
+        }
+    }
+}
+
+fn code_of(error: &mongodb::error::Error) -> Option<i32> {
+    match &*error.kind {
+        Of::Command(refused) => Some(refused.code),
+        Of::Write(WriteFailure::WriteError(refused)) => Some(refused.code),
+        Of::Write(WriteFailure::WriteConcernError(refused)) => Some(refused.code),
+        _ => None,
+    }
+}
+
+/// Codes that tell that a member is no primary now, or goes down, from the driver's specification "Server Discovery
+/// And Monitoring"; and that others were in the way.
+const PASSING: [i32; 19] = [
+    6,
+    7,
+    89,
+    91,
+    189,
+    262,
+    9_001,
+    10_107,
+    11_600,
+    11_602,
+    13_388,
+    13_435,
+    13_436,
+    code::MAX_TIME_EXPIRED,
+    code::WRITE_CONFLICT,
+    code::NO_SUCH_TRANSACTION,
+    // A lock was not to be had; it is going down; it waits for others in vain.
+    24,
+    46,
+    64,
+];
+
+fn is_passing(error: &mongodb::error::Error) -> bool {
+    match &*error.kind {
+        Of::Io(_) | Of::ConnectionPoolCleared { .. } | Of::ServerSelection { .. } => true,
+        _ => {
+            error.contains_label(TRANSIENT_TRANSACTION_ERROR)
+                || code_of(error).is_some_and(|code| PASSING.contains(&code))
+        }
+    }
+}
+
+/// What the server said, without what it quotes: values of a document are nobody's to log.
+fn said(error: &mongodb::error::Error) -> String {
+    match &*error.kind {
+        Of::Command(refused) => match refused.code {
+            code::DUPLICATE_KEY | code::DOCUMENT_VALIDATION => {
+                format!("{} {}", refused.code, refused.code_name)
+            }
+            _ => format!("{} {}: {}", refused.code, refused.code_name, refused.message),
+        },
+        Of::Write(_) | Of::InsertMany(_) | Of::BulkWrite(_) => match code_of(error) {
+            Some(code) => format!("the write was refused with {code}"),
+            None => "the write was refused".to_owned(),
+        },
+        // It may quote the URL.
+        Of::Authentication { .. } => "the user or the password is refused".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn translate(error: mongodb::error::Error, doing: &str, place: &str) -> Error {
+    let said = said(&error);
+    let url = || ErrorKind::Invalid { field: Some("url".to_owned()) };
+    let is_login = matches!(&*error.kind, Of::Authentication { .. });
+    let (kind, context) = match code_of(&error) {
+        _ if is_login => (url(), format!("{place} refuses the user or the password")),
+        Some(code::AUTHENTICATION_FAILED) => {
+            (url(), format!("{place} refuses the user or the password"))
+        }
+        Some(code::UNAUTHORIZED) => (
+            ErrorKind::Internal,
+            format!("{place} lacks a privilege: grant `readWrite` and `dbAdmin` to the user of the store"),
+        ),
+        Some(code::NAMESPACE_NOT_FOUND) => (
+            ErrorKind::Internal,
+            format!("{place} lacks a collection of the store: connect again to make it"),
+        ),
+        Some(code::OUT_OF_DISK_SPACE) => {
+            (ErrorKind::Internal, format!("{place} has no room left: free some and try again"))
+        }
+        Some(code::WRITE_CONFLICT) => (
+            ErrorKind::Unavailable,
+            format!("{place} is being written by others for too long; try again"),
+        ),
+        _ if matches!(&*error.kind, Of::InvalidArgument { .. } | Of::InvalidTlsConfig { .. }) => {
+            (url(), format!("{place} cannot be connected to"))
+        }
+        _ if is_passing(&error) => (
+            ErrorKind::Unavailable,
+            format!("{place} is out of reach, or has no primary now; try again"),
+        ),
+        _ => (ErrorKind::Internal, format!("{place} refused a command")),
+    };
+    Error::new(kind, format!("{context} (while {doing}: {said})"))
+}
+
+/// The error for whoever asks a store that is closed.
+pub(crate) fn closed(place: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("the store on {place} is closed: connect again"))
+}
+
+/// It may have been written: only a repeat tells.
+pub(crate) fn unknown(trouble: Trouble, place: &str) -> Error {
+    let error = trouble.into_error("committing", place);
+    let context = format!(
+        "{place} was lost in the middle of a commit: repeat it with the same id to know what became \
+         of it ({error})"
+    );
+    Error::new(ErrorKind::OutcomeUnknown, context).with_source(error)
+}
