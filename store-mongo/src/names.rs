@@ -87,43 +87,29 @@ impl Coll {
                     "partialFilterExpression": { "tags": { "$exists": true } },
                 },
             ],
+            // Their ids are documents of what they are called by, in the order of that.
             Self::Documents => vec![
                 rawdoc! {
                     "name": "fields",
-                    "key": { "collection": 1, "tenant": 1, "fields": 1, "id": 1 },
+                    "key": { "_id.collection": 1, "_id.tenant": 1, "fields": 1, "_id.id": 1 },
                     "partialFilterExpression": { "fields": { "$exists": true } },
                 },
                 rawdoc! {
                     "name": "unique", "unique": true,
-                    "key": { "collection": 1, "tenant": 1, "unique": 1 },
+                    "key": { "_id.collection": 1, "_id.tenant": 1, "unique": 1 },
                     "partialFilterExpression": { "unique": { "$exists": true } },
                 },
-                rawdoc! {
-                    "name": "id", "unique": true,
-                    "key": { "collection": 1, "tenant": 1, "id": 1 },
-                },
             ],
-            Self::Snapshots => vec![rawdoc! {
-                "name": "stream", "unique": true,
-                "key": { "tenant": 1, "category": 1, "stream": 1, "schema": 1 },
-            }],
             Self::Timers => vec![rawdoc! {
                 "name": "due",
-                "key": { "owner": 1, "due_us": 1, "tenant": 1, "key": 1, "name": 1 },
+                "key": { "_id.owner": 1, "due_us": 1, "_id.tenant": 1, "_id.key": 1, "_id.name": 1 },
             }],
             Self::Outgoing => vec![rawdoc! { "name": "id", "unique": true, "key": { "id": 1 } }],
             Self::Parked => vec![
+                rawdoc! { "name": "key", "key": { "_id.key": 1, "_id": 1 } },
+                rawdoc! { "name": "state", "key": { "state": 1, "_id": 1 } },
                 rawdoc! {
-                    "name": "place", "unique": true,
-                    "key": { "subscription": 1, "position": 1, "key": 1 },
-                },
-                rawdoc! {
-                    "name": "key",
-                    "key": { "key": 1, "subscription": 1, "position": 1 },
-                },
-                rawdoc! {
-                    "name": "due",
-                    "key": { "due_us": 1, "subscription": 1, "position": 1, "key": 1 },
+                    "name": "due", "key": { "due_us": 1, "_id": 1 },
                     "partialFilterExpression": { "due_us": { "$exists": true } },
                 },
             ],
@@ -131,6 +117,7 @@ impl Coll {
             | Self::Commits
             | Self::Inbox
             | Self::Collections
+            | Self::Snapshots
             | Self::Checkpoints
             | Self::Leases
             | Self::Writers => Vec::new(),
