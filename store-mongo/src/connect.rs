@@ -62,7 +62,7 @@ impl Connector {
         let failed =
             |error| Trouble::from(error).into_error("connecting", &self.place);
         let hello = self.db.run_command(doc! { "hello": 1 }).await.map_err(failed)?;
-        let is_router = hello.get_str("msg") == Ok("isdbgrid");
+        let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
         if !hello.contains_key("setName") && !is_router {
             let place = &self.place;
             let context = format!(

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bson::{Bson, Document};
 use cqrs_core::{Error, ErrorKind};
 use mongodb::error::{
     ErrorKind as Of, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
@@ -11,7 +12,6 @@ use mongodb::error::{
 pub(crate) mod code {
     pub(crate) const UNAUTHORIZED: i32 = 13;
     pub(crate) const AUTHENTICATION_FAILED: i32 = 18;
-    pub(crate) const ILLEGAL_OPERATION: i32 = 20;
     pub(crate) const NAMESPACE_NOT_FOUND: i32 = 26;
     pub(crate) const NAMESPACE_EXISTS: i32 = 48;
     pub(crate) const MAX_TIME_EXPIRED: i32 = 50;
@@ -26,6 +26,8 @@ pub(crate) mod code {
 pub(crate) enum Trouble {
     Ours(Error),
     Mongo(mongodb::error::Error),
+    /// The server refused a write, with this code.
+    Refused(i32),
     /// A unique index has a value already: something was not looked at that should have been.
     Duplicate,
     /// It was not done within its time. What became of it is not known.
@@ -38,6 +40,7 @@ impl fmt::Debug for Trouble {
         match self {
             Self::Ours(error) => fmt::Debug::fmt(error, f),
             Self::Mongo(error) => f.write_str(&said(error)),
+            Self::Refused(code) => write!(f, "the write was refused with {code}"),
             Self::Duplicate => f.write_str("a value of a unique index is there already"),
             Self::TooLong => f.write_str("no answer in time"),
         }
@@ -66,11 +69,28 @@ impl Trouble {
         Self::Ours(Error::new(ErrorKind::Internal, context).with_source(cause))
     }
 
+    /// What an answer says of the writes of its command.
+    ///
+    /// # Errors
+    /// One was refused.
+    pub(crate) fn of_writes(answer: &Document) -> Result<(), Self> {
+        let refused = answer.get_array("writeErrors").ok().and_then(|all| all.first());
+        let Some(refused) = refused.and_then(Bson::as_document) else { return Ok(()) };
+        Err(match refused.get_i32("code") {
+            Ok(code::DUPLICATE_KEY) => Self::Duplicate,
+            code => Self::Refused(code.unwrap_or_default()),
+        })
+    }
+
     /// As others see it. `doing` completes "… while"; `place` names the database.
     pub(crate) fn into_error(self, doing: &str, place: &str) -> Error {
         match self {
             Self::Ours(error) => error,
             Self::Mongo(error) => translate(error, doing, place),
+            Self::Refused(code) => {
+                let context = format!("{place} refused a write with {code} while {doing}");
+                Error::new(ErrorKind::Internal, context)
+            }
             Self::Duplicate => {
                 let context = format!(
                     "{place} has a document that stands in the way of another one while {doing}"
@@ -94,7 +114,7 @@ impl Trouble {
         match self {
             Self::TooLong => true,
             Self::Mongo(error) => error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
-            Self::Ours(_) | Self::Duplicate => false,
+            Self::Ours(_) | Self::Refused(_) | Self::Duplicate => false,
         }
     }
 
@@ -108,7 +128,7 @@ impl Trouble {
         match self {
             Self::Ours(error) => *error.kind() == ErrorKind::Unavailable,
             Self::TooLong => true,
-            Self::Duplicate => false,
+            Self::Refused(_) | Self::Duplicate => false,
             Self::Mongo(error) => is_passing(error),
         }
     }
@@ -116,6 +136,7 @@ impl Trouble {
     pub(crate) fn code(&self) -> Option<i32> {
         match self {
             Self::Mongo(error) => code_of(error),
+            Self::Refused(code) => Some(*code),
             _ => None,
         }
     }
@@ -126,6 +147,10 @@ fn code_of(error: &mongodb::error::Error) -> Option<i32> {
         Of::Command(refused) => Some(refused.code),
         Of::Write(WriteFailure::WriteError(refused)) => Some(refused.code),
         Of::Write(WriteFailure::WriteConcernError(refused)) => Some(refused.code),
+        Of::InsertMany(refused) => {
+            let first = refused.write_errors.as_deref().and_then(|all| all.first());
+            first.map(|refused| refused.code)
+        }
         _ => None,
     }
 }

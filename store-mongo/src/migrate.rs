@@ -39,7 +39,7 @@ pub(crate) async fn migrate(
                 "the collections of {place} are of version {version}, and this program knows \
                  {VERSION}: use a newer one"
             );
-            let kind = ErrorKind::SchemaTooNew;
+            let kind = ErrorKind::SchemaTooNew { found: version as u32, known: VERSION as u32 };
             return Err(Error::new(kind, context).into());
         }
     } else if !makes {

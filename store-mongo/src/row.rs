@@ -1,10 +1,11 @@
 //! Values of ours as BSON, and back.
 
+use bson::raw::cstr;
 use bson::raw::{RawBsonRef, RawDocument};
 use bson::spec::BinarySubtype;
 use bson::{Binary, DateTime, RawArrayBuf, RawDocumentBuf};
 use cqrs_core::{
-    BoxError, Error, ErrorKind, FieldValue, Fingerprint, Json, MessageId, NewEvent, Page, Payload,
+    BoxError, DocumentKey, Error, ErrorKind, FieldValue, Fingerprint, Json, LogId, MessageId, NewEvent, Page, Payload,
     PayloadRef, Recorded, StreamId, Timestamp, Version,
 };
 use uuid::Uuid;
@@ -39,11 +40,6 @@ pub(crate) fn id(id: MessageId) -> Binary {
 
 pub(crate) fn bytes(bytes: &[u8]) -> Binary {
     Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() }
-}
-
-/// A time as MongoDB has it: in milliseconds, which the server's own times are.
-pub(crate) fn date(time: Timestamp) -> DateTime {
-    DateTime::from_millis(time.as_micros().div_euclid(1_000))
 }
 
 pub(crate) fn time_of(date: DateTime) -> Timestamp {
@@ -101,6 +97,37 @@ impl<'a> Fields<'a> {
         Ok(time_of(date.ok_or_else(|| unlike(name))?))
     }
 
+    pub(crate) fn datetime(&self, name: &str) -> Result<DateTime, BoxError> {
+        let date = self.get(name)?.and_then(|value| value.as_datetime());
+        date.ok_or_else(|| unlike(name))
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, BoxError> {
+        let flag = self.get(name)?.and_then(|value| value.as_bool());
+        flag.ok_or_else(|| unlike(name))
+    }
+
+    /// A document in it.
+    pub(crate) fn document(&self, name: &str) -> Result<Fields<'a>, BoxError> {
+        let document = self.get(name)?.and_then(|value| value.as_document());
+        document.map(Fields).ok_or_else(|| unlike(name))
+    }
+
+    pub(crate) fn maybe_document(&self, name: &str) -> Result<Option<Fields<'a>>, BoxError> {
+        let document = self.get(name)?;
+        document.map(|value| value.as_document().map(Fields).ok_or_else(|| unlike(name))).transpose()
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(
+        &self,
+        name: &str,
+    ) -> Result<impl Iterator<Item = Result<&'a str, BoxError>> + use<'a>, BoxError> {
+        let list = self.get(name)?.and_then(|value| value.as_array());
+        let list = list.ok_or_else(|| unlike(name))?;
+        Ok(list.into_iter().map(|text| Ok(text?.as_str().ok_or("a text is none")?)))
+    }
+
     pub(crate) fn maybe_micros(&self, name: &str) -> Result<Option<Timestamp>, BoxError> {
         Ok(self.maybe_number(name)?.map(Timestamp::from_micros))
     }
@@ -123,10 +150,10 @@ fn number_of(value: RawBsonRef<'_>) -> Option<i64> {
 /// Adds a body to a document: `data`, or `content_type` and `bytes`; an erased one has none.
 pub(crate) fn put_body(document: &mut RawDocumentBuf, payload: &Payload) {
     match payload.as_ref() {
-        PayloadRef::Json(text) => document.append(c"data", text),
+        PayloadRef::Json(text) => document.append(cstr!("data"), text),
         PayloadRef::Binary { content_type, bytes: body } => {
-            document.append(c"content_type", content_type);
-            document.append(c"bytes", bytes(body));
+            document.append(cstr!("content_type"), content_type);
+            document.append(cstr!("bytes"), bytes(body));
         }
         PayloadRef::Erased => {}
     }
@@ -139,6 +166,25 @@ pub(crate) fn body_of<'a>(fields: &Fields<'a>) -> Result<PayloadRef<'a>, BoxErro
     Ok(match fields.maybe_bytes("bytes")? {
         Some(bytes) => PayloadRef::Binary { content_type: fields.text("content_type")?, bytes },
         None => PayloadRef::Erased,
+    })
+}
+
+/// The identity of the log, in its document.
+pub(crate) fn id_of_log(log: &Fields<'_>) -> Result<LogId, BoxError> {
+    Ok(LogId(log.uuid("log")?))
+}
+
+/// Bytes that are kept.
+pub(crate) fn bytes_of(bytes: &[u8]) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(bytes)
+}
+
+/// The key of a document, from its id.
+pub(crate) fn document_key(id: &Fields<'_>) -> Result<DocumentKey, BoxError> {
+    Ok(DocumentKey {
+        tenant: tenant_of(id.text("tenant")?),
+        collection: id.text("collection")?.to_owned().into(),
+        id: id.text("id")?.to_owned(),
     })
 }
 
@@ -174,28 +220,28 @@ pub(crate) fn event(event: &NewEvent, place: &Place<'_>) -> RawDocumentBuf {
     let NewEvent { metadata, event_type, schema_version, tags, payload } = event;
     let Place { stream, version, position, recorded, commit } = place;
     let mut document = RawDocumentBuf::new();
-    document.append(c"_id", bound(*position));
-    document.append(c"tenant", tenant(stream.tenant.as_deref()));
-    document.append(c"category", &*stream.category);
-    document.append(c"stream", &*stream.id);
-    document.append(c"version", bound(*version));
-    document.append(c"type", &**event_type);
-    document.append(c"schema_version", i32::from(*schema_version));
-    document.append(c"id", id(metadata.id()));
-    document.append(c"recorded_at", *recorded);
+    document.append(cstr!("_id"), bound(*position));
+    document.append(cstr!("tenant"), tenant(stream.tenant.as_deref()));
+    document.append(cstr!("category"), &*stream.category);
+    document.append(cstr!("stream"), &*stream.id);
+    document.append(cstr!("version"), bound(*version));
+    document.append(cstr!("type"), &**event_type);
+    document.append(cstr!("schema_version"), i32::from(*schema_version));
+    document.append(cstr!("id"), id(metadata.id()));
+    document.append(cstr!("recorded_at"), *recorded);
     if !tags.is_empty() {
         let mut all = RawArrayBuf::new();
         tags.iter().for_each(|tag| all.push(tag.as_str()));
-        document.append(c"tags", all);
+        document.append(cstr!("tags"), all);
     }
     let said = metadata.to_json();
     if said != NOTHING {
-        document.append(c"metadata", said.as_str());
+        document.append(cstr!("metadata"), said.as_str());
     }
     put_body(&mut document, payload);
     if let Some((fingerprint, places)) = commit {
-        document.append(c"fingerprint", bytes(fingerprint.as_bytes()));
-        document.append(c"places", bound(*places));
+        document.append(cstr!("fingerprint"), bytes(fingerprint.as_bytes()));
+        document.append(cstr!("places"), bound(*places));
     }
     document
 }
@@ -265,7 +311,7 @@ fn read<'a>(
 ) -> Result<(), BoxError> {
     for element in document.iter_elements() {
         let element = element?;
-        let value = RawBsonRef::try_from(&element)?;
+        let value = element.value()?;
         match element.key().as_str() {
             "_id" => parts.position = number_of(value),
             "tenant" => parts.tenant = value.as_str().ok_or_else(|| unlike("tenant"))?,

@@ -1,0 +1,136 @@
+//! The store: connected and closed; who writes, who reads, and what it offers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cqrs_core::{Capabilities, Position, Result, Support};
+use mongodb::Database;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+
+use crate::alone::Alone;
+use crate::config::MongoBuilder;
+use crate::connect::Connector;
+use crate::hint;
+use crate::migrate::migrate;
+use crate::orphans;
+use crate::read::Reader;
+use crate::seen::Seen;
+use crate::writer::{Settings, Writer};
+
+/// A store in a MongoDB database, which any number of processes may share. Its clones are handles on the same
+/// connections; it belongs into a tokio runtime.
+///
+/// ```no_run
+/// use cqrs_core::{Append, Commit, Committed, Expected, Json, NewEvent, Payload, Store, StreamId};
+/// use store_mongo::MongoStore;
+///
+/// # async fn run() -> Result<(), cqrs_core::BoxError> {
+/// let store = MongoStore::connect("mongodb://localhost/shop?replicaSet=rs0").await?;
+/// let event = NewEvent::new("bank.opened", Payload::Json(Json::parse(r#"{"owner":"Ada"}"#)?));
+/// let commit = Commit {
+///     appends: vec![Append {
+///         stream: StreamId::new("account", "17"),
+///         expected: Expected::NoStream,
+///         events: vec![event],
+///     }],
+///     ..Commit::default()
+/// };
+/// let committed = store.commit(commit).await?;
+/// assert!(matches!(committed, Committed::Now { .. }));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MongoStore {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) writer: Writer,
+    pub(crate) alone: Alone,
+    pub(crate) reader: Reader,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) grown: Arc<watch::Sender<Position>>,
+    /// What goes on beside it, until the store is closed or dropped.
+    beside: Mutex<JoinSet<()>>,
+    closing: watch::Sender<bool>,
+}
+
+impl MongoStore {
+    /// Connects with the default settings. See [`MongoBuilder::connect`].
+    ///
+    /// # Errors
+    /// As [`MongoBuilder::connect`] has them.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::builder(url).connect().await
+    }
+
+    /// Other settings. See [`MongoBuilder`].
+    pub fn builder(url: impl Into<String>) -> MongoBuilder {
+        MongoBuilder::new(url)
+    }
+
+    /// The database of the driver, for collections and queries of one's own.
+    pub fn database(&self) -> &Database {
+        &self.inner.reader.connector.db
+    }
+
+    /// Takes no more commits, and writes those that it has. Commits on any clone are
+    /// [`Unavailable`](cqrs_core::ErrorKind::Unavailable) then. Closing again does nothing.
+    pub async fn close(&self) {
+        self.inner.closing.send_replace(true);
+        self.inner.writer.ended().await;
+        self.inner.beside.lock().await.shutdown().await;
+    }
+
+    pub(crate) async fn start(settings: MongoBuilder) -> Result<Self> {
+        let connector = Connector::open(&settings).await?;
+        let (commits, inbox) = (settings.keep_commit_ids, settings.keep_inbox);
+        let migrated = migrate(&connector, settings.migrates, commits, inbox).await;
+        migrated.map_err(|trouble| trouble.into_error("connecting", &connector.place))?;
+        let grown = Arc::new(watch::Sender::new(0));
+        let seen = Arc::new(Seen::default());
+        let reader = Reader { connector: connector.clone(), seen: seen.clone() };
+        let one = Arc::new(Mutex::new(()));
+        let alone = Alone::new(connector.clone(), one.clone());
+        let closing = watch::Sender::new(false);
+        let writer = Writer::start(Settings {
+            connector: connector.clone(),
+            seen,
+            one,
+            keep_commit_ids: commits,
+            keep_inbox: inbox,
+            grown: grown.clone(),
+            closing: closing.subscribe(),
+        });
+        let mut beside = JoinSet::new();
+        if settings.watches {
+            beside.spawn(hint::listen(reader.clone(), grown.clone()));
+        }
+        beside.spawn(orphans::forget(connector));
+        let capabilities = Capabilities {
+            durable: Support::Yes,
+            shared: Support::Yes,
+            leases: Support::Yes,
+            timers: Support::Yes,
+            outgoing: Support::Yes,
+            parked: Support::Yes,
+            snapshots: Support::Yes,
+            hints: Support::Yes,
+            keeps_commit_ids: commits,
+            keeps_inbox: inbox,
+            limits: settings.limits,
+        };
+        let beside = Mutex::new(beside);
+        let inner = Inner { writer, alone, reader, capabilities, grown, beside, closing };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+impl fmt::Debug for MongoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = &self.inner.reader.connector.place;
+        f.debug_struct("MongoStore").field("place", place).finish_non_exhaustive()
+    }
+}
