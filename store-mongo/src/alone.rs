@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::connect::{Connector, backoff};
 use crate::error::Trouble;
-use crate::orphans;
+use crate::orphans::{self, Enrolled};
 use crate::writer::{Turn, turn};
 
 /// How long others have the turn at most before it is tried again.
@@ -27,7 +27,7 @@ pub(crate) type OneAtATime = Arc<Mutex<()>>;
 pub(crate) struct Alone {
     connector: Arc<Connector>,
     one: OneAtATime,
-    session: Mutex<Option<ClientSession>>,
+    session: Mutex<Option<Enrolled>>,
 }
 
 /// What was done with the turn: whether anything was written.
@@ -65,17 +65,20 @@ impl Alone {
         let mut kept = self.session.lock().await;
         let (since, mut attempts, mut held) = (Instant::now(), 0, None::<Instant>);
         loop {
-            let mut session = match kept.take() {
-                Some(session) => session,
-                None => self.enrolled().await.map_err(|trouble| self.refusal(trouble, doing))?,
-            };
             let one = self.one.lock().await;
-            let done = self.attempt(&mut session, longest, &work).await;
-            if done.is_err() {
-                turn::abort(&mut session).await;
-            }
+            let done = match Enrolled::or_new(kept.take(), &self.connector).await {
+                Ok(mut enrolled) => {
+                    let session = &mut enrolled.session;
+                    let done = self.attempt(session, longest, &work).await;
+                    if done.is_err() {
+                        turn::abort(session).await;
+                    }
+                    *kept = Some(enrolled);
+                    done
+                }
+                Err(trouble) => Err(trouble),
+            };
             drop(one);
-            *kept = Some(session);
             let trouble = match done {
                 Ok(done) => return Ok(done),
                 Err(trouble) => trouble,
@@ -102,12 +105,6 @@ impl Alone {
 
     fn refusal(&self, trouble: Trouble, doing: &str) -> cqrs_core::Error {
         trouble.into_error(doing, &self.connector.place)
-    }
-
-    async fn enrolled(&self) -> Result<ClientSession, Trouble> {
-        let session = self.connector.session().await?;
-        orphans::enrol(&self.connector, &session).await?;
-        Ok(session)
     }
 
     async fn attempt<W: Work>(

@@ -1,7 +1,8 @@
 //! Transactions of the dead: a process that dies or hangs while it has the turn would keep all others from writing for
 //! a minute. Who writes leaves the id of its session; others look whether that does anything, and end it.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
@@ -16,14 +17,33 @@ use crate::names::Coll;
 const INACTIVE: Duration = Duration::from_millis(1_500);
 
 /// How long a writer is known after it was enrolled, and how often it is looked for those who are not.
-pub(crate) const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
 /// How long the looking after others may take.
 const LONGEST: Duration = Duration::from_secs(3);
 
+/// A session that writes, whose id others know.
+pub(crate) struct Enrolled {
+    pub(crate) session: ClientSession,
+    since: Instant,
+}
+
+impl Enrolled {
+    /// This one, or a new one; its id is left again from time to time.
+    pub(crate) async fn or_new(kept: Option<Self>, connector: &Connector) -> Result<Self, Trouble> {
+        let session = match kept {
+            Some(kept) if kept.since.elapsed() < KEPT / 2 => return Ok(kept),
+            Some(kept) => kept.session,
+            None => connector.session().await?,
+        };
+        enrol(connector, &session).await?;
+        Ok(Self { session, since: Instant::now() })
+    }
+}
+
 /// Leaves the id of a session that writes.
-pub(crate) async fn enrol(connector: &Connector, session: &ClientSession) -> Result<(), Trouble> {
+async fn enrol(connector: &Connector, session: &ClientSession) -> Result<(), Trouble> {
     let Some(id) = session.id().get("id") else { return Ok(()) };
     let writers = connector.db.collection::<Document>(Coll::Writers.name());
     let here = vec![doc! { "$set": { "at": "$$NOW" } }];
@@ -32,7 +52,7 @@ pub(crate) async fn enrol(connector: &Connector, session: &ClientSession) -> Res
 }
 
 /// Forgets writers that have been there for long. Those who live are enrolled again.
-pub(crate) async fn forget(connector: std::sync::Arc<Connector>) {
+pub(crate) async fn forget(connector: Arc<Connector>) {
     loop {
         tokio::time::sleep(SWEEP.mul_f64(0.5 + fastrand::f64())).await;
         let writers = connector.db.collection::<Document>(Coll::Writers.name());

@@ -18,7 +18,7 @@ use super::{Pending, Settings, since};
 use crate::connect::backoff;
 use crate::error::{Trouble, unknown};
 use crate::hint::grow;
-use crate::orphans;
+use crate::orphans::{self, Enrolled};
 
 /// A group ends with this many commits, or with this many bytes in their bodies.
 const COMMITS: usize = 512;
@@ -36,7 +36,7 @@ const REFUSED: u32 = 3;
 /// The one who writes.
 pub(super) struct Writing {
     settings: Settings,
-    session: Option<ClientSession>,
+    session: Option<Enrolled>,
     facts: Facts,
     /// The last turn that was ours.
     last: i64,
@@ -215,22 +215,17 @@ impl Writing {
         mode: Mode,
         is_repeat: bool,
     ) -> Result<Attempt, Failed> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => {
-                let session = self.settings.connector.session().await?;
-                orphans::enrol(&self.settings.connector, &session).await?;
-                session
-            }
-        };
-        let done = self.attempt_in(&mut session, group, mode, is_repeat).await;
+        let kept = self.session.take();
+        let mut enrolled = Enrolled::or_new(kept, &self.settings.connector).await?;
+        let session = &mut enrolled.session;
+        let done = self.attempt_in(session, group, mode, is_repeat).await;
         if done.is_err() {
             // What was known may never have been.
             self.facts.forget();
             self.last = i64::MIN;
-            turn::abort(&mut session).await;
+            turn::abort(session).await;
         }
-        self.session = Some(session);
+        self.session = Some(enrolled);
         done
     }
 
