@@ -48,7 +48,7 @@ impl MongoBuilder {
             watches: true,
             keep_commit_ids: Duration::from_secs(7 * 24 * 60 * 60),
             keep_inbox: Duration::from_secs(30 * 24 * 60 * 60),
-            limits: Limits::default(),
+            limits: Limits { commit: 16 << 20, ..Limits::default() },
         }
     }
 
@@ -99,7 +99,8 @@ impl MongoBuilder {
         self
     }
 
-    /// Sizes that are taken.
+    /// Sizes that are taken; default: those of [`Limits`], but for a commit, whose bodies have 16 MiB at most: a
+    /// transaction has to fit into the cache of the server.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self

@@ -4,11 +4,14 @@ use bson::raw::cstr;
 use bson::{DateTime, RawArrayBuf, RawDocumentBuf, rawdoc};
 use cqrs_core::{Filter, Position, StreamId, Timestamp};
 
-use crate::row::{bound, tenant};
+use crate::row::{bound, can_be_tenant, tenant};
 
 /// The condition on events after a position, up to another one. `None`: there is none that matches.
 pub(crate) fn matching(filter: &Filter, after: Position, last: Position) -> Option<RawDocumentBuf> {
     let Filter { types, categories, streams, tags, tenant: whose, since } = filter;
+    if !can_be_tenant(whose.as_deref()) {
+        return None;
+    }
     let mut condition = rawdoc! { "_id": { "$gt": bound(after), "$lte": bound(last) } };
     if let Some(names) = one_of(types.iter().map(|name| &**name)) {
         condition.append(cstr!("type"), names);
@@ -28,7 +31,8 @@ pub(crate) fn matching(filter: &Filter, after: Position, last: Position) -> Opti
     if !streams.is_empty() {
         // Those of another tenant, or of a category that is not asked for, have nothing.
         let may_match = |stream: &&StreamId| {
-            whose.as_deref().is_none_or(|whose| stream.tenant.as_deref() == Some(whose))
+            can_be_tenant(stream.tenant.as_deref())
+                && whose.as_deref().is_none_or(|whose| stream.tenant.as_deref() == Some(whose))
                 && (categories.is_empty() || categories.contains(&stream.category))
         };
         let of = |stream: &StreamId| {

@@ -11,6 +11,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::declare::{self, Purge};
 use crate::leases;
 use crate::read::{self, LogReading, StreamReading, pages};
+use crate::row::can_be_tenant;
 use crate::store::MongoStore;
 
 #[async_trait]
@@ -25,6 +26,9 @@ impl Store for MongoStore {
     }
 
     fn read_stream(&self, read: ReadStream) -> Pages {
+        if !can_be_tenant(read.stream.tenant.as_deref()) {
+            return stream::empty().boxed();
+        }
         pages(self.inner.reader.clone(), StreamReading::new(read))
     }
 

@@ -20,6 +20,11 @@ pub(crate) fn tenant(tenant: Option<&str>) -> &str {
     tenant.unwrap_or_default()
 }
 
+/// Whether there can be such a tenant: '' would be found as none.
+pub(crate) fn can_be_tenant(tenant: Option<&str>) -> bool {
+    tenant != Some("")
+}
+
 /// A tenant out of a document.
 pub(crate) fn tenant_of(text: &str) -> Option<Box<str>> {
     (!text.is_empty()).then(|| text.into())
@@ -116,6 +121,16 @@ impl<'a> Fields<'a> {
     pub(crate) fn maybe_document(&self, name: &str) -> Result<Option<Fields<'a>>, BoxError> {
         let document = self.get(name)?;
         document.map(|value| value.as_document().map(Fields).ok_or_else(|| unlike(name))).transpose()
+    }
+
+    /// A list of documents.
+    pub(crate) fn documents(
+        &self,
+        name: &str,
+    ) -> Result<impl Iterator<Item = Result<Fields<'a>, BoxError>> + use<'a>, BoxError> {
+        let list = self.get(name)?.and_then(|value| value.as_array());
+        let list = list.ok_or_else(|| unlike(name))?;
+        Ok(list.into_iter().map(|one| Ok(Fields(one?.as_document().ok_or("it is no document")?))))
     }
 
     /// A list of texts.

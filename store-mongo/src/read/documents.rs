@@ -9,7 +9,7 @@ use cqrs_core::{
 use super::{Find, Reader};
 use crate::error::Trouble;
 use crate::names::Coll;
-use crate::row::{Fields, tenant, value_text};
+use crate::row::{Fields, can_be_tenant, tenant, value_text};
 
 /// A document as it was read. Checked, because people edit collections.
 pub(crate) fn read(document: &RawDocument) -> Result<Document, Trouble> {
@@ -37,6 +37,9 @@ pub(crate) async fn document(
     reader: &Reader,
     key: &DocumentKey,
 ) -> Result<Option<Document>, Trouble> {
+    if !can_be_tenant(key.tenant.as_deref()) {
+        return Ok(None);
+    }
     let id = key_of(tenant(key.tenant.as_deref()), &key.collection, key.id.as_str().into());
     let there = doc! { "_id": id, "data": { "$exists": true } };
     let found = reader.first(Find::new(Coll::Documents, there)).await?;
@@ -50,7 +53,7 @@ pub(crate) async fn find(
 ) -> Result<Vec<Document>, Trouble> {
     let condition = condition(reader, find).await?;
     let mut documents = Vec::new();
-    if find.limit == 0 {
+    if find.limit == 0 || !can_be_tenant(find.tenant.as_deref()) {
         return Ok(documents);
     }
     let order = doc! { "_id": 1 };
@@ -67,6 +70,9 @@ pub(crate) async fn find(
 pub(crate) async fn count(reader: &Reader, find: &FindDocuments) -> Result<u64, Trouble> {
     let all = FindDocuments { after: None, ..find.clone() };
     let condition = condition(reader, &all).await?;
+    if !can_be_tenant(find.tenant.as_deref()) {
+        return Ok(0);
+    }
     let coll = reader.connector.db.collection::<Bsons>(Coll::Documents.name());
     let mut session = reader.connector.session().await?;
     let count = coll.count_documents(condition).session(&mut session).await?;

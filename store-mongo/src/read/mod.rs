@@ -74,10 +74,10 @@ impl Reader {
             found = found.sort(sort);
         }
         if skip > 0 {
-            found = found.skip(skip);
+            found = found.skip(skip.min(i64::MAX as u64));
         }
         if at_once && limit > 0 {
-            found = found.batch_size(u32::try_from(limit).unwrap_or(u32::MAX));
+            found = found.batch_size(limit.min(i32::MAX.into()) as u32);
         }
         let mut cursor = found.session(&mut session).batch().await?;
         let mut batches = cursor.stream(&mut session);

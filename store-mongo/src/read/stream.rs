@@ -79,7 +79,9 @@ impl Reading for StreamReading {
             // The event of its version tells that the stream is as long.
             let from = snapshot.as_ref().map_or(self.read.from, |(version, _)| *version);
             let size = self.read.page;
+            // One more tells whether it goes on, and one that there is the snapshot.
             let most = u64::from(size.events.max(1)) * u64::from(self.pages) + 1;
+            let most = most + u64::from(snapshot.is_some());
             let order = if self.read.backwards { -1 } else { 1 };
             let find = Find::new(Coll::Events, self.condition(from)).sort(doc! { "version": order });
             let find = Find { at_once: true, ..find.limit(most) };

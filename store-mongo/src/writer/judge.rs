@@ -69,14 +69,8 @@ impl Judge<'_> {
             settled,
             parked,
         } = commit;
-        if let Some(before) = self.handled_before(inbox)? {
+        if let Some(before) = self.before(commit, fingerprint)? {
             return Ok(before);
-        }
-        if let Some((known, position)) = self.facts.once.commits.get(&id.0) {
-            if *known != fingerprint {
-                return Err(Error::id_reused("commit", id.0));
-            }
-            return Ok(Committed::Before { position: *position, reply: None });
         }
         let documents = &*commit.all_documents();
         let of_checkpoint = checkpoint.iter().flat_map(|checkpoint| &checkpoint.fence);
@@ -133,6 +127,26 @@ impl Judge<'_> {
         }
         self.facts.once.commits.insert(id.0, (fingerprint, position));
         Ok(Committed::Now { position })
+    }
+
+    /// The answer to a repeat, of all messages or of the commit.
+    pub(crate) fn before(
+        &self,
+        commit: &Commit,
+        fingerprint: Fingerprint,
+    ) -> Result<Option<Committed>> {
+        if let Some(before) = self.handled_before(&commit.inbox)? {
+            return Ok(Some(before));
+        }
+        match self.facts.once.commits.get(&commit.id.0) {
+            Some((known, _)) if *known != fingerprint => {
+                Err(Error::id_reused("commit", commit.id.0))
+            }
+            Some((_, position)) => {
+                Ok(Some(Committed::Before { position: *position, reply: None }))
+            }
+            None => Ok(None),
+        }
     }
 
     /// The answer to a repeat of all messages; a conflict when only some were handled.

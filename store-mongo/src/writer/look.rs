@@ -17,6 +17,7 @@ use super::judge::{key_of_parked, key_of_timer, key_of_write, value_key};
 use crate::error::Trouble;
 use crate::filter::matching;
 use crate::key::{self, ParkedKey, TimerKey, ValueKey};
+use crate::migrate::LOG;
 use crate::names::Coll;
 use crate::row::{Fields, bytes_of, id, tenant, value_text};
 use crate::seen::Seen;
@@ -80,8 +81,27 @@ pub(crate) async fn look(
     wants.learn(db, session, facts, head).await
 }
 
+/// Learns which messages were handled before, of some commits of a group.
+pub(crate) async fn look_for_marks(
+    db: &Database,
+    session: &mut ClientSession,
+    commits: impl Iterator<Item = &Commit>,
+    facts: &mut Facts,
+) -> Result<(), Trouble> {
+    let mut wants = Wants::default();
+    commits.for_each(|commit| wants.add_marks(commit));
+    wants.learn(db, session, facts, 0).await
+}
+
 impl<'w> Wants<'w> {
+    fn add_marks(&mut self, commit: &'w Commit) {
+        let marks = commit.inbox.iter();
+        self.inbox.extend(marks.map(|mark| (mark.consumer.as_str(), mark.message)));
+    }
+
     fn add(&mut self, n: usize, commit: &'w Commit, facts: &mut Facts, seen: &Seen, mode: Mode) {
+        // Whatever they wrote: no index tells of those that wrote something else.
+        self.commits.insert(commit.id.0);
         let of_checkpoint = commit.checkpoint.iter().flat_map(|write| &write.fence);
         for fence in commit.fences.iter().chain(of_checkpoint) {
             if !facts.leases.contains_key(&fence.lease) {
@@ -129,9 +149,7 @@ impl<'w> Wants<'w> {
             }
         }
         if mode == Mode::Careful {
-            self.commits.insert(commit.id.0);
-            let marks = commit.inbox.iter();
-            self.inbox.extend(marks.map(|mark| (mark.consumer.as_str(), mark.message)));
+            self.add_marks(commit);
             self.pending.extend(commit.outgoing.iter().map(|message| message.metadata.id()));
         }
         self.timers.extend(commit.timers.iter().map(key_of_write));
@@ -275,10 +293,11 @@ impl<'w> Wants<'w> {
         conditions.by(Coll::Events, cstr!("id"), all.into_iter().map(id), &fields, read_event);
 
         let ids = inbox.into_iter().map(|(consumer, message)| key::inbox(consumer, message));
-        let fields = rawdoc! { "$project": { "fingerprint": 1, "position": 1, "reply": 1, "at": 1 } };
+        let fields = rawdoc! { "$project": { "fingerprint": 1, "position": 1, "at": 1 } };
         conditions.by_id(Coll::Inbox, ids, &fields, read_inbox);
 
         conditions.ask(db, session, facts).await?;
+        learn_replies(db, session, facts).await?;
 
         // Events that tell of a commit stand for it.
         for (first, commit) in by_first {
@@ -370,33 +389,31 @@ async fn ask(
     conditions: Vec<(Coll, usize, Vec<RawDocumentBuf>, Read)>,
     facts: &mut Facts,
 ) -> Result<(), Trouble> {
-    let mut reads = Vec::with_capacity(conditions.len());
-    let (mut first, mut pipeline) = (None, RawArrayBuf::new());
-    for (coll, _, mut stages, read) in conditions {
-        // Which of them a document answers.
-        stages.push(rawdoc! { "$set": { "of": { "$literal": reads.len() as i64 } } });
-        reads.push(read);
-        if first.is_none() {
-            first = Some(coll);
-            stages.into_iter().for_each(|stage| pipeline.push(stage));
-            continue;
-        }
-        let mut others = RawArrayBuf::new();
-        stages.into_iter().for_each(|stage| others.push(stage));
-        pipeline.push(rawdoc! { "$unionWith": { "coll": coll.name(), "pipeline": others } });
+    if conditions.is_empty() {
+        return Ok(());
     }
-    let Some(first) = first else { return Ok(()) };
-    let command = rawdoc! {
-        "aggregate": first.name(), "pipeline": pipeline, "cursor": { "batchSize": 10_000 },
-    };
+    // No transaction takes `$unionWith`; so all is looked up from the one document that there is.
+    let mut pipeline = RawArrayBuf::new();
+    pipeline.push(rawdoc! { "$match": { "_id": LOG } });
+    pipeline.push(rawdoc! { "$project": { "_id": 1 } });
+    let mut reads = Vec::with_capacity(conditions.len());
+    for (coll, _, stages, read) in conditions {
+        let name = format!("of{}", reads.len());
+        let mut of = RawArrayBuf::new();
+        stages.into_iter().for_each(|stage| of.push(stage));
+        let look = rawdoc! { "from": coll.name(), "pipeline": of, "as": name.as_str() };
+        pipeline.push(rawdoc! { "$lookup": look });
+        reads.push((name, read));
+    }
+    let command = rawdoc! { "aggregate": Coll::Log.name(), "pipeline": pipeline, "cursor": {} };
     let found = db.run_raw_cursor_command(command).session(&mut *session).await?;
     let mut found = found.with_type::<RawDocumentBuf>();
-    while let Some(document) = found.next(session).await {
-        let document = document?;
-        let fields = Fields(&document);
-        let taken = fields.count("of").and_then(|of| {
-            let read = reads.get(of as usize).ok_or("an answer to nothing")?;
-            read(&fields, facts)
+    let missing = || Trouble::damaged("the log", "its document is missing".into());
+    let found = found.next(session).await.ok_or_else(missing)??;
+    let fields = Fields(&found);
+    for (name, read) in reads {
+        let taken = fields.documents(&name).and_then(|mut all| {
+            all.try_for_each(|document| read(&document?, facts))
         });
         taken.map_err(|cause| Trouble::damaged("a document of the store", cause))?;
     }
@@ -500,6 +517,32 @@ fn read_inbox(fields: &Fields<'_>, facts: &mut Facts) -> Result<(), BoxError> {
     let id = fields.document("_id")?;
     let key = (id.text("consumer")?.to_owned(), MessageId::from_uuid(id.uuid("message")?));
     facts.once.inbox.insert(key, inbox_entry(fields)?);
+    Ok(())
+}
+
+/// Learns what was answered to the messages that were handled, which may be much: not with the rest.
+async fn learn_replies(
+    db: &Database,
+    session: &mut ClientSession,
+    facts: &mut Facts,
+) -> Result<(), Trouble> {
+    if facts.once.inbox.is_empty() {
+        return Ok(());
+    }
+    let mut ids = RawArrayBuf::new();
+    let known = facts.once.inbox.keys();
+    known.for_each(|(consumer, message)| ids.push(key::inbox(consumer, *message)));
+    let command = rawdoc! {
+        "find": Coll::Inbox.name(),
+        "filter": { "_id": { "$in": ids }, "reply": { "$exists": true } },
+    };
+    let found = db.run_raw_cursor_command(command).session(&mut *session).await?;
+    let mut found = found.with_type::<RawDocumentBuf>();
+    while let Some(document) = found.next(session).await {
+        let document = document?;
+        let taken = read_inbox(&Fields(&document), facts);
+        taken.map_err(|cause| Trouble::damaged("an entry of the inbox", cause))?;
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::batch::Batch;
 use super::facts::Facts;
 use super::judge::Judge;
-use super::look::{Mode, look};
+use super::look::{Mode, look, look_for_marks};
 use super::turn::{self, ANSWER};
 use super::{Pending, Settings, since};
 use crate::connect::backoff;
@@ -262,13 +262,29 @@ impl Writing {
         let mut judge = Judge { facts: &mut self.facts, turn: &mut turn, batch: &mut batch };
         let mut results = Vec::with_capacity(group.len());
         for (n, Pending { commit, fingerprint, .. }) in group.iter().enumerate() {
-            results.push(match judge.judge(n, commit, *fingerprint) {
-                // What an attempt without an answer had written.
-                Ok(Committed::Before { position, reply: None }) if is_repeat => {
-                    Ok(Committed::Now { position })
+            results.push(judge.judge(n, commit, *fingerprint));
+        }
+        // What was handled before is told so, whatever speaks against it now.
+        let is_applied = |result: &Result<Committed>| matches!(result, Ok(Committed::Now { .. }));
+        let others = || group.iter().zip(&results).filter(|(_, result)| !is_applied(result));
+        if mode == Mode::Hoping && others().next().is_some() {
+            let commits = others().map(|(pending, _)| &pending.commit);
+            look_for_marks(db, session, commits, judge.facts).await?;
+            for (Pending { commit, fingerprint, .. }, result) in group.iter().zip(&mut results) {
+                if !is_applied(result)
+                    && let Some(before) = judge.before(commit, *fingerprint).transpose()
+                {
+                    *result = before;
                 }
-                result => result,
-            });
+            }
+        }
+        for result in &mut results {
+            // What an attempt without an answer had written.
+            if let Ok(Committed::Before { position, reply: None }) = result
+                && is_repeat
+            {
+                *result = Ok(Committed::Now { position: *position });
+            }
         }
         let written = batch.write(db, session, &turn, promised, mode);
         let written = timeout(connector.patience.max(ANSWER), written).await;
