@@ -37,7 +37,9 @@ mod port;
 mod read;
 mod row;
 mod seen;
+mod sink;
 mod store;
+mod within;
 mod writer;
 
 /// The values of the driver.
@@ -45,4 +47,5 @@ pub use bson;
 pub use config::MongoBuilder;
 /// The driver.
 pub use mongodb;
+pub use sink::{MongoProjection, MongoSink};
 pub use store::MongoStore;

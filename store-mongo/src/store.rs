@@ -8,7 +8,7 @@ use mongodb::Database;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
-use crate::alone::Alone;
+use crate::alone::{Alone, OneAtATime};
 use crate::config::MongoBuilder;
 use crate::connect::Connector;
 use crate::hint;
@@ -16,7 +16,7 @@ use crate::migrate::migrate;
 use crate::orphans;
 use crate::read::Reader;
 use crate::seen::Seen;
-use crate::writer::{Settings, Writer};
+use crate::writer::{Kept, Settings, Writer};
 
 /// A store in a MongoDB database, which any number of processes may share. Its clones are handles on the same
 /// connections; it belongs into a tokio runtime.
@@ -49,6 +49,8 @@ pub struct MongoStore {
 pub(crate) struct Inner {
     pub(crate) writer: Writer,
     pub(crate) alone: Alone,
+    /// Held by whoever of this process has the turn.
+    pub(crate) one: OneAtATime,
     pub(crate) reader: Reader,
     pub(crate) capabilities: Capabilities,
     pub(crate) grown: Arc<watch::Sender<Position>>,
@@ -98,9 +100,8 @@ impl MongoStore {
         let writer = Writer::start(Settings {
             connector: connector.clone(),
             seen,
-            one,
-            keep_commit_ids: commits,
-            keep_inbox: inbox,
+            one: one.clone(),
+            kept: Kept { commit_ids: commits, inbox },
             grown: grown.clone(),
             closing: closing.subscribe(),
         });
@@ -123,7 +124,7 @@ impl MongoStore {
             limits: settings.limits,
         };
         let beside = Mutex::new(beside);
-        let inner = Inner { writer, alone, reader, capabilities, grown, beside, closing };
+        let inner = Inner { writer, alone, one, reader, capabilities, grown, beside, closing };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use documents::{count, document, find, read as read_document};
 pub(crate) use log::{LogReading, head};
 pub(crate) use pages::pages;
 pub(crate) use stream::StreamReading;
-pub(crate) use waiting::{checkpoint, inbox, later, lease, leases, outgoing, parked, timers};
+pub(crate) use waiting::{checkpoint, committed, inbox, later, lease, leases, outgoing, parked, timers};
 
 /// Where it is read.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::raw::RawDocument;
 use bson::{Bson, DateTime, Document, doc};
 use cqrs_core::{
-    AnswerTo, BoxError, Error, ErrorKind, FindOutgoing, FindParked, FindTimers, InboxEntry, Lease,
+    AnswerTo, BoxError, CommitId, Error, ErrorKind, FindOutgoing, FindParked, FindTimers, InboxEntry, Lease,
     MessageId, Metadata, Outgoing, OutgoingKind, ParkedEntry, ParkedState, PendingMessage,
     Position, Timer, Tries,
 };
@@ -256,6 +256,26 @@ pub(crate) async fn inbox(
     let found = reader.first(Find::new(Coll::Inbox, of)).await?;
     let entry = found.map(|found| inbox_entry(&Fields(&found))).transpose();
     entry.map_err(|cause| Trouble::damaged("an entry of the inbox", cause))
+}
+
+/// Where a commit ended.
+pub(crate) async fn committed(
+    reader: &Reader,
+    commit: CommitId,
+) -> Result<Option<Position>, Trouble> {
+    let of = doc! { "_id": id(commit.0) };
+    let position = match reader.first(Find::new(Coll::Commits, of)).await? {
+        Some(known) => Fields(&known).count("position"),
+        None => {
+            let told = doc! { "id": id(commit.event(0)), "fingerprint": { "$exists": true } };
+            let Some(event) = reader.first(Find::new(Coll::Events, told)).await? else {
+                return Ok(None);
+            };
+            let fields = Fields(&event);
+            fields.count("_id").and_then(|at| Ok(at + fields.count("places")?.max(1) - 1))
+        }
+    };
+    position.map(Some).map_err(|cause| Trouble::damaged("a commit", cause))
 }
 
 /// Milliseconds that can be added to a time: a thousand years.

@@ -38,6 +38,8 @@ pub(crate) struct Batch {
     /// Documents whose unique values others get.
     give_away: BTreeSet<DocumentKey>,
     checkpoints: BTreeMap<(String, u32), Position>,
+    /// Leases that nobody may take until it is written.
+    held: BTreeSet<String>,
     timers: BTreeMap<TimerKey, Option<(u64, Timestamp)>>,
     parked: BTreeMap<ParkedKey, Option<RawDocumentBuf>>,
     snapshots: HashMap<StreamId, Snapshots>,
@@ -157,6 +159,10 @@ impl Batch {
         self.checkpoints.insert((subscription.to_owned(), partition), to);
     }
 
+    pub(super) fn hold(&mut self, lease: &str) {
+        self.held.insert(lease.to_owned());
+    }
+
     pub(super) fn timer(&mut self, key: TimerKey, set: Option<(u64, Timestamp)>) {
         self.timers.insert(key, set);
     }
@@ -223,6 +229,7 @@ impl Batch {
             documents,
             give_away,
             checkpoints,
+            held,
             timers,
             parked,
             snapshots,
@@ -262,6 +269,13 @@ impl Batch {
             replace(id.clone(), rawdoc! { "_id": id, "position": bound(position) })
         });
         statements(db, session, Coll::Checkpoints, Kind::Update, moved.collect()).await?;
+
+        // Whoever takes it writes it as well, and one of the two has to begin again.
+        let hold = |lease: String| {
+            rawdoc! { "q": { "_id": lease.as_str() }, "u": { "$inc": { "uses": 1_i64 } } }
+        };
+        let held = held.into_iter().map(hold).collect();
+        statements(db, session, Coll::Leases, Kind::Update, held).await?;
 
         let (mut set, mut gone) = (Vec::new(), Vec::new());
         for (key, timer) in timers {

@@ -95,9 +95,9 @@ impl Judge<'_> {
                 version += 1;
                 self.turn.head += 1;
                 self.batch.append(self.turn, stream, version, event, told.take());
-                self.facts.once.events.insert(event.id());
+                self.facts.events.insert(event.id());
             }
-            self.facts.once.streams.insert(stream.clone(), version);
+            self.facts.streams.insert(stream.clone(), version);
         }
         for (write, plan) in documents.iter().zip(plans) {
             self.write_document(write, plan);
@@ -107,7 +107,7 @@ impl Judge<'_> {
         for message in outgoing {
             self.turn.head += 1;
             self.batch.send(self.turn, message);
-            self.facts.once.pending.insert(message.metadata.id(), true);
+            self.facts.pending.insert(message.metadata.id(), true);
         }
         timers.iter().for_each(|timer| self.set(timer));
         parked.iter().for_each(|write| self.set_aside(write));
@@ -116,7 +116,7 @@ impl Judge<'_> {
             self.batch.mark(self.turn, mark, position);
             let InboxMark { consumer, message, fingerprint, reply } = mark.clone();
             let entry = InboxEntry { position, fingerprint, reply };
-            self.facts.once.inbox.insert((consumer, message), entry);
+            self.facts.inbox.insert((consumer, message), entry);
         }
         if let Some(CheckpointWrite { subscription, partition, to, .. }) = checkpoint {
             self.batch.checkpoint(subscription, *partition, *to);
@@ -125,7 +125,7 @@ impl Judge<'_> {
         if !is_told_by_event {
             self.batch.commit(self.turn, *id, fingerprint, position);
         }
-        self.facts.once.commits.insert(id.0, (fingerprint, position));
+        self.facts.commits.insert(id.0, (fingerprint, position));
         Ok(Committed::Now { position })
     }
 
@@ -138,7 +138,7 @@ impl Judge<'_> {
         if let Some(before) = self.handled_before(&commit.inbox)? {
             return Ok(Some(before));
         }
-        match self.facts.once.commits.get(&commit.id.0) {
+        match self.facts.commits.get(&commit.id.0) {
             Some((known, _)) if *known != fingerprint => {
                 Err(Error::id_reused("commit", commit.id.0))
             }
@@ -154,7 +154,7 @@ impl Judge<'_> {
         let mut known = Vec::new();
         for mark in marks {
             let key = (mark.consumer.clone(), mark.message);
-            let Some(entry) = self.facts.once.inbox.get(&key) else { continue };
+            let Some(entry) = self.facts.inbox.get(&key) else { continue };
             if entry.fingerprint != mark.fingerprint {
                 return Err(Error::id_reused("message", mark.message));
             }
@@ -182,7 +182,7 @@ impl Judge<'_> {
     }
 
     fn version(&self, stream: &StreamId) -> Version {
-        self.facts.once.streams.get(stream).copied().unwrap_or_default()
+        self.facts.streams.get(stream).copied().unwrap_or_default()
     }
 
     fn check_stream(&self, stream: &StreamId, expected: Expected) -> Result<()> {
@@ -199,7 +199,7 @@ impl Judge<'_> {
             self.check_stream(&append.stream, append.expected)?;
             for event in &append.events {
                 let id = event.id();
-                if self.facts.once.events.contains(&id) || !ids.insert(id) {
+                if self.facts.events.contains(&id) || !ids.insert(id) {
                     return Err(Error::id_reused("event", id));
                 }
             }
@@ -227,7 +227,7 @@ impl Judge<'_> {
                 Guard::Document { key, expected } => self.check_document(key, *expected)?,
                 Guard::NoneMatching { filter: _, after } => {
                     self.head().admits(None, *after)?;
-                    if let Some(Some(found)) = self.facts.once.matching.get(&(n, m)) {
+                    if let Some(Some(found)) = self.facts.matching.get(&(n, m)) {
                         return Err(Conflict::NoneMatching { after: *after, found: *found }.into());
                     }
                 }
@@ -308,15 +308,15 @@ impl Judge<'_> {
     }
 
     fn is_pending(&self, id: cqrs_core::MessageId) -> bool {
-        self.facts.once.pending.get(&id).copied().unwrap_or_default()
+        self.facts.pending.get(&id).copied().unwrap_or_default()
     }
 
     fn generation(&self, key: &TimerKey) -> Option<u64> {
-        self.facts.once.timers.get(key).copied().flatten()
+        self.facts.timers.get(key).copied().flatten()
     }
 
     fn aside(&self, key: &ParkedKey) -> Option<Aside> {
-        self.facts.once.parked.get(key).copied().flatten()
+        self.facts.parked.get(key).copied().flatten()
     }
 
     /// The values that the documents will have. They may be swapped between the documents of one commit: what they
@@ -340,7 +340,7 @@ impl Judge<'_> {
             let DocumentKey { tenant: owner, collection, id } = &write.key;
             for (n, text) in plan.unique() {
                 let value = value_key(&write.key, text);
-                let holder = self.facts.once.holders.get(&value).cloned().flatten();
+                let holder = self.facts.holders.get(&value).cloned().flatten();
                 let clash = holder.is_some_and(|id| {
                     let (tenant, collection) = (owner.clone(), collection.clone());
                     !written.contains(&DocumentKey { tenant, collection, id })
@@ -364,7 +364,7 @@ impl Judge<'_> {
         let after = Standing { version: before.version + 1, is_there: body.is_some() };
         let unique: Vec<&String> = plan.unique().map(|(_, text)| text).collect();
         // Whoever has one of them now gives it away in this group: first.
-        let holders = &mut self.facts.once.holders;
+        let holders = &mut self.facts.holders;
         for text in &unique {
             let holder = holders.insert(value_key(key, text), Some(key.id.clone())).flatten();
             if let Some(id) = holder.filter(|id| *id != key.id) {
@@ -386,17 +386,17 @@ impl Judge<'_> {
         match settled {
             Settled::Outgoing(id) => {
                 self.batch.sent(*id);
-                self.facts.once.pending.insert(*id, false);
+                self.facts.pending.insert(*id, false);
             }
             Settled::Timer(timer) => {
                 let key = key_of_timer(timer);
                 self.batch.timer(key.clone(), None);
-                self.facts.once.timers.insert(key, None);
+                self.facts.timers.insert(key, None);
             }
             Settled::Parked { subscription, position, key } => {
                 let key = (subscription.clone(), *position, key.clone());
                 self.batch.parked(key.clone(), None);
-                self.facts.once.parked.insert(key, None);
+                self.facts.parked.insert(key, None);
             }
         }
     }
@@ -405,7 +405,7 @@ impl Judge<'_> {
         let key = key_of_write(write);
         let set = write.due.map(|due| (write.generation, due));
         self.batch.timer(key.clone(), set);
-        self.facts.once.timers.insert(key, set.map(|(generation, _)| generation));
+        self.facts.timers.insert(key, set.map(|(generation, _)| generation));
     }
 
     fn set_aside(&mut self, write: &ParkedWrite) {
@@ -414,7 +414,7 @@ impl Judge<'_> {
         let version = before.map_or(0, |aside| aside.version) + 1;
         let aside = Aside { version, since: before.map_or(self.turn.now, |aside| aside.since) };
         self.batch.parked(key.clone(), Some((write, aside)));
-        self.facts.once.parked.insert(key, Some(aside));
+        self.facts.parked.insert(key, Some(aside));
     }
 }
 

@@ -104,19 +104,17 @@ impl<'w> Wants<'w> {
         self.commits.insert(commit.id.0);
         let of_checkpoint = commit.checkpoint.iter().flat_map(|write| &write.fence);
         for fence in commit.fences.iter().chain(of_checkpoint) {
-            if !facts.leases.contains_key(&fence.lease) {
-                self.leases.insert(&fence.lease);
-            }
+            self.leases.insert(&fence.lease);
         }
         for append in &commit.appends {
             match (mode, seen.version(&append.stream), append.expected) {
-                _ if facts.once.streams.contains_key(&append.stream) => {}
+                _ if facts.streams.contains_key(&append.stream) => {}
                 // It has so many events at least; that it has more is told by an index.
                 (Mode::Hoping, 0, Expected::NoStream | Expected::Exactly(0)) => {
-                    facts.once.streams.insert(append.stream.clone(), 0);
+                    facts.streams.insert(append.stream.clone(), 0);
                 }
                 (Mode::Hoping, at, expected) if at > 0 && expected.holds(at) => {
-                    facts.once.streams.insert(append.stream.clone(), at);
+                    facts.streams.insert(append.stream.clone(), at);
                 }
                 _ => drop(self.streams.insert(&append.stream)),
             }
@@ -130,23 +128,22 @@ impl<'w> Wants<'w> {
                 Guard::Stream { stream, .. } => {
                     self.streams.insert(stream);
                 }
-                Guard::Document { key, .. } => self.add_document(key, facts),
+                Guard::Document { key, .. } => {
+                    self.documents.insert(key);
+                }
                 Guard::NoneMatching { filter, after } => {
                     self.matching.push(((n, m), filter, *after));
                 }
             }
         }
         for write in commit.documents.iter().chain(&commit.views) {
-            self.add_document(&write.key, facts);
+            self.documents.insert(&write.key);
             if !facts.collections.contains_key(&*write.key.collection) {
                 self.collections.insert(&write.key.collection);
             }
         }
         if let Some(write) = &commit.checkpoint {
-            let key = (write.subscription.clone(), write.partition);
-            if !facts.checkpoints.contains_key(&key) {
-                self.checkpoints.insert((&write.subscription, write.partition));
-            }
+            self.checkpoints.insert((&write.subscription, write.partition));
         }
         if mode == Mode::Careful {
             self.add_marks(commit);
@@ -162,12 +159,6 @@ impl<'w> Wants<'w> {
                     self.parked.insert((subscription.clone(), *position, key.clone()));
                 }
             }
-        }
-    }
-
-    fn add_document(&mut self, key: &'w DocumentKey, facts: &Facts) {
-        if !facts.documents.contains_key(key) {
-            self.documents.insert(key);
         }
     }
 
@@ -213,7 +204,7 @@ impl<'w> Wants<'w> {
         let mut conditions = Conditions::default();
 
         for stream in streams {
-            facts.once.streams.insert(stream.clone(), 0);
+            facts.streams.insert(stream.clone(), 0);
             let of = rawdoc! {
                 "$match": {
                     "tenant": tenant(stream.tenant.as_deref()),
@@ -248,12 +239,12 @@ impl<'w> Wants<'w> {
         conditions.by_id(Coll::Checkpoints, ids, &fields, read_checkpoint);
 
         let ids: Vec<_> = timers.iter().map(key::timer).collect();
-        facts.once.timers.extend(timers.into_iter().map(|key| (key, None)));
+        facts.timers.extend(timers.into_iter().map(|key| (key, None)));
         let fields = rawdoc! { "$project": { "generation": 1 } };
         conditions.by_id(Coll::Timers, ids.into_iter(), &fields, read_timer);
 
         let ids: Vec<_> = parked.iter().map(key::parked).collect();
-        facts.once.parked.extend(parked.into_iter().map(|key| (key, None)));
+        facts.parked.extend(parked.into_iter().map(|key| (key, None)));
         let fields = rawdoc! { "$project": { "version": 1, "since": 1 } };
         conditions.by_id(Coll::Parked, ids.into_iter(), &fields, read_parked);
 
@@ -301,13 +292,13 @@ impl<'w> Wants<'w> {
 
         // Events that tell of a commit stand for it.
         for (first, commit) in by_first {
-            if let Some(known) = facts.once.commits.remove(&first) {
-                facts.once.commits.insert(commit, known);
+            if let Some(known) = facts.commits.remove(&first) {
+                facts.commits.insert(commit, known);
             }
         }
         for (place, filter, after) in guards {
             let found = first_matching(db, session, filter, after, head).await?;
-            facts.once.matching.insert(place, found);
+            facts.matching.insert(place, found);
         }
         Ok(())
     }
@@ -433,7 +424,7 @@ fn read_stream(fields: &Fields<'_>, facts: &mut Facts) -> Result<(), BoxError> {
         category: fields.text("category")?.to_owned().into(),
         id: fields.text("stream")?.to_owned(),
     };
-    facts.once.streams.insert(stream, fields.count("version")?);
+    facts.streams.insert(stream, fields.count("version")?);
     Ok(())
 }
 
@@ -461,7 +452,7 @@ fn read_timer(fields: &Fields<'_>, facts: &mut Facts) -> Result<(), BoxError> {
     let id = fields.document("_id")?;
     let text = |name| id.text(name).map(str::to_owned);
     let key = (text("owner")?, text("tenant")?, text("key")?, text("name")?);
-    facts.once.timers.insert(key, Some(fields.count("generation")?));
+    facts.timers.insert(key, Some(fields.count("generation")?));
     Ok(())
 }
 
@@ -470,12 +461,12 @@ fn read_parked(fields: &Fields<'_>, facts: &mut Facts) -> Result<(), BoxError> {
     let key =
         (id.text("subscription")?.to_owned(), id.count("position")?, id.text("key")?.to_owned());
     let aside = Aside { version: fields.count("version")?, since: fields.datetime("since")? };
-    facts.once.parked.insert(key, Some(aside));
+    facts.parked.insert(key, Some(aside));
     Ok(())
 }
 
 fn read_pending(fields: &Fields<'_>, facts: &mut Facts) -> Result<(), BoxError> {
-    facts.once.pending.insert(MessageId::from_uuid(fields.uuid("id")?), true);
+    facts.pending.insert(MessageId::from_uuid(fields.uuid("id")?), true);
     Ok(())
 }
 
@@ -485,38 +476,38 @@ fn read_holder(fields: &Fields<'_>, facts: &mut Facts) -> Result<(), BoxError> {
     let holder = id.text("id")?;
     for text in fields.texts("unique")? {
         let value = (tenant.clone(), collection.clone(), text?.to_owned());
-        facts.once.holders.insert(value, Some(holder.to_owned()));
+        facts.holders.insert(value, Some(holder.to_owned()));
     }
     Ok(())
 }
 
 fn read_commit(fields: &Fields<'_>, facts: &mut Facts) -> Result<(), BoxError> {
     let known = (fields.fingerprint("fingerprint")?, fields.count("position")?);
-    if fields.datetime("at")? < facts.once.commits_since {
+    if fields.datetime("at")? < facts.commits_since {
         return Ok(());
     }
-    facts.once.commits.insert(MessageId::from_uuid(fields.uuid("_id")?), known);
+    facts.commits.insert(MessageId::from_uuid(fields.uuid("_id")?), known);
     Ok(())
 }
 
 /// An event whose id is taken. The first one of a commit tells of that.
 fn read_event(fields: &Fields<'_>, facts: &mut Facts) -> Result<(), BoxError> {
     let id = MessageId::from_uuid(fields.uuid("id")?);
-    facts.once.events.insert(id);
+    facts.events.insert(id);
     if fields.maybe_bytes("fingerprint")?.is_some() {
         let last = fields.count("_id")? + fields.count("places")?.max(1) - 1;
-        facts.once.commits.insert(id, (fields.fingerprint("fingerprint")?, last));
+        facts.commits.insert(id, (fields.fingerprint("fingerprint")?, last));
     }
     Ok(())
 }
 
 fn read_inbox(fields: &Fields<'_>, facts: &mut Facts) -> Result<(), BoxError> {
-    if fields.datetime("at")? < facts.once.inbox_since {
+    if fields.datetime("at")? < facts.inbox_since {
         return Ok(());
     }
     let id = fields.document("_id")?;
     let key = (id.text("consumer")?.to_owned(), MessageId::from_uuid(id.uuid("message")?));
-    facts.once.inbox.insert(key, inbox_entry(fields)?);
+    facts.inbox.insert(key, inbox_entry(fields)?);
     Ok(())
 }
 
@@ -526,11 +517,11 @@ async fn learn_replies(
     session: &mut ClientSession,
     facts: &mut Facts,
 ) -> Result<(), Trouble> {
-    if facts.once.inbox.is_empty() {
+    if facts.inbox.is_empty() {
         return Ok(());
     }
     let mut ids = RawArrayBuf::new();
-    let known = facts.once.inbox.keys();
+    let known = facts.inbox.keys();
     known.for_each(|(consumer, message)| ids.push(key::inbox(consumer, *message)));
     let command = rawdoc! {
         "find": Coll::Inbox.name(),

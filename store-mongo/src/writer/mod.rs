@@ -6,6 +6,7 @@ mod facts;
 mod judge;
 mod look;
 mod run;
+mod single;
 pub(crate) mod turn;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::seen::Seen;
 pub(crate) use batch::{Kind, statements};
 pub(crate) use judge::Turn;
 pub(crate) use look::inbox_entry;
+pub(crate) use single::{moves_checkpoint, only_moves_checkpoint, write_alone};
 
 /// Commits that wait; with more, whoever commits waits for room.
 const QUEUE: usize = 1_024;
@@ -48,13 +50,19 @@ impl Pending {
     }
 }
 
+/// How long ids are known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) commit_ids: Duration,
+    pub(crate) inbox: Duration,
+}
+
 /// What the writer is told once.
 pub(crate) struct Settings {
     pub(crate) connector: Arc<Connector>,
     pub(crate) seen: Arc<Seen>,
     pub(crate) one: OneAtATime,
-    pub(crate) keep_commit_ids: Duration,
-    pub(crate) keep_inbox: Duration,
+    pub(crate) kept: Kept,
     pub(crate) grown: Arc<watch::Sender<Position>>,
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -96,7 +104,13 @@ impl Writer {
     }
 }
 
-/// Milliseconds before a time: what is older is forgotten.
+/// Positions that a commit takes.
+fn places(commit: &Commit) -> u64 {
+    let events = commit.appends.iter().map(|append| append.events.len()).sum::<usize>();
+    (events + commit.outgoing.len()) as u64
+}
+
+/// When that began which is still known.
 pub(crate) fn since(now: bson::DateTime, kept: Duration) -> bson::DateTime {
     let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
     bson::DateTime::from_millis(now.timestamp_millis().saturating_sub(kept))

@@ -14,7 +14,7 @@ use super::facts::Facts;
 use super::judge::Judge;
 use super::look::{Mode, look, look_for_marks};
 use super::turn::{self, ANSWER};
-use super::{Pending, Settings, since};
+use super::{Pending, Settings, places, since};
 use crate::connect::backoff;
 use crate::error::{Trouble, unknown};
 use crate::hint::grow;
@@ -220,9 +220,7 @@ impl Writing {
         let session = &mut enrolled.session;
         let done = self.attempt_in(session, group, mode, is_repeat).await;
         if done.is_err() {
-            // What was known may never have been.
-            self.facts.forget();
-            self.last = i64::MIN;
+            self.facts.next_group();
             turn::abort(session).await;
         }
         self.session = Some(enrolled);
@@ -236,26 +234,22 @@ impl Writing {
         mode: Mode,
         is_repeat: bool,
     ) -> Result<Attempt, Failed> {
-        let Settings { connector, seen, keep_commit_ids, keep_inbox, grown, .. } = &self.settings;
+        let Settings { connector, seen, kept, grown, .. } = &self.settings;
         let db = &connector.db;
         let places = group.iter().map(|pending| places(&pending.commit)).sum();
         turn::begin(session).await?;
         let mut turn = turn::take(db, session, places).await?;
         let promised = turn::promised(&turn, places);
         let met_others = turn.number != self.last + 1;
-        if met_others {
-            self.facts.forget_written();
-        }
         if turn.number <= self.last {
             // It was restored to an older state.
-            self.facts.forget();
             seen.forget();
         }
-        if turn.declared != self.declared {
-            self.facts.forget_declared();
+        if turn.declared != self.declared || turn.number <= self.last {
+            self.facts = Facts::default();
         }
-        self.facts.once.commits_since = since(turn.now, *keep_commit_ids);
-        self.facts.once.inbox_since = since(turn.now, *keep_inbox);
+        self.facts.commits_since = since(turn.now, kept.commit_ids);
+        self.facts.inbox_since = since(turn.now, kept.inbox);
         let looked = look(db, session, group, &mut self.facts, seen, turn.head, mode);
         timeout(connector.patience.max(ANSWER), looked).await.map_err(|_| Trouble::TooLong)??;
         let mut batch = Batch::default();
@@ -296,7 +290,7 @@ impl Writing {
         })?;
         connector.note(session);
         (self.last, self.declared) = (turn.number, turn.declared);
-        for (stream, version) in &self.facts.once.streams {
+        for (stream, version) in &self.facts.streams {
             seen.note(stream, *version);
         }
         self.facts.next_group();
@@ -308,10 +302,4 @@ impl Writing {
 /// Whether a commit asks for events that match.
 fn looks(commit: &Commit) -> bool {
     commit.guards.iter().any(|guard| matches!(guard, Guard::NoneMatching { .. }))
-}
-
-/// Positions that a commit takes.
-pub(crate) fn places(commit: &Commit) -> u64 {
-    let events = commit.appends.iter().map(|append| append.events.len()).sum::<usize>();
-    (events + commit.outgoing.len()) as u64
 }

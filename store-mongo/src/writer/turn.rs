@@ -55,6 +55,21 @@ pub(crate) async fn take(
     of(log, places).map_err(|cause| Trouble::damaged("the document of the log", cause))
 }
 
+/// Looks where the log stands, without the turn.
+pub(crate) async fn look_at(db: &Database, session: &mut ClientSession) -> Result<Turn, Trouble> {
+    let now = rawdoc! { "$set": { "now": "$$NOW" } };
+    let command = rawdoc! {
+        "aggregate": Coll::Log.name(), "pipeline": [{ "$match": { "_id": LOG } }, now], "cursor": {},
+    };
+    let looked = async {
+        let mut found = db.run_raw_cursor_command(command).session(&mut *session).await?;
+        Ok::<_, Trouble>(found.next(session).await.transpose()?)
+    };
+    let log = timeout(ANSWER, looked).await.map_err(|_| Trouble::TooLong)??;
+    let log = log.ok_or_else(|| Trouble::damaged("the log", "its document is missing".into()))?;
+    of(&log, 0).map_err(|cause| Trouble::damaged("the document of the log", cause))
+}
+
 fn of(log: &Document, places: u64) -> Result<Turn, cqrs_core::BoxError> {
     let head: u64 = log.get_i64("head")?.try_into()?;
     Ok(Turn {

@@ -1,0 +1,108 @@
+//! Commits in a transaction of the user's own.
+
+use cqrs_core::{Commit, CommitId, Committed, Error, ErrorKind, Position, Result};
+use mongodb::ClientSession;
+
+use crate::hint::grow;
+use crate::orphans::Enrolled;
+use crate::read;
+use crate::store::MongoStore;
+use crate::writer::{Kept, Pending, write_alone};
+
+impl MongoStore {
+    /// A session for transactions of one's own, with [`commit_in`](Self::commit_in). What is read and written with it is
+    /// agreed upon by most members. If this process dies in a transaction, other nodes end it.
+    ///
+    /// # Errors
+    /// When the server is out of reach.
+    pub async fn session(&self) -> Result<ClientSession> {
+        let connector = &self.inner.reader.connector;
+        let enrolled = Enrolled::or_new(None, connector).await;
+        let enrolled = enrolled.map_err(|trouble| {
+            trouble.into_error("beginning a session", &connector.place)
+        })?;
+        Ok(enrolled.session)
+    }
+
+    /// Applies a commit in a transaction of one's own: it is there when that is committed, or not at all. What it answers
+    /// holds then.
+    ///
+    /// From here to the end of the transaction nobody else writes to the log: call it first, and end it soon. A
+    /// transaction has the snapshot of its first command; where others have written to the log since, it is
+    /// [`Unavailable`](ErrorKind::Unavailable), and to be begun again. After any other error the transaction is as it was, and
+    /// can go on.
+    ///
+    /// ```no_run
+    /// use cqrs_core::{Commit, Error};
+    /// use store_mongo::MongoStore;
+    /// use store_mongo::bson::{Document, doc};
+    /// use store_mongo::mongodb;
+    ///
+    /// # #[derive(Debug)]
+    /// # enum Failed { Store(Error), Driver(mongodb::error::Error) }
+    /// # impl From<Error> for Failed { fn from(e: Error) -> Self { Self::Store(e) } }
+    /// # impl From<mongodb::error::Error> for Failed {
+    /// #     fn from(e: mongodb::error::Error) -> Self { Self::Driver(e) }
+    /// # }
+    /// async fn settle(store: &MongoStore, commit: Commit) -> Result<(), Failed> {
+    ///     let mut session = store.session().await?;
+    ///     session.start_transaction().await?;
+    ///     store.commit_in(&mut session, commit).await?;
+    ///     let invoices = store.database().collection::<Document>("invoices");
+    ///     let paid = doc! { "$set": { "paid": true } };
+    ///     invoices.update_one(doc! { "_id": 17 }, paid).session(&mut session).await?;
+    ///     session.commit_transaction().await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::commit`](cqrs_core::Store::commit) has them.
+    pub async fn commit_in(
+        &self,
+        session: &mut ClientSession,
+        commit: Commit,
+    ) -> Result<Committed> {
+        let inner = &self.inner;
+        commit.check(&inner.capabilities)?;
+        let pending = Pending::alone(commit);
+        let connector = &inner.reader.connector;
+        // Commits of this process are not in the way at this moment.
+        let one = inner.one.lock().await;
+        let written = write_alone(&connector.db, session, &pending, self.kept()).await;
+        drop(one);
+        match written {
+            Ok(answer) => answer,
+            Err(trouble) if trouble.is_conflict() => {
+                let place = &connector.place;
+                let context = format!(
+                    "others write to the log of {place}: begin the transaction again, with the commit first"
+                );
+                Err(Error::new(ErrorKind::Unavailable, context))
+            }
+            Err(trouble) => Err(trouble.into_error("staging a commit", &connector.place)),
+        }
+    }
+
+    /// How long ids are known.
+    pub(crate) fn kept(&self) -> Kept {
+        let capabilities = &self.inner.capabilities;
+        Kept { commit_ids: capabilities.keeps_commit_ids, inbox: capabilities.keeps_inbox }
+    }
+
+    /// Where a commit ended in the log; `None`: it was not applied, or its id is not kept any more. Whoever waits for the
+    /// log to grow is told here.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn committed(&self, id: CommitId) -> Result<Option<Position>> {
+        let reader = &self.inner.reader;
+        let find = || read::committed(reader, id);
+        let found = reader.patiently("looking for a commit", find).await?;
+        if let Some(position) = found {
+            grow(&self.inner.grown, position);
+        }
+        Ok(found)
+    }
+}
+

@@ -1,0 +1,99 @@
+//! One commit in a transaction that somebody else began, and will end.
+
+use cqrs_core::{Commit, Committed, Result};
+use mongodb::{ClientSession, Database};
+
+use super::batch::Batch;
+use super::facts::Facts;
+use super::judge::Judge;
+use super::look::{Mode, look};
+use super::turn::{look_at, promised, take};
+use super::{Kept, Pending, places, since};
+use crate::error::Trouble;
+use crate::seen::Seen;
+
+/// Takes the turn and applies the commit, or tells why not: then nothing of it is left in the transaction.
+pub(crate) async fn write_alone(
+    db: &Database,
+    session: &mut ClientSession,
+    pending: &Pending,
+    kept: Kept,
+) -> Result<Result<Committed>, Trouble> {
+    let Pending { commit, fingerprint, .. } = pending;
+    let places = places(commit);
+    let mut turn = take(db, session, places).await?;
+    let promised = promised(&turn, places);
+    let mut facts = Facts {
+        commits_since: since(turn.now, kept.commit_ids),
+        inbox_since: since(turn.now, kept.inbox),
+        ..Facts::default()
+    };
+    let group = std::slice::from_ref(pending);
+    // An index that refuses something would end the transaction.
+    let (mode, seen, head) = (Mode::Careful, Seen::default(), turn.head);
+    look(db, session, group, &mut facts, &seen, head, mode).await?;
+    let mut batch = Batch::default();
+    let mut judge = Judge { facts: &mut facts, turn: &mut turn, batch: &mut batch };
+    let verdict = judge.judge(0, commit, *fingerprint);
+    // Also when it is refused: the head is to go back.
+    batch.write(db, session, &turn, promised, mode).await?;
+    Ok(verdict)
+}
+
+/// Whether a commit does nothing but move a checkpoint: then it needs no turn.
+pub(crate) fn only_moves_checkpoint(commit: &Commit) -> bool {
+    // No `..`: a new part is one more.
+    let Commit {
+        id: _,
+        fences: _,
+        guards,
+        appends,
+        documents,
+        views,
+        snapshots,
+        checkpoint,
+        inbox,
+        timers,
+        outgoing,
+        settled,
+        parked,
+    } = commit;
+    let has_others = !(guards.is_empty()
+        && appends.is_empty()
+        && documents.is_empty()
+        && views.is_empty()
+        && snapshots.is_empty()
+        && inbox.is_empty()
+        && timers.is_empty()
+        && outgoing.is_empty()
+        && settled.is_empty()
+        && parked.is_empty());
+    checkpoint.is_some() && !has_others
+}
+
+/// Moves the checkpoint of a commit that does nothing else. Whoever moves the same one, or takes one of the leases, is in
+/// conflict with it; others are not.
+pub(crate) async fn moves_checkpoint(
+    db: &Database,
+    session: &mut ClientSession,
+    pending: &Pending,
+    kept: Kept,
+) -> Result<Result<Committed>, Trouble> {
+    let Pending { commit, fingerprint, .. } = pending;
+    let mut turn = look_at(db, session).await?;
+    let mut facts = Facts { commits_since: since(turn.now, kept.commit_ids), ..Facts::default() };
+    let group = std::slice::from_ref(pending);
+    let (mode, seen, head) = (Mode::Careful, Seen::default(), turn.head);
+    look(db, session, group, &mut facts, &seen, head, mode).await?;
+    let mut batch = Batch::default();
+    let mut judge = Judge { facts: &mut facts, turn: &mut turn, batch: &mut batch };
+    let verdict = judge.judge(0, commit, *fingerprint);
+    if let Ok(Committed::Now { .. }) = verdict {
+        let of_checkpoint = commit.checkpoint.iter().flat_map(|write| &write.fence);
+        for fence in commit.fences.iter().chain(of_checkpoint) {
+            batch.hold(&fence.lease);
+        }
+        batch.write(db, session, &turn, turn.head, mode).await?;
+    }
+    Ok(verdict)
+}
