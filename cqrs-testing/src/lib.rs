@@ -70,6 +70,7 @@
 mod bus;
 pub mod faults;
 mod harness;
+mod load;
 mod runtime;
 pub mod scenario;
 mod store;
@@ -78,6 +79,7 @@ pub use bus::broker::{Broker, Way};
 pub use bus::fixture::{BusFixture, BusUnderTest};
 pub use bus::suite::{BusSuite, bus_suite};
 pub use harness::Harness;
+pub use load::Load;
 pub use runtime::notes::Noted;
 pub use runtime::runtime_suite;
 pub use runtime::sink::{SinkHand, SinkUnderTest};

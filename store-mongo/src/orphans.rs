@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
+use mongodb::options::ReadConcern;
 use tokio::time::timeout;
 
 use crate::connect::Connector;
@@ -91,7 +92,8 @@ async fn try_to_free(connector: &Connector) -> Result<usize, Trouble> {
     let admin = connector.client.database("admin");
     // One's own operations alone need no privilege.
     let looked = [doc! { "$currentOp": { "idleSessions": true } }, doc! { "$match": idle }];
-    let found: Vec<Document> = admin.aggregate(looked).await?.try_collect().await?;
+    let found = admin.aggregate(looked).read_concern(ReadConcern::local()).await?;
+    let found: Vec<Document> = found.try_collect().await?;
     let sessions: Vec<Bson> = found
         .iter()
         .filter_map(|found| found.get_document("lsid").ok()?.get("id").cloned())

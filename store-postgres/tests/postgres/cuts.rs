@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use store_postgres::PostgresStore;
 use test_servers::Proxy;
 
-use crate::load::{Load, RECOVERS, patient_and_not};
+use crate::load::{self, RECOVERS, patient_and_not};
 use crate::short::{Own, append, collect, deposit, event, log_of, positions, wanted, within};
 
 /// A server with a way to it that can be disturbed.
@@ -27,7 +27,7 @@ async fn what_was_acknowledged_is_there_once_however_often_connections_are_cut()
     let cuts = wanted("CONNECTION_CUTS", 20) as usize;
     let (own, proxy, url) = tokio::task::spawn_blocking(proxied).await.unwrap();
     let stores = patient_and_not(&url).await;
-    let load = Load::begin(&stores, own.url()).await;
+    let load = load::begin(&stores, own.url()).await;
     let mut slowest = Duration::ZERO;
     for _ in 0..cuts {
         load.goes_on(fastrand::u64(1..5), Duration::from_secs(30)).await;

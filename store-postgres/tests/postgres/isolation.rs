@@ -3,7 +3,7 @@
 use cqrs_core::{Commit, Expected, Filter, Guard, Store};
 use store_postgres::PostgresStore;
 
-use crate::load::{Load, RECOVERS};
+use crate::load::{self, RECOVERS};
 use crate::short::{Own, deposit, log_of, plain};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,7 +40,7 @@ async fn commits_are_right_whatever_the_database_says_of_isolation() {
         let connect =
             async || PostgresStore::builder(own.url()).schema(&schema).connect().await.unwrap();
         let stores = [connect().await, connect().await];
-        let load = Load::begin(&stores, own.url()).await;
+        let load = load::begin(&stores, own.url()).await;
         load.goes_on(10, RECOVERS).await;
         println!("{level}: {}", load.end(&stores[0]).await);
         // A pooler takes no options: it is refused, and not done wrong.

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::load::{Load, RECOVERS, patient_and_not};
+use crate::load::{self, RECOVERS, patient_and_not};
 use crate::short::{Own, wanted};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -12,7 +12,7 @@ async fn what_was_acknowledged_is_there_once_however_often_the_server_is_killed(
     let kills = wanted("SERVER_KILLS", 3);
     let mut own = tokio::task::spawn_blocking(Own::start).await.unwrap();
     let stores = patient_and_not(&own.url()).await;
-    let load = Load::begin(&stores, own.url()).await;
+    let load = load::begin(&stores, own.url()).await;
     let mut slowest = Duration::ZERO;
     for _ in 0..kills {
         load.goes_on(fastrand::u64(1..20), Duration::from_secs(30)).await;

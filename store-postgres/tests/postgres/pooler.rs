@@ -5,7 +5,7 @@ use store_postgres::PostgresStore;
 use tempfile::TempDir;
 use test_servers::PgBouncer;
 
-use crate::load::{Load, RECOVERS};
+use crate::load::{self, RECOVERS};
 use crate::short::{Own, deposit, log_of, versions};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,7 +22,7 @@ async fn a_store_behind_a_pooler_keeps_its_promises() {
     let connect = async || PostgresStore::builder(&url).behind_pooler().connect().await.unwrap();
     let stores = [connect().await, connect().await];
 
-    let load = Load::begin(&stores, own.url()).await;
+    let load = load::begin(&stores, own.url()).await;
     load.goes_on(30, RECOVERS).await;
     println!("behind a pooler: {}", load.end(&stores[0]).await);
 

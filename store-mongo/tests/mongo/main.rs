@@ -1,0 +1,9 @@
+//! What is of MongoDB alone: members that die, transactions of the dead, answers that are lost.
+#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod connecting;
+mod kills;
+mod orphans;
+mod own;
