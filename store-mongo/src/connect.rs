@@ -14,6 +14,10 @@ use crate::error::Trouble;
 /// The database where neither the URL nor a setting names one.
 const DATABASE: &str = "cqrs";
 
+/// How often members are asked how they are, unless the URL says: who has gone silent, or was thought to be going down,
+/// is known as late.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
 /// The first version with collections that lie in the order of their ids.
 const OLDEST: i32 = 6;
 
@@ -39,6 +43,7 @@ impl Connector {
         let name = named.unwrap_or_else(|| DATABASE.to_owned());
         check_database(&name)?;
         options.app_name.get_or_insert_with(|| "cqrs".to_owned());
+        options.heartbeat_freq.get_or_insert(HEARTBEAT);
         options.connect_timeout.get_or_insert(settings.connect_timeout);
         options.server_selection_timeout.get_or_insert(settings.connect_timeout);
         // What is told to be stored is on the disks of most members, and nothing else is read.

@@ -190,6 +190,9 @@ fn is_passing(error: &mongodb::error::Error) -> bool {
     }
 }
 
+/// Characters of what the driver says.
+const LONGEST: usize = 300;
+
 /// What the server said, without what it quotes: values of a document are nobody's to log.
 fn said(error: &mongodb::error::Error) -> String {
     match &*error.kind {
@@ -205,7 +208,11 @@ fn said(error: &mongodb::error::Error) -> String {
         },
         // It may quote the URL.
         Of::Authentication { .. } => "the user or the password is refused".to_owned(),
-        _ => error.to_string(),
+        Of::Io(error) => error.to_string(),
+        // They quote answers of the server, byte by byte.
+        Of::ServerSelection { .. } => "no member can be asked".to_owned(),
+        Of::ConnectionPoolCleared { .. } => "its connections were closed".to_owned(),
+        kind => kind.to_string().chars().take(LONGEST).collect(),
     }
 }
 

@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod connecting;
+mod faults;
 mod kills;
 mod orphans;
 mod own;
+mod sharing;
