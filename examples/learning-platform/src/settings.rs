@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Settings {
-    /// Where everything is kept: `sqlite:PATH`, `postgres://…` or `memory:`.
+    /// Where everything is kept: `sqlite:PATH`, `postgres://…`, `mongodb://…` or `memory:`.
     #[arg(
         long,
         env = "STORE_URL",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cqrs_core::memory::MemoryStore;
 use cqrs_core::{BoxError, Store};
+use store_mongo::MongoStore;
 use store_postgres::PostgresStore;
 use store_sqlite::SqliteStore;
 
@@ -20,10 +21,11 @@ enum Kept {
     InMemory,
     Sqlite(SqliteStore),
     Postgres(PostgresStore),
+    Mongo(MongoStore),
 }
 
 impl Opened {
-    /// The store at `sqlite:PATH`, `postgres://…` or `memory:`.
+    /// The store at `sqlite:PATH`, `postgres://…`, `mongodb://…` or `memory:`.
     ///
     /// # Errors
     /// When the URL names no store, or the store cannot be opened.
@@ -36,10 +38,15 @@ impl Opened {
             let store = Arc::new(postgres.clone());
             return Ok(Self { store, kept: Kept::Postgres(postgres) });
         }
+        if url.starts_with("mongodb:") || url.starts_with("mongodb+srv:") {
+            let mongo = MongoStore::connect(url).await?;
+            let store = Arc::new(mongo.clone());
+            return Ok(Self { store, kept: Kept::Mongo(mongo) });
+        }
         if !url.starts_with("sqlite:") {
             // Not the URL: it may hold a password.
             let scheme: String = url.chars().take_while(|c| *c != ':').take(20).collect();
-            let known = "sqlite:PATH, postgres://… or memory:";
+            let known = "sqlite:PATH, postgres://…, mongodb://… or memory:";
             return Err(format!("no store of the kind {scheme:?}: {known}").into());
         }
         let sqlite = SqliteStore::connect(url).await?;
@@ -60,6 +67,7 @@ impl Opened {
             Kept::InMemory => {}
             Kept::Sqlite(sqlite) => sqlite.close().await?,
             Kept::Postgres(postgres) => postgres.close().await,
+            Kept::Mongo(mongo) => mongo.close().await,
         }
         Ok(())
     }

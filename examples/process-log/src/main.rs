@@ -51,7 +51,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct StoreArgument {
-    /// Where the events are: `sqlite:PATH`, `postgres://…` or `memory:`.
+    /// Where the events are: `sqlite:PATH`, `postgres://…`, `mongodb://…` or `memory:`.
     #[arg(long = "store", env = "STORE_URL", default_value = "sqlite:process-log.db")]
     url: String,
 }

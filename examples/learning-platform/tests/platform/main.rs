@@ -21,6 +21,7 @@ mod steps_child;
 mod steps_stage;
 mod storm;
 mod storm_clients;
+mod storm_mongo;
 mod storm_postgres;
 mod storm_services;
 mod storm_sums;

@@ -90,7 +90,7 @@ async fn flags_have_twins_in_the_environment() {
 #[test]
 fn what_is_not_there_is_refused_with_what_is() {
     for (arguments, named) in [
-        (["--store", "carrier-pigeon:"], "sqlite:PATH, postgres://… or memory:"),
+        (["--store", "carrier-pigeon:"], "sqlite:PATH, postgres://…, mongodb://… or memory:"),
         (["--bus", "pigeon://127.0.0.1"], "`amqp`, `amqps`, `memory`, `nats`"),
         (["--listen", "nowhere"], "cannot listen on nowhere"),
         (["--role", "teacher"], "possible values"),

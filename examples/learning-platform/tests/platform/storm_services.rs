@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::service::{Folder, Service};
 use crate::storm::{CLIENTS, SETTLED_WITHIN, burst, live, lives, random, until_it_dies, wanted};
 use crate::storm_clients::{Courses, Work};
+use crate::storm_mongo::Database;
 use crate::storm_postgres::Schema;
 use crate::storm_sums::{TOKEN, add_up_with, settled};
 
@@ -205,6 +206,25 @@ async fn of_two_processes_of_each_service_on_databases_and_nats_any_may_die_agai
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_processes_of_each_service_on_databases_and_rabbitmq_any_may_die_again_and_again() {
     storm_on_databases(Broker::rabbit).await;
+}
+
+/// Each service on a database of its own in a replica set, in two processes.
+async fn storm_on_replica_sets(start_broker: fn(&Path) -> Broker) {
+    let (learning, payments) = (Database::new(), Database::new());
+    storm(start_broker, learning.folder(), payments.folder(), 2).await;
+    learning.remove().await;
+    payments.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_of_each_service_on_replica_sets_and_nats_any_may_die_again_and_again() {
+    storm_on_replica_sets(Broker::nats).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_of_each_service_on_replica_sets_and_rabbitmq_any_may_die_again_and_again()
+{
+    storm_on_replica_sets(Broker::rabbit).await;
 }
 
 async fn a_payment_waits(start_broker: fn(&Path) -> Broker) {
