@@ -147,7 +147,8 @@ impl Load {
             });
             Task { number, answered, running }
         };
-        let tasks = stores.iter().cycle().take(TASKS * stores.len()).enumerate().map(task).collect();
+        let tasks =
+            stores.iter().cycle().take(TASKS * stores.len()).enumerate().map(task).collect();
         let follower = tokio::spawn(follow(stores[0].clone(), stops.clone()));
         Self { stops, repeated, tasks, follower, activity: None }
     }

@@ -11,15 +11,17 @@ use cqrs_core::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 use store_mongo::MongoStore;
-use store_mongo::bson::{Document, doc, spec::BinarySubtype, Binary, RawDocumentBuf};
-use store_mongo::mongodb::{Client, Database};
-use store_mongo::mongodb::options::{Acknowledgment, ReadConcern, WriteConcern, IndexOptions};
+use store_mongo::bson::{Binary, Document, RawDocumentBuf, doc, spec::BinarySubtype};
 use store_mongo::mongodb::IndexModel;
+use store_mongo::mongodb::options::{Acknowledgment, IndexOptions, ReadConcern, WriteConcern};
+use store_mongo::mongodb::{Client, Database};
 use tokio::sync::{mpsc, oneshot};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const CLIENTS: usize = 32;
+fn clients() -> usize {
+    std::env::var("CLIENTS").map_or(32, |n| n.parse().unwrap_or(32))
+}
 const ACCOUNTS: u64 = 1_000;
 const BODY: &str = r#"{"amount":700,"note":"a deposit of the bank that is measured here"}"#;
 
@@ -35,7 +37,11 @@ fn main() -> Outcome<()> {
                 by_hand.push(commands_by_hand(&url, 3.0 * scale).await?);
                 ours.push(commands(&url, 3.0 * scale).await?);
             }
-            println!("commands of {CLIENTS} clients: by hand {by_hand:?}, ours {ours:?}, ratio {:.2}", median(&mut ours.clone()) / median(&mut by_hand.clone()));
+            println!(
+                "commands of {} clients: by hand {by_hand:?}, ours {ours:?}, ratio {:.2}",
+                clients(),
+                median(&mut ours.clone()) / median(&mut by_hand.clone())
+            );
         }
         if part.as_deref().is_none_or(|part| part == "replay") {
             replay(&url, (1_000_000.0 * scale) as u64).await?;
@@ -52,7 +58,8 @@ fn median(of: &mut [f64]) -> f64 {
 fn deposit(account: u64, version: u64) -> Commit {
     let id = CommitId(MessageId::fresh());
     let body = Payload::Json(Json::parse(BODY).expect("JSON"));
-    let event = NewEvent { metadata: Metadata::of(id.event(0)), ..NewEvent::new("bank.deposited", body) };
+    let event =
+        NewEvent { metadata: Metadata::of(id.event(0)), ..NewEvent::new("bank.deposited", body) };
     Commit {
         id,
         appends: vec![Append {
@@ -67,7 +74,7 @@ fn deposit(account: u64, version: u64) -> Commit {
 async fn commands(url: &str, seconds: f64) -> Outcome<f64> {
     let store = MongoStore::builder(url).database("bench_ours").connect().await?;
     let until = Instant::now() + Duration::from_secs_f64(seconds);
-    let clients = (0..CLIENTS).map(|_| {
+    let clients = (0..clients()).map(|_| {
         let store = store.clone();
         tokio::spawn(async move {
             let mut done = 0;
@@ -114,10 +121,21 @@ async fn database(url: &str, name: &str) -> Outcome<Database> {
     let db = client.database_with_options(name, options);
     let unique = || IndexOptions::builder().unique(true).build();
     let events = db.collection::<Document>("events");
-    events.create_index(IndexModel::builder().keys(doc! { "tenant": 1, "category": 1, "stream": 1, "version": 1 }).options(unique()).build()).await?;
-    events.create_index(IndexModel::builder().keys(doc! { "id": 1 }).options(unique()).build()).await?;
+    events
+        .create_index(
+            IndexModel::builder()
+                .keys(doc! { "tenant": 1, "category": 1, "stream": 1, "version": 1 })
+                .options(unique())
+                .build(),
+        )
+        .await?;
+    events
+        .create_index(IndexModel::builder().keys(doc! { "id": 1 }).options(unique()).build())
+        .await?;
     events.create_index(IndexModel::builder().keys(doc! { "type": 1, "_id": 1 }).build()).await?;
-    events.create_index(IndexModel::builder().keys(doc! { "category": 1, "_id": 1 }).build()).await?;
+    events
+        .create_index(IndexModel::builder().keys(doc! { "category": 1, "_id": 1 }).build())
+        .await?;
     db.collection::<Document>("head").insert_one(doc! { "_id": "log", "head": 0_i64 }).await?;
     Ok(db)
 }
@@ -135,14 +153,26 @@ async fn commands_by_hand(url: &str, seconds: f64) -> Outcome<f64> {
             }
             session.start_transaction().read_concern(ReadConcern::snapshot()).await?;
             let count = group.len() as i64;
-            let log = writes.collection::<Document>("head").find_one_and_update(doc! { "_id": "log" }, doc! { "$inc": { "head": count } }).session(&mut session).await?;
+            let log = writes
+                .collection::<Document>("head")
+                .find_one_and_update(doc! { "_id": "log" }, doc! { "$inc": { "head": count } })
+                .session(&mut session)
+                .await?;
             let head = log.and_then(|log| log.get_i64("head").ok()).ok_or("no head")?;
-            let documents: Vec<_> = group.iter_mut().zip(head + 1..).map(|(wanted, position)| {
-                let mut document = std::mem::take(&mut wanted.document);
-                document.insert("_id", position);
-                document
-            }).collect();
-            let inserted = writes.collection::<Document>("events").insert_many(&documents).session(&mut session).await;
+            let documents: Vec<_> = group
+                .iter_mut()
+                .zip(head + 1..)
+                .map(|(wanted, position)| {
+                    let mut document = std::mem::take(&mut wanted.document);
+                    document.insert("_id", position);
+                    document
+                })
+                .collect();
+            let inserted = writes
+                .collection::<Document>("events")
+                .insert_many(&documents)
+                .session(&mut session)
+                .await;
             let done = match inserted {
                 Ok(_) => session.commit_transaction().await.is_ok(),
                 Err(_) => {
@@ -157,7 +187,7 @@ async fn commands_by_hand(url: &str, seconds: f64) -> Outcome<f64> {
         Outcome::Ok(())
     });
     let until = Instant::now() + Duration::from_secs_f64(seconds);
-    let clients = (0..CLIENTS).map(|_| {
+    let clients = (0..clients()).map(|_| {
         let (db, queue) = (db.clone(), queue.clone());
         tokio::spawn(async move {
             let events = db.collection::<Document>("events");
@@ -203,7 +233,11 @@ async fn replay(url: &str, events: u64) -> Outcome<()> {
     for _ in 0..3 {
         let started = Instant::now();
         let coll = store.database().collection::<RawDocumentBuf>("cqrs_events");
-        let mut found = coll.find(doc! {}).sort(doc! { "_id": 1 }).read_concern(ReadConcern::majority()).await?;
+        let mut found = coll
+            .find(doc! {})
+            .sort(doc! { "_id": 1 })
+            .read_concern(ReadConcern::majority())
+            .await?;
         let (mut count, mut size) = (0_u64, 0);
         while found.advance().await? {
             let document = found.current();
@@ -224,7 +258,10 @@ async fn replay(url: &str, events: u64) -> Outcome<()> {
         }
         let rate = ours as f64 / started.elapsed().as_secs_f64();
         assert_eq!((count, size), (ours, ours_size));
-        println!("replay of {count}: by hand {by_hand:.0}/s, ours {rate:.0}/s, ratio {:.2}", rate / by_hand);
+        println!(
+            "replay of {count}: by hand {by_hand:.0}/s, ours {rate:.0}/s, ratio {:.2}",
+            rate / by_hand
+        );
     }
     store.close().await;
     Ok(())

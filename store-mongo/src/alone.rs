@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cqrs_core::Result;
 use async_trait::async_trait;
+use cqrs_core::Result;
 use mongodb::{ClientSession, Database};
 use tokio::sync::Mutex;
 use tokio::time::timeout;

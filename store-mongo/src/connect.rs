@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use bson::{Document, Timestamp, doc};
 use cqrs_core::{Error, Result};
-use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ServerAddress, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, DriverInfo, ReadConcern, ServerAddress, WriteConcern,
+};
 use mongodb::{Client, ClientSession, ClusterTime, Database};
+use uuid::Uuid;
 
 use crate::config::{MongoBuilder, check_database};
 use crate::error::Trouble;
@@ -27,6 +30,8 @@ pub(crate) struct Connector {
     pub(crate) db: Database,
     pub(crate) place: Arc<str>,
     pub(crate) patience: Duration,
+    /// What this process is called by the server, for as long as it is connected.
+    pub(crate) node: String,
     /// The newest that was seen: another member may be asked next, and it must know as much.
     seen: Mutex<Option<(Option<ClusterTime>, Timestamp)>>,
 }
@@ -43,6 +48,9 @@ impl Connector {
         let name = named.unwrap_or_else(|| DATABASE.to_owned());
         check_database(&name)?;
         options.app_name.get_or_insert_with(|| "cqrs".to_owned());
+        let node = Uuid::now_v7().simple().to_string();
+        options.driver_info =
+            Some(DriverInfo::builder().name("cqrs".to_owned()).version(node.clone()).build());
         options.heartbeat_freq.get_or_insert(HEARTBEAT);
         options.connect_timeout.get_or_insert(settings.connect_timeout);
         options.server_selection_timeout.get_or_insert(settings.connect_timeout);
@@ -57,15 +65,14 @@ impl Connector {
             .map_err(|error| Trouble::from(error).into_error("connecting", &place))?;
         let db = client.database(&name);
         let connector =
-            Self { client, db, place, patience: settings.patience, seen: Mutex::default() };
+            Self { client, db, place, patience: settings.patience, node, seen: Mutex::default() };
         connector.check().await?;
         Ok(Arc::new(connector))
     }
 
     /// Whether the server can do what is needed.
     async fn check(&self) -> Result<()> {
-        let failed =
-            |error| Trouble::from(error).into_error("connecting", &self.place);
+        let failed = |error| Trouble::from(error).into_error("connecting", &self.place);
         let hello = self.db.run_command(doc! { "hello": 1 }).await.map_err(failed)?;
         let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
         if !hello.contains_key("setName") && !is_router {
@@ -76,13 +83,13 @@ impl Connector {
             );
             return Err(Error::invalid_field("url", context));
         }
-        let built: Document =
-            self.db.run_command(doc! { "buildInfo": 1 }).await.map_err(failed)?;
+        let built: Document = self.db.run_command(doc! { "buildInfo": 1 }).await.map_err(failed)?;
         let version = built.get_str("version").unwrap_or_default();
         let major = version.split('.').next().and_then(|major| major.parse::<i32>().ok());
         if major.is_some_and(|major| major < OLDEST) {
             let place = &self.place;
-            let context = format!("{place} is MongoDB {version}: {OLDEST}.0 or a newer one is needed");
+            let context =
+                format!("{place} is MongoDB {version}: {OLDEST}.0 or a newer one is needed");
             return Err(Error::invalid_field("url", context));
         }
         Ok(())

@@ -227,7 +227,9 @@ fn translate(error: mongodb::error::Error, doing: &str, place: &str) -> Error {
         }
         Some(code::UNAUTHORIZED) => (
             ErrorKind::Internal,
-            format!("{place} lacks a privilege: grant `readWrite` and `dbAdmin` to the user of the store"),
+            format!(
+                "{place} lacks a privilege: grant `readWrite` and `dbAdmin` to the user of the store"
+            ),
         ),
         Some(code::NAMESPACE_NOT_FOUND) => (
             ErrorKind::Internal,

@@ -24,6 +24,7 @@
 mod alone;
 mod config;
 mod connect;
+mod deaths;
 mod declare;
 mod error;
 mod filter;

@@ -12,7 +12,7 @@ use crate::declare::{self, Purge};
 use crate::leases;
 use crate::read::{self, LogReading, StreamReading, pages};
 use crate::row::can_be_tenant;
-use crate::store::MongoStore;
+use crate::store::{Inner, MongoStore};
 
 #[async_trait]
 impl Store for MongoStore {
@@ -78,7 +78,8 @@ impl Store for MongoStore {
 
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>> {
         request.check(&self.inner.capabilities.limits)?;
-        leases::give_out(&self.inner.reader, &self.inner.alone, &request).await
+        let Inner { reader, alone, deaths, .. } = &*self.inner;
+        leases::give_out(reader, alone, deaths, &request).await
     }
 
     async fn release(&self, holder: &str, names: &[String]) -> Result<()> {

@@ -5,8 +5,8 @@ use bson::raw::{RawBsonRef, RawDocument};
 use bson::spec::BinarySubtype;
 use bson::{Binary, DateTime, RawArrayBuf, RawDocumentBuf};
 use cqrs_core::{
-    BoxError, DocumentKey, Error, ErrorKind, FieldValue, Fingerprint, Json, LogId, MessageId, NewEvent, Page, Payload,
-    PayloadRef, Recorded, StreamId, Timestamp, Version,
+    BoxError, DocumentKey, Error, ErrorKind, FieldValue, Fingerprint, Json, LogId, MessageId,
+    NewEvent, Page, Payload, PayloadRef, Recorded, StreamId, Timestamp, Version,
 };
 use uuid::Uuid;
 
@@ -120,7 +120,9 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn maybe_document(&self, name: &str) -> Result<Option<Fields<'a>>, BoxError> {
         let document = self.get(name)?;
-        document.map(|value| value.as_document().map(Fields).ok_or_else(|| unlike(name))).transpose()
+        document
+            .map(|value| value.as_document().map(Fields).ok_or_else(|| unlike(name)))
+            .transpose()
     }
 
     /// A list of documents.
@@ -280,7 +282,11 @@ struct Parts<'a> {
 }
 
 /// Adds an event to a page. One that cannot be read is never passed over (P6): the error names it.
-pub(crate) fn push(page: &mut Page, document: &RawDocument, tags: &mut String) -> Result<(), Trouble> {
+pub(crate) fn push(
+    page: &mut Page,
+    document: &RawDocument,
+    tags: &mut String,
+) -> Result<(), Trouble> {
     let mut parts = Parts::default();
     tags.clear();
     match read(document, &mut parts, tags) {
@@ -335,8 +341,7 @@ fn read<'a>(
             "version" => parts.version = number_of(value),
             "type" => parts.event_type = value.as_str(),
             "schema_version" => {
-                parts.schema_version =
-                    number_of(value).ok_or_else(|| unlike("schema_version"))?;
+                parts.schema_version = number_of(value).ok_or_else(|| unlike("schema_version"))?;
             }
             "id" => {
                 let id = value.as_binary().ok_or_else(|| unlike("id"))?;

@@ -111,11 +111,7 @@ pub struct MongoSink<P> {
 impl<P> Clone for MongoSink<P> {
     fn clone(&self) -> Self {
         let Self { store, projection, sessions } = self;
-        Self {
-            store: store.clone(),
-            projection: projection.clone(),
-            sessions: sessions.clone(),
-        }
+        Self { store: store.clone(), projection: projection.clone(), sessions: sessions.clone() }
     }
 }
 
@@ -272,7 +268,8 @@ impl<P: MongoProjection> MongoSink<P> {
                 false => write_alone(db, session, pending, kept).await,
             }
         };
-        let written = timeout(connector.patience, written).await.map_err(|_| Trouble::TooLong)??;
+        let written =
+            timeout(connector.patience, written).await.map_err(|_| Trouble::TooLong)??;
         if let Ok(Committed::Now { .. }) = written {
             for event in events.iter() {
                 self.project(&event, &pending.commit, db, session).await?;

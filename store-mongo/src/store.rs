@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::alone::{Alone, OneAtATime};
 use crate::config::MongoBuilder;
 use crate::connect::Connector;
+use crate::deaths::Deaths;
 use crate::hint;
 use crate::migrate::migrate;
 use crate::orphans;
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     /// Held by whoever of this process has the turn.
     pub(crate) one: OneAtATime,
     pub(crate) reader: Reader,
+    pub(crate) deaths: Deaths,
     pub(crate) capabilities: Capabilities,
     pub(crate) grown: Arc<watch::Sender<Position>>,
     /// What goes on beside it, until the store is closed or dropped.
@@ -96,6 +98,7 @@ impl MongoStore {
         let reader = Reader { connector: connector.clone(), seen: seen.clone() };
         let one = Arc::new(Mutex::new(()));
         let alone = Alone::new(connector.clone(), one.clone());
+        let deaths = Deaths::new(connector.clone());
         let closing = watch::Sender::new(false);
         let writer = Writer::start(Settings {
             connector: connector.clone(),
@@ -124,7 +127,8 @@ impl MongoStore {
             limits: settings.limits,
         };
         let beside = Mutex::new(beside);
-        let inner = Inner { writer, alone, one, reader, capabilities, grown, beside, closing };
+        let inner =
+            Inner { writer, alone, one, reader, deaths, capabilities, grown, beside, closing };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -18,9 +18,8 @@ impl MongoStore {
     pub async fn session(&self) -> Result<ClientSession> {
         let connector = &self.inner.reader.connector;
         let enrolled = Enrolled::or_new(None, connector).await;
-        let enrolled = enrolled.map_err(|trouble| {
-            trouble.into_error("beginning a session", &connector.place)
-        })?;
+        let enrolled = enrolled
+            .map_err(|trouble| trouble.into_error("beginning a session", &connector.place))?;
         Ok(enrolled.session)
     }
 
@@ -105,4 +104,3 @@ impl MongoStore {
         Ok(found)
     }
 }
-

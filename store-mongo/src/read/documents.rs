@@ -47,10 +47,7 @@ pub(crate) async fn document(
 }
 
 /// A page of documents.
-pub(crate) async fn find(
-    reader: &Reader,
-    find: &FindDocuments,
-) -> Result<Vec<Document>, Trouble> {
+pub(crate) async fn find(reader: &Reader, find: &FindDocuments) -> Result<Vec<Document>, Trouble> {
     let condition = condition(reader, find).await?;
     let mut documents = Vec::new();
     if find.limit == 0 || !can_be_tenant(find.tenant.as_deref()) {

@@ -23,7 +23,9 @@ pub(crate) use documents::{count, document, find, read as read_document};
 pub(crate) use log::{LogReading, head};
 pub(crate) use pages::pages;
 pub(crate) use stream::StreamReading;
-pub(crate) use waiting::{checkpoint, committed, inbox, later, lease, leases, outgoing, parked, timers};
+pub(crate) use waiting::{
+    checkpoint, committed, inbox, later, lease, leases, outgoing, parked, timers,
+};
 
 /// Where it is read.
 #[derive(Clone)]
@@ -110,11 +112,7 @@ impl Reader {
     }
 
     /// Reads something, again and again for a while when the server is out of reach.
-    pub(crate) async fn patiently<T, F>(
-        &self,
-        doing: &str,
-        read: impl Fn() -> F,
-    ) -> Result<T>
+    pub(crate) async fn patiently<T, F>(&self, doing: &str, read: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Trouble>>,
     {
@@ -128,7 +126,8 @@ impl Reader {
                     tokio::time::sleep(backoff(attempts)).await;
                 }
                 done => {
-                    return done.map_err(|trouble| trouble.into_error(doing, &self.connector.place));
+                    return done
+                        .map_err(|trouble| trouble.into_error(doing, &self.connector.place));
                 }
             }
         }

@@ -74,9 +74,8 @@ async fn step<R: Reading>(reader: Reader, reading: R) -> Stepped<R> {
                 tokio::time::sleep(backoff(attempts)).await;
             }
             done => {
-                return done.map_err(|trouble| {
-                    trouble.into_error(R::DOING, &reader.connector.place)
-                });
+                return done
+                    .map_err(|trouble| trouble.into_error(R::DOING, &reader.connector.place));
             }
         }
     }

@@ -83,7 +83,8 @@ impl Reading for StreamReading {
             let most = u64::from(size.events.max(1)) * u64::from(self.pages) + 1;
             let most = most + u64::from(snapshot.is_some());
             let order = if self.read.backwards { -1 } else { 1 };
-            let find = Find::new(Coll::Events, self.condition(from)).sort(doc! { "version": order });
+            let find =
+                Find::new(Coll::Events, self.condition(from)).sort(doc! { "version": order });
             let find = Find { at_once: true, ..find.limit(most) };
             let mut pages: Vec<Page> = vec![Page::default()];
             let (mut snapshot, mut last, mut more) = (snapshot, 0, None);
@@ -133,4 +134,3 @@ impl Reading for StreamReading {
         })
     }
 }
-

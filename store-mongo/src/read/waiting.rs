@@ -5,9 +5,9 @@ use std::time::Duration;
 use bson::raw::RawDocument;
 use bson::{Bson, DateTime, Document, doc};
 use cqrs_core::{
-    AnswerTo, BoxError, CommitId, Error, ErrorKind, FindOutgoing, FindParked, FindTimers, InboxEntry, Lease,
-    MessageId, Metadata, Outgoing, OutgoingKind, ParkedEntry, ParkedState, PendingMessage,
-    Position, Timer, Tries,
+    AnswerTo, BoxError, CommitId, Error, ErrorKind, FindOutgoing, FindParked, FindTimers,
+    InboxEntry, Lease, MessageId, Metadata, Outgoing, OutgoingKind, ParkedEntry, ParkedState,
+    PendingMessage, Position, Timer, Tries,
 };
 
 use super::log::{head, surely};
@@ -120,7 +120,8 @@ pub(crate) async fn parked(
     };
     let mut ids = Document::new();
     if let Some((subscription, position, key)) = after {
-        let last = place(subscription.as_str().into(), bound(*position).into(), key.as_str().into());
+        let last =
+            place(subscription.as_str().into(), bound(*position).into(), key.as_str().into());
         ids.insert("$gt", last);
     }
     let mut condition = Document::new();

@@ -62,8 +62,7 @@ impl Batch {
         event: &NewEvent,
         commit: Option<(Fingerprint, u64)>,
     ) {
-        let place =
-            Place { stream, version, position: turn.head, recorded: turn.recorded, commit };
+        let place = Place { stream, version, position: turn.head, recorded: turn.recorded, commit };
         self.events.push(row::event(event, &place));
     }
 

@@ -142,9 +142,7 @@ impl Judge<'_> {
             Some((known, _)) if *known != fingerprint => {
                 Err(Error::id_reused("commit", commit.id.0))
             }
-            Some((_, position)) => {
-                Ok(Some(Committed::Before { position: *position, reply: None }))
-            }
+            Some((_, position)) => Ok(Some(Committed::Before { position: *position, reply: None })),
             None => Ok(None),
         }
     }
@@ -425,7 +423,8 @@ impl Plan {
     }
 
     fn texts(&self, are_unique: bool) -> Vec<&str> {
-        let of = self.fields.iter().filter(|(n, _)| !are_unique || self.collection.fields[*n].unique);
+        let of =
+            self.fields.iter().filter(|(n, _)| !are_unique || self.collection.fields[*n].unique);
         of.map(|(_, text)| text.as_str()).collect()
     }
 }

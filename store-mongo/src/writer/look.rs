@@ -216,13 +216,19 @@ impl<'w> Wants<'w> {
             let fields = rawdoc! {
                 "$project": { "_id": 0, "tenant": 1, "category": 1, "stream": 1, "version": 1 },
             };
-            conditions.add(Coll::Events, 1, [of, last, rawdoc! { "$limit": 1 }, fields], read_stream);
+            conditions.add(
+                Coll::Events,
+                1,
+                [of, last, rawdoc! { "$limit": 1 }, fields],
+                read_stream,
+            );
         }
         for key in &documents {
             facts.documents.insert((*key).clone(), Standing::default());
         }
         let ids = documents.into_iter().map(key::document);
-        let fields = rawdoc! { "$project": { "version": 1, "is_there": { "$gt": ["$data", null] } } };
+        let fields =
+            rawdoc! { "$project": { "version": 1, "is_there": { "$gt": ["$data", null] } } };
         conditions.by_id(Coll::Documents, ids, &fields, read_document);
 
         for lease in &leases {
@@ -249,7 +255,13 @@ impl<'w> Wants<'w> {
         conditions.by_id(Coll::Parked, ids.into_iter(), &fields, read_parked);
 
         let fields = rawdoc! { "$project": { "_id": 0, "id": 1 } };
-        conditions.by(Coll::Outgoing, cstr!("id"), pending.into_iter().map(id), &fields, read_pending);
+        conditions.by(
+            Coll::Outgoing,
+            cstr!("id"),
+            pending.into_iter().map(id),
+            &fields,
+            read_pending,
+        );
 
         let mut of_collection: Vec<(String, String, Vec<String>)> = Vec::new();
         for (tenant, collection, text) in values {
@@ -403,9 +415,9 @@ async fn ask(
     let found = found.next(session).await.ok_or_else(missing)??;
     let fields = Fields(&found);
     for (name, read) in reads {
-        let taken = fields.documents(&name).and_then(|mut all| {
-            all.try_for_each(|document| read(&document?, facts))
-        });
+        let taken = fields
+            .documents(&name)
+            .and_then(|mut all| all.try_for_each(|document| read(&document?, facts)));
         taken.map_err(|cause| Trouble::damaged("a document of the store", cause))?;
     }
     Ok(())
@@ -595,4 +607,3 @@ async fn first_matching(
     let position = Fields(&document).count("_id");
     Ok(Some(position.map_err(|cause| Trouble::damaged("an event", cause))?))
 }
-

@@ -22,7 +22,8 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// Begins a transaction.
 pub(crate) async fn begin(session: &mut ClientSession) -> Result<(), Trouble> {
     let stored = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
-    let begun = session.start_transaction().read_concern(ReadConcern::snapshot()).write_concern(stored);
+    let begun =
+        session.start_transaction().read_concern(ReadConcern::snapshot()).write_concern(stored);
     Ok(begun.await?)
 }
 

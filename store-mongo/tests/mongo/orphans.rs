@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use cqrs_core::{Commit, CommitId, Committed, Json, MessageId, NewEvent, Payload, Store, StreamId};
 use cqrs_core::{Append, Expected};
+use cqrs_core::{Commit, CommitId, Committed, Json, MessageId, NewEvent, Payload, Store, StreamId};
 
 use crate::common::{self, Database};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cqrs_core::{Commit, CommitId, Expected, Json, MessageId, NewEvent, Payload, Store, StreamId};
 use cqrs_core::Append;
+use cqrs_core::{Commit, CommitId, Expected, Json, MessageId, NewEvent, Payload, Store, StreamId};
 use tokio::task::JoinSet;
 
 use crate::common::{self, Database};
