@@ -18,6 +18,8 @@ use crate::handler::{HandlerError, Inject};
 use crate::message::event::{Event, EventType};
 use crate::message::event_set::EventSet;
 use crate::message::request::{Command, Query, Request};
+use crate::schema::Indexable;
+use crate::schema::field::FieldType;
 
 pub use serde_json::Value;
 
@@ -51,6 +53,11 @@ pub const fn query<Q: Query>() -> bool {
 /// The first parameter of an event handler.
 pub const fn events<S: EventSet>() -> bool {
     true
+}
+
+/// What a field is that entities are found by.
+pub fn indexed<T: Indexable>() -> FieldType {
+    T::field_type()
 }
 
 /// Any other parameter.

@@ -229,6 +229,8 @@ mod error;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod handler;
+#[cfg(feature = "schema")]
+mod json_schema;
 pub mod layer;
 mod load;
 mod manifest;
@@ -242,7 +244,6 @@ mod remote;
 mod repository;
 mod retry;
 mod runtime;
-#[cfg(feature = "schema")]
 mod schema;
 mod trouble;
 mod work;
@@ -272,6 +273,8 @@ pub use handler::{
     Handler, HandlerError, HandlerService, Inject, IntoEventHandler, IntoHandler, Origin,
     RequestLayer, Res, Resources,
 };
+#[cfg(feature = "schema")]
+pub use json_schema::event_schema;
 pub use load::{At, Loaded};
 pub use manifest::{EventHandlerManifest, EventManifest, Manifest, RequestManifest};
 pub use message::envelope::{Envelope, Reply};
@@ -338,8 +341,10 @@ pub use runtime::saga::instance::{
 pub use runtime::settings::{RuntimeSettings, Start, Subscription};
 pub use runtime::view::View;
 pub use runtime::wait::{Reached, Waited};
-#[cfg(feature = "schema")]
-pub use schema::event_schema;
+pub use schema::cell::Cell;
+pub use schema::field::{Field, FieldType, Index};
+pub use schema::mapping::{Change, Mapping};
+pub use schema::{Indexable, Schema};
 pub use work::Work;
 
 /// What the macros of this crate refer to. No part of the interface.

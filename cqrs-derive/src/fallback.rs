@@ -11,6 +11,7 @@ use crate::ast::event::Event;
 use crate::ast::event_set::EventSet;
 use crate::ast::rejection::Rejection;
 use crate::ast::request::Request;
+use crate::ast::schema::Schema;
 use crate::core_path::core_path;
 use crate::expand::request::answers;
 
@@ -94,6 +95,30 @@ pub(crate) fn aggregate(aggregate: &Aggregate<'_>) -> TokenStream {
             type Event = #event;
             fn apply(&mut self, _: &Self::Event) {}
         }
+    }
+}
+
+/// A schema that says nothing.
+pub(crate) fn schema(schema: &Schema<'_>) -> TokenStream {
+    let core = core_path(schema.core.as_ref());
+    let described = head(schema.generics, &quote!(#core::Schema), schema.ident);
+    let indexable = head(schema.generics, &quote!(#core::Indexable), schema.ident);
+    let entity = schema.collection.as_ref().map(|_| {
+        let bound = quote!(#core::check::Recordable + ::core::marker::Send + ::core::marker::Sync);
+        let head = head(&bounded(schema.generics, &bound), &quote!(#core::Entity), schema.ident);
+        quote! {
+            #head {
+                const COLLECTION: &'static str = "faulty";
+                fn id(&self) -> ::std::string::String { ::core::unimplemented!() }
+            }
+        }
+    });
+    quote! {
+        #described {
+            fn field_type() -> #core::FieldType { ::core::unimplemented!() }
+        }
+        #indexable {}
+        #entity
     }
 }
 

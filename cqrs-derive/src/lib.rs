@@ -78,6 +78,7 @@
 //! | [`Event`](macro@Event), [`EventSet`](macro@EventSet) | the recorded names, versions, upcasters and tags |
 //! | [`Aggregate`](macro@Aggregate) | category, id and event |
 //! | [`Rejection`](macro@Rejection) | codes and fields |
+//! | [`Schema`](macro@Schema) | what an entity looks like in its database: columns, indexes, a version |
 //! | [`command_handler`], [`query_handler`], [`event_handler`] | the line that announces a handler |
 //!
 //! A name is a text of segments joined by dots. A segment is of lower-case letters, digits and `_`.
@@ -158,6 +159,12 @@ pub fn derive_rejection(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Aggregate, attributes(aggregate))]
 pub fn derive_aggregate(input: TokenStream) -> TokenStream {
     expand::aggregate(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+#[doc = include_str!("../docs/schema.md")]
+#[proc_macro_derive(Schema, attributes(schema))]
+pub fn derive_schema(input: TokenStream) -> TokenStream {
+    expand::schema(&parse_macro_input!(input as DeriveInput)).into()
 }
 
 #[doc = include_str!("../docs/command_handler.md")]

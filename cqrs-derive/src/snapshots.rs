@@ -152,3 +152,48 @@ fn an_event_handler() {
     );
     written("event_handler", expand::handler::expand(Role::Event, name, &item));
 }
+
+#[test]
+fn an_entity_with_a_schema() {
+    let item = quote! {
+        #[schema(collection = "tutors", version = 3)]
+        struct Tutor {
+            #[schema(id)]
+            tutor_id: Uuid,
+            #[schema(unique, name = "mail")]
+            email: Option<String>,
+            #[schema(indexed)]
+            city: String,
+            #[serde(rename = "since", default, with = "seconds")]
+            #[schema(as = i64)]
+            joined: Moment,
+            subjects: Vec<Subject>,
+            #[serde(skip)]
+            hot: bool,
+        }
+    };
+    derived("schema_entity", item, expand::schema);
+}
+
+#[test]
+fn parts_of_entities() {
+    let subject = quote! {
+        #[serde(rename_all = "camelCase")]
+        struct Subject {
+            long_name: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            level: Option<Level>,
+        }
+    };
+    derived("schema_struct", subject, expand::schema);
+    let email = quote! {
+        #[schema(indexable)]
+        struct Email(String);
+    };
+    derived("schema_newtype", email, expand::schema);
+    let level = quote! {
+        #[schema(indexable)]
+        enum Level { Junior, Senior }
+    };
+    derived("schema_enum", level, expand::schema);
+}

@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_secs(50);
 /// Declares a collection, or changes what was declared.
 pub(crate) async fn declare(reader: &Reader, alone: &Alone, collection: &Collection) -> Result<()> {
     let doing = format!("declaring the collection `{}`", collection.name);
-    let wanted = collection.fields_json();
+    let wanted = collection.declaration();
     // Most often: every start of a process declares what it uses.
     let declared = reader.patiently(&doing, || async {
         let of = doc! { "_id": &*collection.name };
@@ -62,7 +62,7 @@ async fn anew(
     collection: &Collection,
 ) -> Result<Done<()>, Trouble> {
     let name = &*collection.name;
-    let declared = rawdoc! { "_id": name, "fields": collection.fields_json().as_str() };
+    let declared = rawdoc! { "_id": name, "fields": collection.declaration().as_str() };
     let put = rawdoc! { "q": { "_id": name }, "u": declared, "upsert": true };
     statements(db, session, Coll::Collections, Kind::Update, vec![put]).await?;
     let counted = rawdoc! { "q": { "_id": LOG }, "u": { "$inc": { "declared": 1_i64 } } };

@@ -95,6 +95,7 @@ mod row;
 mod sink;
 mod statements;
 mod store;
+mod table;
 mod writer;
 
 pub use config::{SqliteBuilder, Synchronous};

@@ -12,9 +12,8 @@ use cqrs_core::{
 use futures_util::stream::{self, StreamExt};
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::collection::document_of;
 use crate::read::{self, LogReading, StreamReading, log_head, pages};
-use crate::row::{fingerprint, tenant, uuid_text};
+use crate::row::{fingerprint, uuid_text};
 use crate::statements::Sql;
 use crate::store::{Inner, SqliteStore};
 use crate::writer::{Job, Pending};
@@ -62,27 +61,26 @@ impl Store for SqliteStore {
             return Ok(None);
         }
         let key = key.clone();
-        let read = self.inner.readers.run("reading a document", move |conn| {
-            let place = (tenant(key.tenant.as_deref()), &*key.collection, &*key.id);
-            let mut statement = conn.prepare_cached(Sql::Document.text())?;
-            let mut rows = statement.query(place)?;
-            rows.next()?.map(|row| document_of(row, &key.collection)).transpose()
-        });
-        read.await
+        let declared = Arc::clone(&self.inner.declared);
+        self.inner
+            .readers
+            .run("reading a document", move |conn| read::document(conn, &declared, &key))
+            .await
     }
 
     async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {
+        let declared = Arc::clone(&self.inner.declared);
         self.inner
             .readers
-            .run("finding documents", move |conn| read::find_documents(conn, &find))
+            .run("finding documents", move |conn| read::find_documents(conn, &declared, &find))
             .await
     }
 
     async fn count_documents(&self, find: &FindDocuments) -> Result<u64> {
-        let find = find.clone();
+        let (find, declared) = (find.clone(), Arc::clone(&self.inner.declared));
         self.inner
             .readers
-            .run("counting documents", move |conn| read::count_documents(conn, &find))
+            .run("counting documents", move |conn| read::count_documents(conn, &declared, &find))
             .await
     }
 

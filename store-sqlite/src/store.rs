@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use cqrs_core::{Capabilities, Clock, Error, ErrorKind, Position, Result, Support};
 use tokio::sync::{oneshot, watch};
 
+use crate::collection::Declared;
 use crate::config::SqliteBuilder;
 use crate::error::closed;
 use crate::open;
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) jobs: Jobs,
     thread: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     pub(crate) readers: Arc<Readers>,
+    pub(crate) declared: Arc<Declared>,
     pub(crate) capabilities: Capabilities,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) grown: Arc<watch::Sender<Position>>,
@@ -176,7 +178,8 @@ impl SqliteStore {
         };
         let thread = tokio::sync::Mutex::new(Some(thread));
         let (readers, clock) = (Arc::new(readers), Arc::clone(&settings.clock));
-        let inner = Inner { jobs, thread, readers, capabilities, clock, grown, file };
+        let declared = Arc::default();
+        let inner = Inner { jobs, thread, readers, declared, capabilities, clock, grown, file };
         Ok(Self { inner: Arc::new(inner) })
     }
 

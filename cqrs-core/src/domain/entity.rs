@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::port::document::Collection;
+use crate::schema::mapping::Mapping;
 
 /// State that is stored as it is, as a JSON document: what [`Documents`](crate::Documents) reads and
 /// [`Work`](crate::Work) writes. Its collection is declared once at start-up, before the first write:
@@ -37,12 +38,19 @@ pub trait Entity: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Which one: at most 1,024 bytes, no control characters.
     fn id(&self) -> String;
 
+    /// What it looks like in the database, where it is a row with columns: what
+    /// `#[derive(Schema)]` says. Provided: it is JSON of any kind.
+    fn mapping() -> Option<Mapping> {
+        None
+    }
+
     /// What a store is told of the collection.
     fn collection() -> Collection {
         let collection = Self::INDEXED
             .iter()
             .copied()
             .fold(Collection::new(Self::COLLECTION), Collection::indexed);
-        Self::UNIQUE.iter().copied().fold(collection, Collection::unique)
+        let collection = Self::UNIQUE.iter().copied().fold(collection, Collection::unique);
+        Collection { mapping: Self::mapping(), ..collection }
     }
 }

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
+use serde_json::Value;
+
 use crate::error::{Conflict, Error, Result};
 use crate::memory::broken;
 use crate::message::payload::Json;
 use crate::port::Version;
 use crate::port::commit::DocumentWrite;
 use crate::port::document::{Collection, Document, DocumentKey, FieldValue, FindDocuments};
+use crate::schema::mapping::{Change, Mapping};
 
 #[derive(Debug, Default)]
 pub(super) struct Documents {
@@ -43,6 +46,10 @@ impl Documents {
                 plan.remove.extend(entries(collection, &write.key, body)?);
             }
             if let Some(body) = &write.body {
+                if let Some(mapping) = &collection.mapping {
+                    let cells = mapping.cells(&write.key.collection, &write.key.id, body)?;
+                    plan.rows.insert(write.key.clone(), mapping.body(cells));
+                }
                 plan.insert.extend(entries(collection, &write.key, body)?);
             }
         }
@@ -59,7 +66,7 @@ impl Documents {
         Ok(plan)
     }
 
-    pub(super) fn apply(&mut self, plan: Plan, writes: Vec<DocumentWrite>) {
+    pub(super) fn apply(&mut self, mut plan: Plan, writes: Vec<DocumentWrite>) {
         for entry in plan.remove {
             if let Some(ids) = self.index.get_mut(&entry.place) {
                 ids.remove(&entry.id);
@@ -69,6 +76,7 @@ impl Documents {
             self.index.entry(entry.place).or_default().insert(entry.id);
         }
         for DocumentWrite { key, expected: _, body } in writes {
+            let body = plan.rows.remove(&key).or(body);
             match self.bodies.get_mut(&key) {
                 // A deletion of what is not there stays without a trace.
                 Some((_, None)) | None if body.is_none() => {}
@@ -82,9 +90,19 @@ impl Documents {
 
     pub(super) fn declare(&mut self, collection: Collection) -> Result<()> {
         let name = collection.name.clone().into_owned();
-        let mut fresh = Index::new();
+        let known = self.collections.get(&name);
+        if let Some(known) = known
+            && !collection.follows(known)?
+        {
+            return Ok(());
+        }
+        let known = known.and_then(|known| known.mapping.as_ref());
+        let (mut fresh, mut bodies) = (Index::new(), Vec::new());
         for (key, (_, body)) in self.bodies.iter().filter(|(key, _)| key.collection == name) {
             let Some(body) = body else { continue };
+            let mapped = collection.mapping.as_ref();
+            let carried = mapped.map(|mapping| carried(known, mapping, key, body)).transpose()?;
+            let body = carried.as_ref().unwrap_or(body);
             for entry in entries(&collection, key, body)? {
                 let (conflict, unique) = (entry.conflict(), entry.unique);
                 let ids = fresh.entry(entry.place).or_default();
@@ -92,6 +110,12 @@ impl Documents {
                 if unique && ids.len() > 1 {
                     return Err(conflict);
                 }
+            }
+            bodies.extend(carried.map(|body| (key.clone(), body)));
+        }
+        for (key, body) in bodies {
+            if let Some((_, old)) = self.bodies.get_mut(&key) {
+                *old = Some(body);
             }
         }
         self.index.retain(|(_, collection, _, _), _| *collection != name);
@@ -158,6 +182,8 @@ impl Documents {
 pub(super) struct Plan {
     remove: Vec<Entry>,
     insert: Vec<Entry>,
+    /// Bodies as tables would have them: with all of their fields.
+    rows: BTreeMap<DocumentKey, Json>,
 }
 
 #[derive(Debug)]
@@ -172,6 +198,32 @@ impl Entry {
         let (_, collection, field, _) = self.place.clone();
         Conflict::Unique { collection, id: self.id.clone(), field }.into()
     }
+}
+
+/// A body as it is under another mapping, to which nothing of it is lost.
+fn carried(
+    known: Option<&Mapping>,
+    mapping: &Mapping,
+    key: &DocumentKey,
+    body: &Json,
+) -> Result<Json> {
+    let mut object: serde_json::Map<String, Value> =
+        body.decode().map_err(|_| broken("its documents"))?;
+    for change in known.map(|known| known.changes(mapping)).unwrap_or_default() {
+        match change {
+            Change::Removed(field) if object.get(&*field.name) == Some(&Value::Null) => {
+                object.remove(&*field.name);
+            }
+            Change::Changed { from, to } if from.name != to.name => {
+                if let Some(value) = object.remove(&*from.name) {
+                    object.insert(to.name.clone().into_owned(), value);
+                }
+            }
+            _ => {}
+        }
+    }
+    let body = Json::trusted(Value::Object(object).to_string());
+    mapping.cells(&key.collection, &key.id, &body).map(|cells| mapping.body(cells))
 }
 
 fn entries(collection: &Collection, key: &DocumentKey, body: &Json) -> Result<Vec<Entry>> {

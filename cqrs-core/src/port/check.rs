@@ -21,6 +21,7 @@ use crate::port::parked::ParkedWrite;
 use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;
 use crate::port::timer::Timer;
+use crate::schema::field::Index;
 
 impl Commit {
     /// Checks the commit against what a store offers and takes. Every adapter calls it first.
@@ -199,7 +200,26 @@ impl Collection {
         }
         distinct(self.fields.iter().map(|f| &f.name), |name| {
             Error::invalid_field("field", format!("`{name}` of `{}` is declared twice", self.name))
-        })
+        })?;
+        let Some(mapping) = &self.mapping else { return Ok(()) };
+        mapping.check(&self.name)?;
+        for field in &self.fields {
+            let mapped = mapping.field(&field.name).and_then(|field| field.index);
+            let wanted = if field.unique { Index::Unique } else { Index::Plain };
+            if mapped != Some(wanted) {
+                let (field, name) = (&field.name, &self.name);
+                let context = format!("`{field}` of `{name}` is not indexed as its mapping says");
+                return Err(Error::invalid_field(&**field, context));
+            }
+        }
+        match mapping.fields.iter().filter(|field| field.index.is_some()).count() {
+            n if n == self.fields.len() => Ok(()),
+            _ => {
+                let context =
+                    format!("the mapping of `{}` indexes more than is declared", self.name);
+                Err(Error::invalid_field("mapping", context))
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::message::payload::Json;
 use crate::port::Version;
+use crate::schema::mapping::Mapping;
 
 /// The key of a document: whose it is, which collection, which one.
 ///
@@ -70,6 +71,9 @@ pub struct Collection {
     pub name: Cow<'static, str>,
     /// Its declared fields.
     pub fields: Vec<IndexedField>,
+    /// What its documents look like in the database, where they are rows with columns; `None`: they are
+    /// JSON of any kind.
+    pub mapping: Option<Mapping>,
 }
 
 /// A declared field of a [`Collection`].
@@ -92,7 +96,7 @@ impl IndexedField {
 impl Collection {
     /// A collection without declared fields.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
-        Self { name: name.into(), fields: Vec::new() }
+        Self { name: name.into(), fields: Vec::new(), mapping: None }
     }
 
     /// Adds a field to find by.
@@ -106,6 +110,13 @@ impl Collection {
     #[must_use]
     pub fn unique(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.fields.push(IndexedField { name: field.into(), unique: true });
+        self
+    }
+
+    /// With documents that look like this. See [`Mapping`] for an example.
+    #[must_use]
+    pub fn mapped(mut self, mapping: Mapping) -> Self {
+        self.mapping = Some(mapping);
         self
     }
 }

@@ -7,4 +7,5 @@ pub(crate) mod event_set;
 pub(crate) mod handler;
 pub(crate) mod rejection;
 pub(crate) mod request;
+pub(crate) mod schema;
 pub(crate) mod serde_name;

@@ -99,6 +99,84 @@ pub(crate) fn field_name(n: usize, field: &Field, rule: Option<Rule>) -> String 
     }
 }
 
+/// What serde makes of a field that is stored.
+pub(crate) struct Stored {
+    /// Its name, written and read.
+    pub(crate) name: String,
+    /// Whether JSON may be without it.
+    pub(crate) may_miss: bool,
+    /// What writes or reads it, where its type does not.
+    pub(crate) with: Option<Ident>,
+}
+
+/// What serde is told of a struct that is stored.
+pub(crate) struct StoredFields {
+    rule: Option<Rule>,
+    may_miss: bool,
+}
+
+/// Reads what serde is told of a struct that is stored, and refuses what hides its fields.
+pub(crate) fn stored_fields(attrs: &[Attribute], faults: &mut Faults) -> StoredFields {
+    let names = Names::of(attrs);
+    for key in &names.others {
+        if ["tag", "from", "into", "try_from", "remote"].iter().any(|hides| key == hides) {
+            let message = format!(
+                "`{key}` makes other JSON of it than its fields: implement `Schema` by hand, or \
+                 remove it"
+            );
+            faults.at(key, message);
+        }
+    }
+    let rule = |text: &Option<LitStr>| text.as_ref().and_then(|text| Rule::named(&text.value()));
+    let (written, read) = (rule(&names.all.0), rule(&names.all.1));
+    if written != read {
+        let at = names.all.0.as_ref().or(names.all.1.as_ref());
+        faults.at(at, "what is stored is written and read under the same names");
+    }
+    StoredFields { rule: written, may_miss: names.others.iter().any(|key| key == "default") }
+}
+
+impl StoredFields {
+    /// A field of it; `None`: it is not stored.
+    pub(crate) fn field(
+        &self,
+        field: &Field,
+        ident: &Ident,
+        faults: &mut Faults,
+    ) -> Option<Stored> {
+        let names = Names::of(&field.attrs);
+        let key = |name: &str| names.others.iter().find(|key| *key == name);
+        if key("skip").or(key("skip_serializing")).is_some() {
+            return None;
+        }
+        if let Some(key) = key("flatten") {
+            let message = "a flattened field has no name to be stored under: remove `flatten`";
+            faults.at(key, message);
+        }
+        let plain = match self.rule {
+            Some(rule) => rule.of_field(&unraw(ident)),
+            None => unraw(ident),
+        };
+        let named = |text: &Option<LitStr>| text.as_ref().map_or(plain.clone(), LitStr::value);
+        let (name, read) = (named(&names.serialize), named(&names.deserialize));
+        if name != read && !names.aliases.contains(&name) {
+            let at = names.serialize.as_ref().or(names.deserialize.as_ref());
+            faults.at(at, "what is stored is written and read under the same name");
+        }
+        let with = key("with").or(key("serialize_with")).or(key("deserialize_with")).cloned();
+        let may_miss = self.may_miss || key("default").or(key("skip_serializing_if")).is_some();
+        Some(Stored { name, may_miss, with })
+    }
+}
+
+/// Whether serde writes the variants of an enum as their names alone, if they have no fields.
+pub(crate) fn is_written_as_names(attrs: &[Attribute]) -> bool {
+    let names = Names::of(attrs);
+    !names.others.iter().any(|key| {
+        ["tag", "content", "untagged", "into", "from", "try_from"].iter().any(|other| key == other)
+    })
+}
+
 /// The rules for the variants of an enum: for writing, and for reading.
 pub(crate) struct VariantRules(Option<Rule>, Option<Rule>);
 

@@ -7,6 +7,7 @@ pub(crate) mod event_set;
 pub(crate) mod handler;
 pub(crate) mod rejection;
 pub(crate) mod request;
+pub(crate) mod schema;
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -57,6 +58,13 @@ pub(crate) fn aggregate(input: &DeriveInput) -> TokenStream {
         || aggregate::expand(&aggregate),
         || unless_union(input, fallback::aggregate(&aggregate)),
     )
+}
+
+/// `#[derive(Schema)]`.
+pub(crate) fn schema(input: &DeriveInput) -> TokenStream {
+    let mut faults = Faults::default();
+    let schema = ast::schema::Schema::read(input, &mut faults);
+    written(faults, || schema::expand(&schema), || unless_union(input, fallback::schema(&schema)))
 }
 
 /// The implementation; or the faults, with a stub so that no second error follows.

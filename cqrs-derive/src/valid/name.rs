@@ -1,5 +1,6 @@
 //! Names and versions, as they are recorded and sent.
 
+use quote::ToTokens;
 use syn::{LitInt, LitStr};
 
 use crate::fault::Faults;
@@ -23,6 +24,33 @@ pub(crate) fn name(literal: &LitStr, faults: &mut Faults) {
         faults.at(literal, message);
     } else if text.split('.').any(str::is_empty) {
         faults.at(literal, "every dot of a name stands between two segments");
+    }
+}
+
+/// Bytes that the name of a table has at most, and that of a column.
+const TABLE: usize = 40;
+const COLUMN: usize = 48;
+
+/// Checks the name of the collection of an entity: each database takes it as that of a table.
+pub(crate) fn table(literal: &LitStr, faults: &mut Faults) {
+    stored("a collection with a schema", literal, &literal.value(), TABLE, faults);
+}
+
+/// Checks the name of a column.
+pub(crate) fn column(at: impl ToTokens, text: &str, faults: &mut Faults) {
+    stored("a column", at, text, COLUMN, faults);
+}
+
+/// Names that each database takes, and that mean the same in each.
+fn stored(what: &str, at: impl ToTokens, text: &str, most: usize, faults: &mut Faults) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if text.len() > most {
+        faults.at(at, format!("the name of {what} has at most {most} bytes, not {}", text.len()));
+    } else if !text.starts_with(|c: char| c.is_ascii_alphabetic()) || !text.chars().all(plain) {
+        let message = format!(
+            "the name of {what} is a letter, then letters, digits and `_`: `{text}` is not"
+        );
+        faults.at(at, message);
     }
 }
 

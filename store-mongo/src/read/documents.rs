@@ -84,7 +84,7 @@ async fn condition(reader: &Reader, find: &FindDocuments) -> Result<Bsons, Troub
     let fields = declared.as_ref().map(|declared| Fields(declared).text("fields"));
     let fields =
         fields.transpose().map_err(|cause| Trouble::damaged("a declared collection", cause))?;
-    let collection = Collection::from_fields_json(name, fields)?;
+    let collection = Collection::from_declaration(name, fields)?;
     let whose = tenant(whose.as_deref());
     let after = after.as_deref().map_or(Bson::MinKey, Bson::from);
     let mut condition = doc! {

@@ -577,7 +577,7 @@ async fn learn_collections(
         let read = fields.text("_id").and_then(|name| Ok((name, fields.text("fields")?)));
         let (name, json) =
             read.map_err(|cause| Trouble::damaged("a declared collection", cause))?;
-        let collection = Collection::from_fields_json(name, Some(json))?;
+        let collection = Collection::from_declaration(name, Some(json))?;
         facts.collections.insert(name.to_owned(), Arc::new(collection));
     }
     Ok(())

@@ -102,7 +102,7 @@ async fn declared_field<'f>(
     find: &'f FindDocuments,
 ) -> Found<Option<(&'f str, &'f FieldValue)>> {
     let fields = fields(&reader.statements, client, &find.collection).await?;
-    let collection = Collection::from_fields_json(&find.collection, fields.as_deref())?;
+    let collection = Collection::from_declaration(&find.collection, fields.as_deref())?;
     let Some((field, value)) = &find.field else { return Ok(None) };
     collection.field(field)?;
     Ok(Some((field, value)))
@@ -138,7 +138,7 @@ pub(crate) async fn declare(
     collection: &Collection,
 ) -> Found<()> {
     let statements = &reader.statements;
-    let wanted = collection.fields_json();
+    let wanted = collection.declaration();
     // Most often: every start of a process declares what it uses.
     let is_declared = async |client: &ClientWrapper| {
         Ok::<_, Trouble>(

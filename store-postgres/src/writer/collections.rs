@@ -31,7 +31,7 @@ pub(crate) async fn know(
             Some(row) => Some(row.try_get(0).map_err(|error| doing(error.into()))?),
             None => None,
         };
-        let collection = Collection::from_fields_json(name, fields.as_deref())?;
+        let collection = Collection::from_declaration(name, fields.as_deref())?;
         known.insert(name.to_owned(), (Arc::new(collection), fields.unwrap_or_default()));
     }
     Ok(())

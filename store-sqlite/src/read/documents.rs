@@ -1,20 +1,51 @@
 //! Documents, found and counted: each from one snapshot, with what the collection was declared as.
 
-use cqrs_core::{Collection, Document, FieldValue, FindDocuments};
-use rusqlite::{Connection, OptionalExtension, Rows, Transaction, params};
+use cqrs_core::{Document, DocumentKey, FieldValue, FindDocuments};
+use rusqlite::{Connection, Rows, params};
 
-use crate::collection::document_of;
+use crate::collection::{Declaration, Declared, document_of};
 use crate::error::Trouble;
 use crate::row::{tenant, value_to_sql};
 use crate::statements::Sql;
+use crate::table::ELSEWHERE;
+
+/// One of them.
+pub(crate) fn document(
+    conn: &Connection,
+    declared: &Declared,
+    key: &DocumentKey,
+) -> Result<Option<Document>, Trouble> {
+    let snapshot = conn.unchecked_transaction()?;
+    let place = (tenant(key.tenant.as_deref()), &*key.collection, &*key.id);
+    let found = {
+        let mut statement = snapshot.prepare_cached(Sql::Document.text())?;
+        let mut rows = statement.query(place)?;
+        rows.next()?.map(|row| document_of(row, &key.collection)).transpose()?
+    };
+    match found {
+        Some(found) if found.body.as_str() == ELSEWHERE => {
+            let declaration = declared.get(&snapshot, &key.collection)?;
+            match &declaration.table {
+                Some(table) => table.document(&snapshot, key),
+                None => Ok(Some(found)),
+            }
+        }
+        found => Ok(found),
+    }
+}
 
 /// A page of them.
 pub(crate) fn find_documents(
     conn: &Connection,
+    declared: &Declared,
     find: &FindDocuments,
 ) -> Result<Vec<Document>, Trouble> {
     let snapshot = conn.unchecked_transaction()?;
-    let field = declared_field(&snapshot, find)?;
+    let declaration = declared.get(&snapshot, &find.collection)?;
+    if let Some(table) = &declaration.table {
+        return table.find(&snapshot, find);
+    }
+    let field = declared_field(&declaration, find)?;
     let (name, after) = (&*find.collection, find.after.as_deref().unwrap_or_default());
     let owner = tenant(find.tenant.as_deref());
     let skip = i64::try_from(find.skip).unwrap_or(i64::MAX);
@@ -39,9 +70,17 @@ pub(crate) fn find_documents(
 }
 
 /// How many there are on all pages.
-pub(crate) fn count_documents(conn: &Connection, find: &FindDocuments) -> Result<u64, Trouble> {
+pub(crate) fn count_documents(
+    conn: &Connection,
+    declared: &Declared,
+    find: &FindDocuments,
+) -> Result<u64, Trouble> {
     let snapshot = conn.unchecked_transaction()?;
-    let field = declared_field(&snapshot, find)?;
+    let declaration = declared.get(&snapshot, &find.collection)?;
+    if let Some(table) = &declaration.table {
+        return table.count(&snapshot, find);
+    }
+    let field = declared_field(&declaration, find)?;
     let (owner, name) = (tenant(find.tenant.as_deref()), &*find.collection);
     let count = match field {
         None => snapshot
@@ -58,16 +97,11 @@ pub(crate) fn count_documents(conn: &Connection, find: &FindDocuments) -> Result
 
 /// The field to find by, which the collection must have declared.
 fn declared_field<'f>(
-    snapshot: &Transaction<'_>,
+    declaration: &Declaration,
     find: &'f FindDocuments,
 ) -> Result<Option<(&'f str, &'f FieldValue)>, Trouble> {
-    let fields = snapshot
-        .prepare_cached(Sql::Collection.text())?
-        .query_row((&*find.collection,), |row| row.get::<_, String>(0))
-        .optional()?;
-    let collection = Collection::from_fields_json(&find.collection, fields.as_deref())?;
     let Some((field, value)) = &find.field else { return Ok(None) };
-    collection.field(field)?;
+    declaration.collection.field(field)?;
     Ok(Some((field, value)))
 }
 

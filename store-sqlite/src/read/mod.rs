@@ -9,7 +9,7 @@ mod stream;
 mod waiting;
 
 pub(crate) use ahead::pages;
-pub(crate) use documents::{count_documents, find_documents};
+pub(crate) use documents::{count_documents, document, find_documents};
 pub(crate) use log::{LogReading, first_matching, log_head};
 pub(crate) use pool::Readers;
 pub(crate) use stream::StreamReading;

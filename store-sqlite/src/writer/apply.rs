@@ -12,9 +12,9 @@ use crate::row::{body, joined_to_json, tenant};
 use crate::statements::Sql;
 
 impl Transaction<'_, '_> {
-    /// Applies a commit. After an error of ours nothing of it is left; there is no savepoint,
-    /// because whatever can be refused is found out before the first row is written (but for the
-    /// claim of the commit's id, which is taken back).
+    /// Applies a commit. After an error of ours nothing of it is left. There is no savepoint, but for tables
+    /// with columns, because whatever else can be refused is found out before the first row is written
+    /// (but for the claim of the commit's id, which is taken back).
     pub(super) fn apply(
         &mut self,
         commit: &Commit,
@@ -29,7 +29,7 @@ impl Transaction<'_, '_> {
         if let Some(before) = self.claim(commit.id, fingerprint, position, now)? {
             return Ok(before);
         }
-        match self.check_and_write(commit, now) {
+        match self.whole(commit, now) {
             Ok(()) => {
                 debug_assert_eq!(self.head, position);
                 self.note(commit);
@@ -42,6 +42,30 @@ impl Transaction<'_, '_> {
             }
             Err(broken) => Err(broken),
         }
+    }
+
+    /// Writes a commit, or nothing of it. A table of the user's own making may have constraints that are
+    /// known to SQLite alone, so what is written before is taken back.
+    fn whole(&mut self, commit: &Commit, now: Timestamp) -> Result<(), Trouble> {
+        let mut has_rows = false;
+        for write in &*commit.all_documents() {
+            let declared = self.declared(&write.key.collection)?;
+            has_rows |= declared.is_some_and(|declared| declared.table.is_some());
+        }
+        if !has_rows {
+            return self.check_and_write(commit, now);
+        }
+        let before = (self.head, self.recorded);
+        let conn = self.statements.conn();
+        conn.execute_batch(Sql::Savepoint.text())?;
+        let written = self.check_and_write(commit, now);
+        if let Err(Trouble::Ours(_)) = written {
+            conn.execute_batch(Sql::RollbackToSavepoint.text())?;
+            (self.head, self.recorded) = before;
+            self.writer.forget_seen();
+        }
+        conn.execute_batch(Sql::ReleaseSavepoint.text())?;
+        written
     }
 
     fn check_and_write(&mut self, commit: &Commit, now: Timestamp) -> Result<(), Trouble> {
@@ -90,14 +114,14 @@ impl Transaction<'_, '_> {
             self.check_guards(guards)?;
             self.check_checkpoint(checkpoint.as_ref())?;
             self.check_waiting(outgoing, timers, settled, parked)?;
-            let fields = self.plan_fields(documents)?;
+            let plan = self.plan_documents(documents)?;
 
             for (Append { stream, expected: _, events }, version) in appends.iter().zip(versions) {
                 for (event, version) in events.iter().zip(version + 1..) {
                     self.append(stream, version, event, recorded)?;
                 }
             }
-            self.write_documents(documents, &fields)?;
+            self.write_documents(documents, &plan)?;
             self.settle(settled)?;
             outgoing.iter().try_for_each(|message| self.send(message, recorded))?;
             timers.iter().try_for_each(|timer| self.set_timer(timer))?;

@@ -1,24 +1,40 @@
-//! Documents of a commit, and the values of their declared fields.
+//! Documents of a commit: JSON with the values of its declared fields, or rows of a table.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cqrs_core::{Collection, Conflict, DocumentKey, DocumentWrite, Error, FieldValue};
-use rusqlite::{OptionalExtension, params};
+use cqrs_core::{Cell, Collection, Conflict, DocumentKey, DocumentWrite, Error, FieldValue, Index};
+use rusqlite::{ErrorCode, OptionalExtension, params};
 
 use super::group::Transaction;
-use crate::collection::body_of;
+use crate::collection::{Declaration, body_of};
 use crate::error::Trouble;
 use crate::row::{tenant, value_to_sql};
 use crate::statements::Sql;
+use crate::table::ELSEWHERE;
+
+/// What the documents of a commit are going to be, beside their bodies.
+#[derive(Debug, Default)]
+pub(super) struct Plan<'a> {
+    fields: Vec<Field<'a>>,
+    rows: Vec<Row<'a>>,
+}
 
 /// A value of a declared field that a document is going to have.
 #[derive(Debug)]
-pub(super) struct Field<'a> {
+struct Field<'a> {
     key: &'a DocumentKey,
     collection: Arc<Collection>,
     index: usize,
     value: FieldValue,
+}
+
+/// A document that is going to be a row of a table.
+#[derive(Debug)]
+struct Row<'a> {
+    key: &'a DocumentKey,
+    declaration: Arc<Declaration>,
+    cells: Vec<Cell>,
 }
 
 impl Field<'_> {
@@ -31,32 +47,48 @@ impl Field<'_> {
     }
 
     fn conflict(&self) -> Error {
-        let (collection, id) = (self.key.collection.clone().into_owned(), self.key.id.clone());
-        Conflict::Unique { collection, id, field: self.name().to_owned() }.into()
+        conflict(self.key, self.name())
     }
 }
 
+fn conflict(key: &DocumentKey, field: &str) -> Error {
+    let (collection, id) = (key.collection.clone().into_owned(), key.id.clone());
+    Conflict::Unique { collection, id, field: field.to_owned() }.into()
+}
+
 impl Transaction<'_, '_> {
-    /// The values that the writes would index, or why they cannot be made. Values may be swapped
-    /// between the documents of one commit: what they held before does not count.
-    pub(super) fn plan_fields<'a>(
+    /// What the writes would make, or why they cannot be made. Values may be swapped between the documents of
+    /// one commit: what they held before does not count.
+    pub(super) fn plan_documents<'a>(
         &mut self,
         writes: &'a [DocumentWrite],
-    ) -> Result<Vec<Field<'a>>, Trouble> {
-        let mut fields = Vec::new();
+    ) -> Result<Plan<'a>, Trouble> {
+        let mut plan = Plan::default();
         for DocumentWrite { key, expected: _, body } in writes {
-            let collection = self.collection(&key.collection)?;
+            let declaration = self.collection(&key.collection)?;
             let Some(body) = body else { continue };
+            let collection = &declaration.collection;
+            if let Some(mapping) = &collection.mapping {
+                let cells = mapping.cells(&key.collection, &key.id, body)?;
+                plan.rows.push(Row { key, declaration, cells });
+                continue;
+            }
             for (index, value) in collection.values(&key.id, body)? {
-                fields.push(Field { key, collection: Arc::clone(&collection), index, value });
+                let collection = Arc::clone(collection);
+                plan.fields.push(Field { key, collection, index, value });
             }
         }
-        if !fields.iter().any(Field::is_unique) {
-            return Ok(fields);
+        let is_unique = plan.fields.iter().any(Field::is_unique);
+        if !is_unique && plan.rows.is_empty() {
+            return Ok(plan);
         }
         let written = writes.iter().map(|write| &write.key).collect::<HashSet<_>>();
+        let is_other = |of: &DocumentKey, id: String| {
+            let (tenant, collection) = (of.tenant.clone(), of.collection.clone());
+            !written.contains(&DocumentKey { tenant, collection, id })
+        };
         let mut taken = HashSet::new();
-        for field in fields.iter().filter(|field| field.is_unique()) {
+        for field in plan.fields.iter().filter(|field| field.is_unique()) {
             let DocumentKey { tenant: owner, collection, .. } = field.key;
             let owner_text = tenant(owner.as_deref());
             let place =
@@ -66,36 +98,57 @@ impl Transaction<'_, '_> {
                 .get(Sql::HolderOfValue)?
                 .query_row(place, |row| row.get::<_, String>(0))
                 .optional()?;
-            let clash = holder.is_some_and(|id| {
-                let holder =
-                    DocumentKey { tenant: owner.clone(), collection: collection.clone(), id };
-                !written.contains(&holder)
-            });
+            let clash = holder.is_some_and(|id| is_other(field.key, id));
             if clash || !taken.insert((owner, collection, field.index, &field.value)) {
                 return Err(field.conflict().into());
             }
         }
-        Ok(fields)
+        let mut taken = HashSet::new();
+        for Row { key, declaration, cells } in &plan.rows {
+            let (Some(table), Some(mapping)) =
+                (&declaration.table, &declaration.collection.mapping)
+            else {
+                continue;
+            };
+            for (field, cell) in mapping.fields.iter().zip(cells) {
+                if field.index != Some(Index::Unique) || *cell == Cell::Null {
+                    continue;
+                }
+                let owner = key.tenant.as_deref();
+                let holder = table.holder(self.statements.conn(), owner, field, cell)?;
+                let clash = holder.is_some_and(|id| is_other(key, id));
+                let place = (owner, &key.collection, &field.name, format!("{cell:?}"));
+                if clash || !taken.insert(place) {
+                    return Err(conflict(key, &field.name).into());
+                }
+            }
+        }
+        Ok(plan)
     }
 
-    /// Writes the documents, and their fields anew: all old ones go before a new one comes.
+    /// Writes the documents, with their fields and rows anew: all old ones go before a new one comes.
     pub(super) fn write_documents(
         &mut self,
         writes: &[DocumentWrite],
-        fields: &[Field<'_>],
-    ) -> rusqlite::Result<()> {
+        Plan { fields, rows }: &Plan<'_>,
+    ) -> Result<(), Trouble> {
         for write in writes {
             let DocumentWrite { key, expected: _, body } = write;
             let place = (tenant(key.tenant.as_deref()), &*key.collection, &*key.id);
-            // Where none is declared, none is indexed.
-            let known = self.writer.collections.get(&*key.collection);
-            if known.is_none_or(|collection| !collection.fields.is_empty()) {
-                self.statements.get(Sql::RemoveFields)?.execute(place)?;
+            let known = self.collection(&key.collection)?;
+            match &known.table {
+                Some(table) => table.delete(self.statements.conn(), key)?,
+                // Where none is declared, none is indexed.
+                None if known.collection.fields.is_empty() => {}
+                None => {
+                    self.statements.get(Sql::RemoveFields)?.execute(place)?;
+                }
             }
             self.writer.document_stands_at(write);
             match body {
                 Some(body) => {
-                    let put = (place.0, place.1, place.2, body.as_str());
+                    let body = known.table.as_ref().map_or(body.as_str(), |_| ELSEWHERE);
+                    let put = (place.0, place.1, place.2, body);
                     self.statements.get(Sql::PutDocument)?.execute(put)?;
                 }
                 None => {
@@ -105,6 +158,20 @@ impl Transaction<'_, '_> {
         }
         for field in fields {
             self.insert_field(field)?;
+        }
+        for Row { key, declaration, cells } in rows {
+            let Some(table) = &declaration.table else { continue };
+            let place = (tenant(key.tenant.as_deref()), &*key.collection, &*key.id);
+            let version = self.statements.get(Sql::DocumentVersion)?;
+            let version = version.query_row(place, |row| row.get(0))?;
+            table.insert(self.statements.conn(), key, version, cells).map_err(
+                |error| match error.sqlite_error_code() {
+                    Some(ErrorCode::ConstraintViolation) => {
+                        Trouble::Ours(refused(declaration, key, &error))
+                    }
+                    _ => error.into(),
+                },
+            )?;
         }
         Ok(())
     }
@@ -122,18 +189,25 @@ impl Transaction<'_, '_> {
     }
 
     /// What a collection was declared as.
-    pub(super) fn collection(&mut self, name: &str) -> Result<Arc<Collection>, Trouble> {
+    pub(super) fn collection(&mut self, name: &str) -> Result<Arc<Declaration>, Trouble> {
+        let declared = self.declared(name)?;
+        Ok(declared.ok_or_else(|| Collection::undeclared(name))?)
+    }
+
+    /// What a collection was declared as; `None`: it was not.
+    pub(super) fn declared(&mut self, name: &str) -> Result<Option<Arc<Declaration>>, Trouble> {
         if let Some(known) = self.writer.collections.get(name) {
-            return Ok(Arc::clone(known));
+            return Ok(Some(Arc::clone(known)));
         }
-        let fields = self
+        let declared = self
             .statements
             .get(Sql::Collection)?
             .query_row((name,), |row| row.get::<_, String>(0))
             .optional()?;
-        let collection = Arc::new(Collection::from_fields_json(name, fields.as_deref())?);
-        self.writer.collections.insert(name.to_owned(), Arc::clone(&collection));
-        Ok(collection)
+        let Some(declared) = declared else { return Ok(None) };
+        let declaration = Arc::new(Declaration::read(name, Some(&declared))?);
+        self.writer.collections.insert(name.to_owned(), Arc::clone(&declaration));
+        Ok(Some(declaration))
     }
 
     /// Indexes the documents that are there by the fields of a collection.
@@ -153,11 +227,36 @@ impl Transaction<'_, '_> {
             for (index, value) in collection.values(&key.id, &body)? {
                 let field = Field { key: &key, collection: Arc::clone(&collection), index, value };
                 self.insert_field(&field).map_err(|error| match error.sqlite_error_code() {
-                    Some(rusqlite::ErrorCode::ConstraintViolation) => field.conflict().into(),
+                    Some(ErrorCode::ConstraintViolation) => field.conflict().into(),
                     _ => Trouble::from(error),
                 })?;
             }
         }
         Ok(())
+    }
+}
+
+/// A constraint of the table that is not the store's, or a value that somebody else wrote there.
+#[cold]
+fn refused(declaration: &Declaration, key: &DocumentKey, error: &rusqlite::Error) -> Error {
+    let said = error.to_string();
+    let mapping = declaration.collection.mapping.as_ref();
+    let mut fields = mapping.into_iter().flat_map(|mapping| &mapping.fields);
+    let named = |field: &&cqrs_core::Field| {
+        said.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .any(|word| *word == *field.column)
+    };
+    match fields.find(named) {
+        Some(field) if field.index == Some(Index::Unique) && said.contains("UNIQUE") => {
+            conflict(key, &field.name)
+        }
+        field => {
+            let field = field.map_or("collection", |field| &*field.name);
+            let context = format!(
+                "`{field}` of the document {}/{} is refused by a constraint of its table ({said})",
+                key.collection, key.id
+            );
+            Error::invalid_field(field, context)
+        }
     }
 }

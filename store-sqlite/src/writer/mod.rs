@@ -28,6 +28,7 @@ use cqrs_core::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::collection::Declaration;
 use crate::config::SqliteBuilder;
 use crate::error::translate;
 use crate::guard::Guard;
@@ -121,7 +122,7 @@ pub(crate) struct Writer {
     pace: Pace,
     sweep: Sweep,
     /// What is declared, as of `data_version`.
-    collections: HashMap<String, Arc<Collection>>,
+    collections: HashMap<String, Arc<Declaration>>,
     /// Where streams stand, as of `data_version`: most are written to again soon.
     versions: HashMap<StreamId, Version>,
     /// Where documents stand, as of `data_version`: views are written again and again.

@@ -11,6 +11,11 @@ impl Writer {
     pub(super) fn purge(&mut self, collection: &str, limit: u32) -> Result<u32> {
         self.alone("purging documents", |transaction| {
             let some = (collection, limit);
+            if let Some(declared) = transaction.declared(collection)?
+                && let Some(table) = &declared.table
+            {
+                table.purge(transaction.statements.conn(), limit)?;
+            }
             transaction.statements.get(Sql::PurgeFields)?.execute(some)?;
             transaction.writer.forget_seen();
             let purged = transaction.statements.get(Sql::PurgeDocuments)?.execute(some)? as u32;

@@ -48,5 +48,5 @@ pub(crate) fn collection_name<P: Projection>(views: u32) -> Cow<'static, str> {
 
 /// What the store is told of it.
 pub(crate) fn collection<P: Projection>(views: u32) -> Collection {
-    Collection { name: collection_name::<P>(views), ..P::View::collection() }
+    Collection { name: collection_name::<P>(views), mapping: None, ..P::View::collection() }
 }

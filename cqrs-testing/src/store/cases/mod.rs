@@ -29,6 +29,8 @@ mod read_log;
 mod read_stream;
 mod repeats;
 mod round_trip;
+mod schema;
+mod schema_changes;
 mod sending;
 mod snapshots;
 mod tenants;
@@ -76,6 +78,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         documents::CASES,
         unique::CASES,
         declare::CASES,
+        schema::CASES,
+        schema_changes::CASES,
         checkpoints::CASES,
         read_stream::CASES,
         read_log::CASES,

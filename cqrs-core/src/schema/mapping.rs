@@ -1,0 +1,222 @@
+//! What an entity is in its database: columns, indexes, a version; and how one follows another.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::schema::field::{Field, FieldType, Index};
+
+/// What the collection of an entity looks like in its database, where each entity is a row of a table with
+/// columns, or a document with fields. A derived [`Schema`](crate::Schema) makes it.
+///
+/// ```
+/// use cqrs_core::memory::MemoryStore;
+/// use cqrs_core::{
+///     Collection, Commit, DocumentKey, DocumentWrite, ErrorKind, Expected, Field, FieldType, Json,
+///     Mapping, Store,
+/// };
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let mapping = Mapping::new(1, vec![
+///     Field::new("name", FieldType::Text).indexed(),
+///     Field::new("bio", FieldType::Text.optional()).column("about"),
+///     Field::new("subjects", FieldType::Text.list()),
+/// ]);
+/// let store = MemoryStore::default();
+/// store.declare(Collection::new("tutors").indexed("name").mapped(mapping)).await?;
+///
+/// let body = Json::encode(&serde_json::json!({ "name": "Ada", "subjects": ["logic", 7] }))?;
+/// let write = DocumentWrite::put(DocumentKey::new("tutors", "17"), Expected::NoStream, body);
+/// let refused = store.commit(Commit { documents: vec![write], ..Commit::default() }).await.unwrap_err();
+/// assert_eq!(*refused.kind(), ErrorKind::Invalid { field: Some("subjects.1".into()) });
+/// # Ok::<_, cqrs_core::BoxError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Its version, which is raised with every change: the newest one is what the database has.
+    pub version: u32,
+    /// The field that is the id of an entity, by its name in JSON: a text, a whole number or a UUID. `None`:
+    /// the id is none of its fields.
+    pub id: Option<Cow<'static, str>>,
+    /// Its fields.
+    pub fields: Vec<Field>,
+}
+
+/// What was changed from one [`Mapping`] to the next: for adapters, which change their tables so.
+///
+/// See [`Mapping::changes`] for an example.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change<'m> {
+    /// A field that was not there.
+    Added(&'m Field),
+    /// A field that is there no more.
+    Removed(&'m Field),
+    /// A field that is something else now, in whatever way.
+    Changed {
+        /// What it was.
+        from: &'m Field,
+        /// What it is.
+        to: &'m Field,
+    },
+}
+
+impl Mapping {
+    /// Bytes that the name of a mapped collection has at most: databases have short names for tables.
+    pub const MAX_NAME: usize = 40;
+
+    /// Bytes that the name of a column has at most.
+    pub const MAX_COLUMN: usize = 48;
+
+    /// A mapping, whose id is none of its fields.
+    pub fn new(version: u32, fields: Vec<Field>) -> Self {
+        Self { version, id: None, fields }
+    }
+
+    /// The same, of which this field is the id.
+    #[must_use]
+    pub fn id(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.id = Some(field.into());
+        self
+    }
+
+    /// The field that is the id.
+    pub fn id_field(&self) -> Option<&Field> {
+        let id = self.id.as_ref()?;
+        self.fields.iter().find(|field| field.name == *id)
+    }
+
+    /// A field, by its name in JSON.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The name of the index on a field, or of its constraint, of at most 63 bytes: for adapters.
+    ///
+    /// ```
+    /// use cqrs_core::{Field, FieldType, Mapping};
+    ///
+    /// let email = Field::new("email", FieldType::Text).unique();
+    /// assert_eq!(Mapping::index_name("tutors", &email), "tutors_email_key");
+    /// ```
+    pub fn index_name(collection: &str, field: &Field) -> String {
+        let kind = if field.index == Some(Index::Unique) { "key" } else { "idx" };
+        let whole = format!("{collection}_{}_{kind}", field.column);
+        if whole.len() <= 63 {
+            return whole;
+        }
+        // Names of collections and columns are ASCII.
+        let digest = Sha256::digest(whole.as_bytes());
+        let short: String = whole.chars().take(50).collect();
+        format!(
+            "{short}_{:02x}{:02x}{:02x}{:02x}_{kind}",
+            digest[0], digest[1], digest[2], digest[3]
+        )
+    }
+
+    /// The column that the id of an entity is in: that of its field, or `_id`.
+    pub fn id_column(&self) -> &str {
+        self.id_field().map_or("_id", |field| &field.column)
+    }
+
+    /// What is to be done to what was made for this one, so that it is as the other one says. Fields are the
+    /// same that have the same name in JSON or, where there is none, the same column.
+    ///
+    /// ```
+    /// use cqrs_core::{Change, Field, FieldType, Mapping};
+    ///
+    /// let first = Mapping::new(1, vec![Field::new("name", FieldType::Text)]);
+    /// let bio = Field::new("bio", FieldType::Text.optional());
+    /// let second = Mapping::new(2, vec![first.fields[0].clone().indexed(), bio.clone()]);
+    /// assert_eq!(first.changes(&second), [
+    ///     Change::Changed { from: &first.fields[0], to: &second.fields[0] },
+    ///     Change::Added(&bio),
+    /// ]);
+    /// ```
+    pub fn changes<'m>(&'m self, to: &'m Self) -> Vec<Change<'m>> {
+        let mut of_old: Vec<Option<&Field>> = vec![None; to.fields.len()];
+        let mut gone: Vec<&Field> = Vec::new();
+        for old in &self.fields {
+            match to.fields.iter().position(|new| new.name == old.name) {
+                Some(n) => of_old[n] = Some(old),
+                None => gone.push(old),
+            }
+        }
+        for (n, new) in to.fields.iter().enumerate() {
+            if of_old[n].is_none()
+                && let Some(old) = gone.iter().position(|old| old.column == new.column)
+            {
+                of_old[n] = Some(gone.remove(old));
+            }
+        }
+        let removed = gone.into_iter().map(Change::Removed);
+        let others = to.fields.iter().zip(of_old).filter_map(|(to, from)| match from {
+            Some(from) if from == to => None,
+            Some(from) => Some(Change::Changed { from, to }),
+            None => Some(Change::Added(to)),
+        });
+        removed.chain(others).collect()
+    }
+
+    /// Checks its names, and what is indexed.
+    pub(crate) fn check(&self, collection: &str) -> Result<()> {
+        name("collection", collection, Self::MAX_NAME)?;
+        let (mut names, mut columns) = (HashSet::new(), HashSet::new());
+        for field in &self.fields {
+            name("column", &field.column, Self::MAX_COLUMN)?;
+            let what = match () {
+                () if !names.insert(&*field.name) => "is there twice",
+                // Databases differ in whether case counts.
+                () if !columns.insert(field.column.to_ascii_lowercase()) => "shares its column",
+                () if field.index.is_some() && !field.of.is_indexable() => {
+                    "is indexed, and is neither a text, a whole number, a boolean, a UUID nor a time"
+                }
+                () => continue,
+            };
+            let context = format!("`{}` of `{collection}` {what}", field.name);
+            return Err(Error::invalid_field(&*field.name, context));
+        }
+        let Some(id) = &self.id else { return Ok(()) };
+        let of = self.id_field().map(|field| (&field.of, field.may_miss));
+        match of {
+            Some((FieldType::Text | FieldType::Integer | FieldType::Uuid, false)) => Ok(()),
+            Some(_) => {
+                let context = format!(
+                    "`{id}`, the id of `{collection}`, is neither a text nor a whole number nor a UUID"
+                );
+                Err(Error::invalid_field(&**id, context))
+            }
+            None => {
+                let context = format!("`{id}`, the id of `{collection}`, is none of its fields");
+                Err(Error::invalid_field(&**id, context))
+            }
+        }
+    }
+}
+
+/// Names that each database takes, and that mean the same in each.
+fn name(what: &str, name: &str, most: usize) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if begins && name.chars().all(plain) && name.len() <= most {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(most).collect();
+    let context = format!(
+        "`{}` is no name of a mapped {what}: a letter, then letters, digits and _, at most {most} bytes",
+        shown.escape_debug()
+    );
+    Err(Error::invalid_field(what, context))
+}
+
+impl Field {
+    /// Whether what is stored of the other one stays as it is, apart from values that are missing: for
+    /// adapters.
+    pub fn keeps(&self, old: &Self) -> bool {
+        let (new, old) = (self.of.present(), old.of.present());
+        if new.is_plain() || old.is_plain() { new == old } else { new.takes(old) }
+    }
+}
