@@ -145,6 +145,15 @@ fn translate(error: tokio_postgres::Error, doing: &str, place: &str) -> Error {
         Some(code) if is_passing(code) => {
             (ErrorKind::Unavailable, format!("{place} cannot serve this now; try again"))
         }
+        // Of a table of an entity: all others are looked at before they are written.
+        Some(code) if code.code().starts_with("23") => {
+            let refused = error.as_db_error();
+            let field = refused.and_then(|refused| refused.column().or(refused.constraint()));
+            let table = refused.and_then(|refused| refused.table()).unwrap_or("?");
+            let field = field.unwrap_or("?").to_owned();
+            let context = format!("`{field}` of the table `{table}` of {place} refuses what is written");
+            (ErrorKind::Invalid { field: Some(field) }, context)
+        }
         Some(_) => (ErrorKind::Internal, format!("{place} refused a statement")),
         None => (ErrorKind::Unavailable, format!("{place} is out of reach; try again")),
     };

@@ -126,6 +126,7 @@ mod sink;
 mod statements;
 mod store;
 mod sweep;
+mod table;
 mod within;
 mod writer;
 

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0002_commit.sql"),
     include_str!("sql/migrations/0003_reading.sql"),
     include_str!("sql/migrations/0004_staged.sql"),
+    include_str!("sql/migrations/0005_tables_of_entities.sql"),
 ];
 
 /// The SQL that makes the tables of a schema and brings them to the newest version, for those who run

@@ -89,11 +89,7 @@ impl Store for PostgresStore {
     }
 
     async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
-        let read = self.reading("reading a document", |reader| async move {
-            let client = reader.connector.get().await?;
-            read::document(&reader.statements, &client, key).await
-        });
-        read.await
+        self.reading("reading a document", |reader| read::document(reader, key)).await
     }
 
     async fn find_documents(&self, find: FindDocuments) -> Result<Vec<Document>> {

@@ -108,6 +108,7 @@ pub(crate) fn in_schema(text: &str, schema: &str) -> String {
 
 /// How statements are run: the texts, and within which time.
 pub(crate) struct Statements {
+    schema: String,
     texts: Vec<String>,
     prepares: bool,
     timeout: Duration,
@@ -137,7 +138,12 @@ impl Statements {
         silence: Arc<Silence>,
     ) -> Arc<Self> {
         let texts = Sql::ALL.iter().map(|(text, _)| in_schema(text, schema)).collect();
-        Arc::new(Self { texts, prepares, timeout, silence })
+        Arc::new(Self { schema: schema.to_owned(), texts, prepares, timeout, silence })
+    }
+
+    /// The schema of the tables.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
     }
 
     /// Whether connections keep statements, and settings: there is no pooler in between.

@@ -109,6 +109,7 @@ impl PostgresStore {
             connector: connector.clone(),
             statements: statements.clone(),
             patience: settings.patience,
+            declared: Arc::default(),
         };
         let terms = Terms {
             keep_commit_ids: settings.keep_commit_ids,

@@ -71,6 +71,9 @@ impl Mapping {
     /// Bytes that the name of a column has at most.
     pub const MAX_COLUMN: usize = 48;
 
+    /// Bytes that the name of a field has at most in JSON.
+    const MAX_JSON_NAME: usize = 256;
+
     /// A mapping, whose id is none of its fields.
     pub fn new(version: u32, fields: Vec<Field>) -> Self {
         Self { version, id: None, fields }
@@ -167,7 +170,11 @@ impl Mapping {
         let (mut names, mut columns) = (HashSet::new(), HashSet::new());
         for field in &self.fields {
             name("column", &field.column, Self::MAX_COLUMN)?;
+            let unnamed = field.name.is_empty()
+                || field.name.len() > Self::MAX_JSON_NAME
+                || field.name.chars().any(char::is_control);
             let what = match () {
+                () if unnamed => "is no name: 1 to 256 bytes without control characters",
                 () if !names.insert(&*field.name) => "is there twice",
                 // Databases differ in whether case counts.
                 () if !columns.insert(field.column.to_ascii_lowercase()) => "shares its column",

@@ -1,16 +1,20 @@
 //! Documents: one, found and counted; and what their collections are declared as.
 
+use std::sync::Arc;
+
 use cqrs_core::{
     Collection, Conflict, Document, DocumentKey, Error, ErrorKind, FieldValue, FindDocuments, Json,
     Result,
 };
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 use super::Reader;
 use crate::error::Trouble;
 use crate::row::{Text, bound, can_be_tenant, can_exist, tenant, value_text};
 use crate::statements::{Sql, Statements};
+use crate::table::{self, Declaration, ELSEWHERE};
 
 /// Documents that are indexed anew at once.
 const AT_ONCE: i64 = 1_000;
@@ -19,7 +23,7 @@ const AT_ONCE: i64 = 1_000;
 pub(crate) type Found<T> = Result<T, Trouble>;
 
 /// The body in a column. Checked, because people edit tables.
-fn body_of(row: &Row, index: usize, name: &str, id: &str) -> Result<Json, Trouble> {
+pub(crate) fn body_of(row: &Row, index: usize, name: &str, id: &str) -> Result<Json, Trouble> {
     let Text(text) = row.try_get(index)?;
     Json::parse(text).map_err(|cause| {
         let context = format!("the document {name}/{id} cannot be read: repair it ({cause})");
@@ -35,27 +39,47 @@ fn document_of(row: &Row, name: &str) -> Result<Document, Trouble> {
     Ok(Document { version: row.try_get::<_, i64>(1)? as u64, body, id })
 }
 
-pub(crate) async fn document(
-    statements: &Statements,
-    client: &ClientWrapper,
-    key: &DocumentKey,
-) -> Found<Option<Document>> {
+/// One of them.
+pub(crate) async fn document(reader: &Reader, key: &DocumentKey) -> Found<Option<Document>> {
+    let Reader { statements, declared, .. } = reader;
+    let client = &*reader.connector.get().await?;
     let whose = tenant(key.tenant.as_deref());
     if !(can_be_tenant(key.tenant.as_deref()) && can_exist(&key.collection) && can_exist(&key.id)) {
         return Ok(None);
     }
+    // As it was the last time. Where it was changed since, the table may have other columns.
+    if let Some(known) = declared.last(&key.collection)
+        && let Some(table) = &known.table
+    {
+        match table.document(statements, client, key).await {
+            Err(trouble) if trouble.code() == Some(&SqlState::UNDEFINED_COLUMN) => {}
+            found => return found,
+        }
+    }
     let rows =
         statements.query(client, Sql::Document, &[&&*key.collection, &whose, &key.id]).await?;
-    rows.first().map(|row| document_of(row, &key.collection)).transpose()
+    let found = rows.first().map(|row| document_of(row, &key.collection)).transpose()?;
+    if found.as_ref().is_none_or(|found| found.body.as_str() != ELSEWHERE) {
+        return Ok(found);
+    }
+    let declaration = declared.read(statements, client, &key.collection).await?;
+    match &declaration.table {
+        Some(table) => table.document(statements, client, key).await,
+        None => Ok(found),
+    }
 }
 
 /// A page of documents.
 pub(crate) async fn find(reader: &Reader, find: &FindDocuments) -> Found<Vec<Document>> {
     let client = reader.connector.get().await?;
-    let field = declared_field(reader, &client, find).await?;
+    let declaration = declaration(reader, &client, find).await?;
+    let field = declared_field(&declaration, find)?;
     let (name, whose) = (&*find.collection, tenant(find.tenant.as_deref()));
     if is_of_nobody(find) {
         return Ok(Vec::new());
+    }
+    if let Some(table) = &declaration.table {
+        return table.find(&reader.statements, &client, find).await;
     }
     let after = find.after.as_deref().unwrap_or_default();
     let (limit, skip) = (i64::from(find.limit), bound(find.skip));
@@ -78,10 +102,14 @@ pub(crate) async fn find(reader: &Reader, find: &FindDocuments) -> Found<Vec<Doc
 /// How many there are on all pages.
 pub(crate) async fn count(reader: &Reader, find: &FindDocuments) -> Found<u64> {
     let client = reader.connector.get().await?;
-    let field = declared_field(reader, &client, find).await?;
+    let declaration = declaration(reader, &client, find).await?;
+    let field = declared_field(&declaration, find)?;
     let (name, whose) = (&*find.collection, tenant(find.tenant.as_deref()));
     if is_of_nobody(find) {
         return Ok(0);
+    }
+    if let Some(table) = &declaration.table {
+        return table.count(&reader.statements, &client, find).await;
     }
     let row = match field {
         None => reader.statements.one(&client, Sql::CountDocuments, &[&name, &whose]).await?,
@@ -95,29 +123,26 @@ pub(crate) async fn count(reader: &Reader, find: &FindDocuments) -> Found<u64> {
     Ok(row.try_get::<_, i64>(0)? as u64)
 }
 
-/// The field to find by, which the collection must have declared.
-async fn declared_field<'f>(
+/// What the collection is declared as.
+async fn declaration(
     reader: &Reader,
     client: &ClientWrapper,
-    find: &'f FindDocuments,
-) -> Found<Option<(&'f str, &'f FieldValue)>> {
-    let fields = fields(&reader.statements, client, &find.collection).await?;
-    let collection = Collection::from_declaration(&find.collection, fields.as_deref())?;
-    let Some((field, value)) = &find.field else { return Ok(None) };
-    collection.field(field)?;
-    Ok(Some((field, value)))
+    find: &FindDocuments,
+) -> Found<Arc<Declaration>> {
+    if !can_exist(&find.collection) {
+        return Err(Collection::undeclared(&find.collection).into());
+    }
+    reader.declared.read(&reader.statements, client, &find.collection).await
 }
 
-async fn fields(
-    statements: &Statements,
-    client: &ClientWrapper,
-    name: &str,
-) -> Found<Option<String>> {
-    if !can_exist(name) {
-        return Ok(None);
-    }
-    let rows = statements.query(client, Sql::Collection, &[&name]).await?;
-    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+/// The field to find by, which the collection must have declared.
+fn declared_field<'f>(
+    declaration: &Declaration,
+    find: &'f FindDocuments,
+) -> Found<Option<(&'f str, &'f FieldValue)>> {
+    let Some((field, value)) = &find.field else { return Ok(None) };
+    declaration.collection.field(field)?;
+    Ok(Some((field, value)))
 }
 
 /// Whether nobody is called so, or nothing.
@@ -138,23 +163,49 @@ pub(crate) async fn declare(
     collection: &Collection,
 ) -> Found<()> {
     let statements = &reader.statements;
+    let name = &*collection.name;
     let wanted = collection.declaration();
-    // Most often: every start of a process declares what it uses.
-    let is_declared = async |client: &ClientWrapper| {
-        Ok::<_, Trouble>(
-            fields(statements, client, &collection.name).await? == Some(wanted.clone()),
-        )
+    // Most often nothing is to be done: every start of a process declares what it uses.
+    let known = async |client: &ClientWrapper| {
+        let rows = statements.query(client, Sql::Collection, &[&name]).await?;
+        let known: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?;
+        let known = known.map(|text| Collection::from_declaration(name, Some(&text))).transpose()?;
+        let is_done = match &known {
+            Some(known) => !collection.follows(known)?,
+            None => false,
+        };
+        Ok::<_, Trouble>((known, is_done))
     };
-    if is_declared(&*reader.connector.get().await?).await? {
+    let (_, is_done) = known(&*reader.connector.get().await?).await?;
+    if is_done {
         return Ok(());
     }
     // A connection of its own: what is not committed ends with it.
     let client = &reader.connector.own().await?;
     client.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'").await?;
     statements.query(client, Sql::TakeTurn, &[&lock_timeout]).await?;
-    if is_declared(client).await? {
+    let (known, is_done) = known(client).await?;
+    if is_done {
         return Ok(());
     }
+    match collection.mapping {
+        Some(_) => {
+            let collection = Arc::new(collection.clone());
+            table::migrate(statements, client, known.as_ref(), &collection).await?;
+        }
+        None => index_anew(statements, client, collection).await?,
+    }
+    statements.query(client, Sql::PutCollection, &[&name, &wanted]).await?;
+    client.batch_execute("COMMIT").await?;
+    Ok(())
+}
+
+/// Indexes the documents that are there by the fields of a collection.
+async fn index_anew(
+    statements: &Statements,
+    client: &ClientWrapper,
+    collection: &Collection,
+) -> Found<()> {
     let name = &*collection.name;
     statements.query(client, Sql::RemoveCollectionFields, &[&name]).await?;
     let mut after = (String::new(), String::new());
@@ -163,7 +214,7 @@ pub(crate) async fn declare(
         let rows = statements
             .query(client, Sql::DocumentsOfCollection, &[&name, whose, id, &AT_ONCE])
             .await?;
-        let Some(last) = rows.last() else { break };
+        let Some(last) = rows.last() else { return Ok(()) };
         let next = (last.try_get(0)?, last.try_get(1)?);
         let mut columns = Columns::default();
         for row in &rows {
@@ -176,14 +227,11 @@ pub(crate) async fn declare(
         columns.insert(statements, client, collection).await?;
         after = next;
     }
-    statements.query(client, Sql::PutCollection, &[&name, &wanted]).await?;
-    client.batch_execute("COMMIT").await?;
-    Ok(())
 }
 
 /// Values of fields to insert.
 #[derive(Default)]
-struct Columns {
+pub(crate) struct Columns {
     tenants: Vec<String>,
     fields: Vec<String>,
     values: Vec<String>,
@@ -192,7 +240,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn push(&mut self, whose: &str, field: &cqrs_core::IndexedField, value: &FieldValue, id: &str) {
+    pub(crate) fn push(&mut self, whose: &str, field: &cqrs_core::IndexedField, value: &FieldValue, id: &str) {
         self.tenants.push(whose.to_owned());
         self.fields.push(field.name.clone().into_owned());
         self.values.push(value_text(value));
@@ -200,7 +248,7 @@ impl Columns {
         self.uniques.push(field.unique);
     }
 
-    async fn insert(
+    pub(crate) async fn insert(
         self,
         statements: &Statements,
         client: &ClientWrapper,
@@ -212,7 +260,7 @@ impl Columns {
             [&name, tenants, fields, values, ids, uniques];
         let inserted = statements.query(client, Sql::InsertFields, &params).await;
         let Err(Trouble::Postgres(error)) = &inserted else { return inserted.map(drop) };
-        let is_taken = error.code() == Some(&tokio_postgres::error::SqlState::UNIQUE_VIOLATION);
+        let is_taken = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
         if !is_taken {
             return inserted.map(drop);
         }

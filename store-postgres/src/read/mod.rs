@@ -14,8 +14,9 @@ use cqrs_core::{Page, PageSize};
 
 use crate::connect::Connector;
 use crate::statements::Statements;
+use crate::table::Declared;
 
-pub(crate) use documents::{count, declare, document, find};
+pub(crate) use documents::{Columns, body_of, count, declare, document, find};
 pub(crate) use loads::Loads;
 pub(crate) use log::{LogReading, head};
 pub(crate) use pages::{pages, patiently};
@@ -27,6 +28,7 @@ pub(crate) use waiting::{lease, leases, outgoing, parked, timers};
 pub(crate) struct Reader {
     pub(crate) connector: Arc<Connector>,
     pub(crate) statements: Arc<Statements>,
+    pub(crate) declared: Arc<Declared>,
     /// How long it is tried again while the database is out of reach.
     pub(crate) patience: Duration,
 }

@@ -16,6 +16,7 @@ use super::others::{
     CheckpointPart, DocumentPart, FencePart, FieldPart, Others, Texts, TimerPart, expected, micros,
 };
 use crate::row::{For, JsonText, body, bound, tenant, value_text};
+use crate::table::ELSEWHERE;
 
 /// A parameter of a statement.
 pub(crate) type Param<'a> = Box<dyn ToSql + Sync + Send + 'a>;
@@ -127,7 +128,18 @@ impl<'a> Group<'a> {
                 return Err(Collection::undeclared(&write.key.collection));
             };
             let Some(body) = &write.body else { continue };
+            let is_row = match &collection.mapping {
+                Some(mapping) => {
+                    mapping.cells(&write.key.collection, &write.key.id, body)?;
+                    true
+                }
+                None => false,
+            };
             for (n, value) in collection.values(&write.key.id, body)? {
+                // A row is found by its columns.
+                if is_row && !collection.fields[n].unique {
+                    continue;
+                }
                 let (field, whose) = (&collection.fields[n], tenant(write.key.tenant.as_deref()));
                 let value = value_text(&value);
                 let place = (&write.key.tenant, &write.key.collection, n, value.clone());
@@ -173,10 +185,20 @@ impl<'a> Group<'a> {
         }
         let (others, texts) = (&mut self.others, &mut self.texts);
         for write in all_documents() {
+            let of = known.get(&*write.key.collection).map(|(collection, _)| collection);
+            let is_row = of.is_some_and(|collection| collection.mapping.is_some());
             let body = write.body.as_ref().map(|body| texts.place(body.as_str()));
+            let (body, row) = match body {
+                Some(row) if is_row => (Some(texts.place(ELSEWHERE)), Some(row)),
+                body => (body, None),
+            };
+            if is_row {
+                others.mapped.insert(&write.key.collection);
+            }
             self.collections.insert(&write.key.collection);
-            let of = known.get(&*write.key.collection);
-            others.indexed |= of.is_some_and(|(collection, _)| !collection.fields.is_empty());
+            others.indexed |= of.is_some_and(|collection| {
+                collection.fields.iter().any(|field| field.unique || !is_row)
+            });
             others.deletes |= body.is_none();
             others.documents.push(DocumentPart {
                 c,
@@ -186,6 +208,7 @@ impl<'a> Group<'a> {
                 expected: expected(write.expected),
                 gone: body.is_none().then_some(true),
                 body,
+                row,
             });
         }
         others.fields.extend(fields);

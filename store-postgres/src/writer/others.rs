@@ -1,6 +1,7 @@
 //! The parts of commits that are rarer than events: as JSON, a list for each kind.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -44,6 +45,9 @@ pub(super) struct Others<'a> {
     pub(super) none_matching: Vec<MatchingPart<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) documents: Vec<DocumentPart<'a>>,
+    /// The collections of the documents that are rows of tables.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) mapped: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) fields: Vec<FieldPart<'a>>,
     /// Whether fields of the documents may be there.
@@ -90,6 +94,9 @@ pub(super) struct DocumentPart<'a> {
     pub(super) gone: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) body: Option<i32>,
+    /// What the row of a table is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) row: Option<i32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -284,6 +291,7 @@ impl<'a> Others<'a> {
                 expected: expected(*expects),
                 gone: None,
                 body: None,
+                row: None,
             }),
             Guard::NoneMatching { filter, after } => {
                 let Filter { types, categories, streams, tags, tenant: whose, since } = filter;

@@ -144,7 +144,7 @@ impl Changing<'_> {
                     self.check_values(from, to)?;
                 }
                 match from.may_be_absent() && !to.may_be_absent() {
-                    true => self.check_present(if self.is_there(to) { to } else { from }),
+                    true => self.check_present(if self.is_there(from) { from } else { to }),
                     false => Ok(()),
                 }
             }
@@ -165,7 +165,7 @@ impl Changing<'_> {
 
     /// Whether all values are what the field is now.
     fn check_values(&self, from: &Field, to: &Field) -> Result<(), Trouble> {
-        let field = if self.is_there(to) { to } else { from };
+        let field = if self.is_there(from) { from } else { to };
         let (table, column) = (quoted(self.name), quoted(&field.column));
         let id = quoted(self.before.id_column());
         let as_wanted = self.columns.get(&*field.column).is_some_and(|(of, _)| of == kind(&to.of));
@@ -264,7 +264,7 @@ impl Changing<'_> {
             let of_same_kind = |field: &&Field| {
                 self.columns.get(&*field.column).is_some_and(|(of, _)| of == kind(&field.of))
             };
-            let source = [Some(field), was].into_iter().flatten().find(of_same_kind);
+            let source = [was, Some(field)].into_iter().flatten().find(of_same_kind);
             if let Some(source) = source {
                 targets.push(quoted(&field.column));
                 sources.push(quoted(&source.column));
