@@ -1,30 +1,35 @@
 //! What is declared of documents, with those that are there indexed anew; and documents removed for good.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::raw::cstr;
 use bson::{Bson, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-use cqrs_core::{Collection, Conflict, DocumentKey, Result};
+use cqrs_core::{Collection, Conflict, DocumentKey, Json, Result};
 use mongodb::{ClientSession, Database};
 
 use crate::alone::{Alone, Done, Work};
+use crate::entities;
 use crate::error::Trouble;
 use crate::migrate::LOG;
 use crate::names::Coll;
 use crate::read::{Find, Reader, read_document};
 use crate::row::{Fields, document_key, tenant, value_text};
-use crate::writer::{Kind, Turn, statements};
+use crate::writer::{Kind, Turn, statements, statements_of};
 
 /// Documents that are indexed anew at once.
-const AT_ONCE: i64 = 1_000;
+pub(crate) const AT_ONCE: i64 = 1_000;
 
 /// How long it may take. The server ends a transaction after a minute.
-const LONGEST: Duration = Duration::from_secs(50);
+pub(crate) const LONGEST: Duration = Duration::from_secs(50);
 
 /// Declares a collection, or changes what was declared.
 pub(crate) async fn declare(reader: &Reader, alone: &Alone, collection: &Collection) -> Result<()> {
+    if collection.mapping.is_some() {
+        return entities::declare(reader, alone, &Arc::new(collection.clone())).await;
+    }
     let doing = format!("declaring the collection `{}`", collection.name);
     let wanted = collection.declaration();
     // Most often: every start of a process declares what it uses.
@@ -62,7 +67,15 @@ async fn anew(
     collection: &Collection,
 ) -> Result<Done<()>, Trouble> {
     let name = &*collection.name;
-    let declared = rawdoc! { "_id": name, "fields": collection.declaration().as_str() };
+    let all = db.collection::<RawDocumentBuf>(Coll::Collections.name());
+    if let Some(known) = all.find_one(doc! { "_id": name }).session(&mut *session).await? {
+        let known = Fields(&known).maybe_text("fields");
+        let known = known.map_err(|cause| Trouble::damaged("a declared collection", cause))?;
+        if let Some(known) = known {
+            collection.follows(&Collection::from_declaration(name, Some(known))?)?;
+        }
+    }
+    let declared = rawdoc! { "$set": { "fields": collection.declaration().as_str() } };
     let put = rawdoc! { "q": { "_id": name }, "u": declared, "upsert": true };
     statements(db, session, Coll::Collections, Kind::Update, vec![put]).await?;
     let counted = rawdoc! { "q": { "_id": LOG }, "u": { "$inc": { "declared": 1_i64 } } };
@@ -102,7 +115,7 @@ async fn anew(
 }
 
 /// The values of a document's declared fields.
-struct Values {
+pub(crate) struct Values {
     key: DocumentKey,
     all: Vec<String>,
     /// Those that no other document may have, with their fields.
@@ -128,11 +141,31 @@ impl Values {
         Ok(Self { key, all, unique })
     }
 
-    fn statement(&self) -> Option<RawDocumentBuf> {
-        if self.all.is_empty() {
+    /// The unique values of an entity, which is found by its own fields.
+    pub(crate) fn of_entity(
+        collection: &Collection,
+        key: DocumentKey,
+        body: &Json,
+    ) -> Result<Self, Trouble> {
+        let mut unique = Vec::new();
+        for (n, value) in collection.values(&key.id, body)? {
+            let field = &collection.fields[n];
+            if field.unique {
+                let text = value_text(&field.name, &value);
+                unique.push((text, field.name.clone().into_owned()));
+            }
+        }
+        Ok(Self { key, all: Vec::new(), unique })
+    }
+
+    pub(crate) fn statement(&self) -> Option<RawDocumentBuf> {
+        if self.all.is_empty() && self.unique.is_empty() {
             return None;
         }
-        let mut set = rawdoc! { "fields": list(self.all.iter()) };
+        let mut set = RawDocumentBuf::new();
+        if !self.all.is_empty() {
+            set.append(cstr!("fields"), list(self.all.iter()));
+        }
         if !self.unique.is_empty() {
             set.append(cstr!("unique"), list(self.unique.iter().map(|(text, _)| text)));
         }
@@ -155,7 +188,7 @@ fn list<'t>(texts: impl Iterator<Item = &'t String>) -> RawArrayBuf {
 }
 
 /// Whether some of these documents have a value in common, with each other or with those before them.
-async fn check_unique(
+pub(crate) async fn check_unique(
     db: &Database,
     session: &mut ClientSession,
     values: &[Values],
@@ -191,6 +224,8 @@ async fn check_unique(
 pub(crate) struct Purge<'c> {
     pub(crate) collection: &'c str,
     pub(crate) limit: u32,
+    /// Whether its documents are entities of a collection of their own.
+    pub(crate) is_mapped: bool,
 }
 
 impl Purge<'_> {
@@ -209,7 +244,7 @@ impl Work for Purge<'_> {
         session: &mut ClientSession,
         _: &Turn,
     ) -> Result<Done<u32>, Trouble> {
-        let Self { collection, limit } = *self;
+        let Self { collection, limit, .. } = *self;
         let all = doc! {
             "_id": {
                 "$gt": { "collection": collection },
@@ -219,19 +254,29 @@ impl Work for Purge<'_> {
         let documents = db.collection::<RawDocumentBuf>(Coll::Documents.name());
         let found = documents.find(all).sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
         let mut found = found.limit(i64::from(limit.max(1))).session(&mut *session).await?;
-        let mut gone = Vec::new();
+        let (mut gone, mut rows) = (Vec::new(), Vec::new());
         while let Some(document) = found.next(session).await {
             let document = document?;
-            let id = Fields(&document).document("_id").map(|id| id.0.to_owned());
-            let id = id.map_err(|cause| Trouble::damaged("a document", cause))?;
+            let id = Fields(&document).document("_id");
+            let id = id.and_then(|id| Ok((id.0.to_owned(), document_key(&id)?)));
+            let (id, key) = id.map_err(|cause| Trouble::damaged("a document", cause))?;
             gone.push(rawdoc! { "q": { "_id": id }, "limit": 1 });
+            rows.push(key);
         }
         gone.truncate(limit as usize);
+        rows.truncate(limit as usize);
         let count = gone.len() as u32;
         if count == 0 {
             return Ok(Done::Unchanged(0));
         }
         statements(db, session, Coll::Documents, Kind::Delete, gone).await?;
+        if self.is_mapped {
+            let rows = rows.into_iter().filter_map(|key| {
+                let id = bson::RawBson::try_from(entities::id(&key)).ok()?;
+                Some(rawdoc! { "q": { "_id": id }, "limit": 1 })
+            });
+            statements_of(db, session, collection, Kind::Delete, rows.collect()).await?;
+        }
         Ok(Done::Changed(count))
     }
 }

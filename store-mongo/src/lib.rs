@@ -26,6 +26,7 @@ mod config;
 mod connect;
 mod deaths;
 mod declare;
+mod entities;
 mod error;
 mod filter;
 mod hint;

@@ -107,7 +107,9 @@ impl Store for MongoStore {
     }
 
     async fn purge_documents(&self, collection: &str, limit: u32) -> Result<u32> {
-        Purge { collection, limit }.done(&self.inner.alone).await
+        let Inner { reader, alone, .. } = &*self.inner;
+        let known = reader.patiently("purging documents", || read::is_mapped(reader, collection));
+        Purge { collection, limit, is_mapped: known.await? }.done(alone).await
     }
 
     fn hint(&self) -> Hint {

@@ -107,6 +107,10 @@ impl<'a> Fields<'a> {
         date.ok_or_else(|| unlike(name))
     }
 
+    pub(crate) fn maybe_flag(&self, name: &str) -> Result<Option<bool>, BoxError> {
+        self.get(name)?.map(|value| value.as_bool().ok_or_else(|| unlike(name))).transpose()
+    }
+
     pub(crate) fn flag(&self, name: &str) -> Result<bool, BoxError> {
         let flag = self.get(name)?.and_then(|value| value.as_bool());
         flag.ok_or_else(|| unlike(name))

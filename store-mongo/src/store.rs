@@ -95,7 +95,8 @@ impl MongoStore {
         migrated.map_err(|trouble| trouble.into_error("connecting", &connector.place))?;
         let grown = Arc::new(watch::Sender::new(0));
         let seen = Arc::new(Seen::default());
-        let reader = Reader { connector: connector.clone(), seen: seen.clone() };
+        let declared = Arc::default();
+        let reader = Reader { connector: connector.clone(), seen: seen.clone(), declared };
         let one = Arc::new(Mutex::new(()));
         let alone = Alone::new(connector.clone(), one.clone());
         let deaths = Deaths::new(connector.clone());

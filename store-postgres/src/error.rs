@@ -151,7 +151,8 @@ fn translate(error: tokio_postgres::Error, doing: &str, place: &str) -> Error {
             let field = refused.and_then(|refused| refused.column().or(refused.constraint()));
             let table = refused.and_then(|refused| refused.table()).unwrap_or("?");
             let field = field.unwrap_or("?").to_owned();
-            let context = format!("`{field}` of the table `{table}` of {place} refuses what is written");
+            let context =
+                format!("`{field}` of the table `{table}` of {place} refuses what is written");
             (ErrorKind::Invalid { field: Some(field) }, context)
         }
         Some(_) => (ErrorKind::Internal, format!("{place} refused a statement")),

@@ -6,6 +6,7 @@ mod pages;
 mod stream;
 mod waiting;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use crate::error::Trouble;
 use crate::names::Coll;
 use crate::seen::Seen;
 
-pub(crate) use documents::{count, document, find, read as read_document};
+pub(crate) use documents::{Declared, count, document, find, is_mapped, read as read_document};
 pub(crate) use log::{LogReading, head};
 pub(crate) use pages::pages;
 pub(crate) use stream::StreamReading;
@@ -32,11 +33,12 @@ pub(crate) use waiting::{
 pub(crate) struct Reader {
     pub(crate) connector: Arc<Connector>,
     pub(crate) seen: Arc<Seen>,
+    pub(crate) declared: Arc<Declared>,
 }
 
 /// What is looked for.
 pub(crate) struct Find {
-    pub(crate) coll: Coll,
+    pub(crate) coll: Cow<'static, str>,
     pub(crate) filter: Document,
     pub(crate) sort: Document,
     pub(crate) limit: i64,
@@ -47,6 +49,15 @@ pub(crate) struct Find {
 
 impl Find {
     pub(crate) fn new(coll: Coll, filter: Document) -> Self {
+        Self::named(coll.name().into(), filter)
+    }
+
+    /// In a collection of entities.
+    pub(crate) fn of(coll: &str, filter: Document) -> Self {
+        Self::named(coll.to_owned().into(), filter)
+    }
+
+    fn named(coll: Cow<'static, str>, filter: Document) -> Self {
         Self { coll, filter, sort: Document::new(), limit: 0, skip: 0, at_once: false }
     }
 
@@ -70,7 +81,7 @@ impl Reader {
     ) -> Result<(), Trouble> {
         let Find { coll, filter, sort, limit, skip, at_once } = find;
         let mut session = self.connector.session().await?;
-        let coll = self.connector.db.collection::<RawDocumentBuf>(coll.name());
+        let coll = self.connector.db.collection::<RawDocumentBuf>(&coll);
         let mut found = coll.find(filter).limit(limit);
         if !sort.is_empty() {
             found = found.sort(sort);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bson::raw::{RawBson, cstr};
 use bson::{Binary, RawArrayBuf, RawDocumentBuf, rawdoc};
 use cqrs_core::{
-    AnswerTo, CommitId, DocumentKey, Fingerprint, InboxMark, Json, MessageId, NewEvent, Outgoing,
+    AnswerTo, CommitId, DocumentKey, Fingerprint, InboxMark, MessageId, NewEvent, Outgoing,
     ParkedWrite, Position, SnapshotWrite, StreamId, Timestamp, Tries, Version,
 };
 use mongodb::{ClientSession, Database};
@@ -13,6 +13,7 @@ use mongodb::{ClientSession, Database};
 use super::facts::{Aside, Standing};
 use super::judge::Turn;
 use super::look::Mode;
+use crate::entities;
 use crate::error::Trouble;
 use crate::key::{self, ParkedKey, TimerKey};
 use crate::migrate::LOG;
@@ -35,6 +36,8 @@ pub(crate) struct Batch {
     sent: Vec<MessageId>,
     /// As they will be; what is written again replaces what was.
     documents: HashMap<DocumentKey, RawDocumentBuf>,
+    /// Entities in collections of their own, as they will be; `None`: they are gone.
+    entities: BTreeMap<String, BTreeMap<DocumentKey, Option<RawDocumentBuf>>>,
     /// Documents whose unique values others get.
     give_away: BTreeSet<DocumentKey>,
     checkpoints: BTreeMap<(String, u32), Position>,
@@ -132,14 +135,14 @@ impl Batch {
         &mut self,
         key: &DocumentKey,
         standing: Standing,
-        body: Option<&Json>,
+        data: Option<&str>,
         fields: &[&str],
         unique: &[&str],
     ) {
         let mut document =
             rawdoc! { "_id": key::document(key), "version": bound(standing.version) };
-        if let Some(body) = body {
-            document.append(cstr!("data"), body.as_str());
+        if let Some(data) = data {
+            document.append(cstr!("data"), data);
         }
         if !fields.is_empty() {
             document.append(cstr!("fields"), list(fields));
@@ -148,6 +151,11 @@ impl Batch {
             document.append(cstr!("unique"), list(unique));
         }
         self.documents.insert(key.clone(), document);
+    }
+
+    pub(super) fn entity(&mut self, key: &DocumentKey, row: Option<RawDocumentBuf>) {
+        let of = self.entities.entry(key.collection.clone().into_owned()).or_default();
+        of.insert(key.clone(), row);
     }
 
     pub(super) fn give_away(&mut self, key: &DocumentKey) {
@@ -226,6 +234,7 @@ impl Batch {
             outgoing,
             sent,
             documents,
+            entities,
             give_away,
             checkpoints,
             held,
@@ -262,6 +271,23 @@ impl Batch {
         let written = documents.into_iter();
         updates.extend(written.map(|(key, document)| replace(key::document(&key), document)));
         statements(db, session, Coll::Documents, Kind::Update, updates).await?;
+
+        for (name, entities) in entities {
+            let (mut gone, mut put) = (Vec::new(), Vec::new());
+            // Two may swap what only one may have: all of several go before one comes.
+            let is_one = entities.len() == 1;
+            for (key, row) in entities {
+                let Ok(id) = RawBson::try_from(entities::id(&key)) else { continue };
+                if row.is_none() || !is_one {
+                    gone.push(rawdoc! { "q": { "_id": id.clone() }, "limit": 1 });
+                }
+                if let Some(row) = row {
+                    put.push(rawdoc! { "q": { "_id": id }, "u": row, "upsert": true });
+                }
+            }
+            statements_of(db, session, &name, Kind::Delete, gone).await?;
+            statements_of(db, session, &name, Kind::Update, put).await?;
+        }
 
         let moved = checkpoints.into_iter().map(|((subscription, partition), position)| {
             let id = key::checkpoint(&subscription, partition);
@@ -378,6 +404,17 @@ pub(crate) async fn statements(
     kind: Kind,
     all: Vec<RawDocumentBuf>,
 ) -> Result<(), Trouble> {
+    statements_of(db, session, coll.name(), kind, all).await
+}
+
+/// The same for any collection.
+pub(crate) async fn statements_of(
+    db: &Database,
+    session: &mut ClientSession,
+    coll: &str,
+    kind: Kind,
+    all: Vec<RawDocumentBuf>,
+) -> Result<(), Trouble> {
     let (mut some, mut size) = (RawArrayBuf::new(), 0);
     let mut all = all.into_iter().peekable();
     while let Some(statement) = all.next() {
@@ -390,8 +427,8 @@ pub(crate) async fn statements(
         let some = std::mem::take(&mut some);
         size = 0;
         let command = match kind {
-            Kind::Update => rawdoc! { "update": coll.name(), "updates": some, "ordered": true },
-            Kind::Delete => rawdoc! { "delete": coll.name(), "deletes": some, "ordered": true },
+            Kind::Update => rawdoc! { "update": coll, "updates": some, "ordered": true },
+            Kind::Delete => rawdoc! { "delete": coll, "deletes": some, "ordered": true },
         };
         let reply = db.run_raw_command(command).session(&mut *session).await?;
         Trouble::of_writes(&reply)?;

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bson::RawDocumentBuf;
 use cqrs_core::{
     Append, CheckpointWrite, Collection, Commit, Committed, Conflict, DocumentKey, DocumentWrite,
     Error, Expected, Fence, Fingerprint, Guard, Head, InboxEntry, InboxMark, LogId, Outgoing,
@@ -12,6 +13,7 @@ use cqrs_core::{
 
 use super::batch::Batch;
 use super::facts::{Aside, Facts, Standing};
+use crate::entities::{self, ELSEWHERE};
 use crate::key::{ParkedKey, TimerKey, ValueKey};
 use crate::row::{tenant, value_text};
 
@@ -43,6 +45,8 @@ struct Plan {
     collection: Arc<Collection>,
     /// Texts of the values of its declared fields, and which of them are unique.
     fields: Vec<(usize, String)>,
+    /// As an entity in a collection of its own.
+    row: Option<RawDocumentBuf>,
 }
 
 impl Judge<'_> {
@@ -324,13 +328,21 @@ impl Judge<'_> {
         for DocumentWrite { key, expected: _, body } in writes {
             let collection = self.facts.collections.get(&*key.collection);
             let collection = collection.ok_or_else(|| Collection::undeclared(&key.collection))?;
-            let mut fields = Vec::new();
+            let (mut fields, mut row) = (Vec::new(), None);
             if let Some(body) = body {
+                if let Some(mapping) = &collection.mapping {
+                    let cells = mapping.cells(&key.collection, &key.id, body)?;
+                    let version = self.standing(key).version + 1;
+                    row = Some(entities::row(mapping, key, version, &cells)?);
+                }
                 for (n, value) in collection.values(&key.id, body)? {
-                    fields.push((n, value_text(&collection.fields[n].name, &value)));
+                    // An entity is found by its own fields.
+                    if row.is_none() || collection.fields[n].unique {
+                        fields.push((n, value_text(&collection.fields[n].name, &value)));
+                    }
                 }
             }
-            plans.push(Plan { collection: collection.clone(), fields });
+            plans.push(Plan { collection: collection.clone(), fields, row });
         }
         let written: HashSet<&DocumentKey> = writes.iter().map(|write| &write.key).collect();
         let mut taken = HashSet::new();
@@ -376,7 +388,13 @@ impl Judge<'_> {
                 self.batch.give_away(key);
             }
         }
-        self.batch.document(key, after, body.as_ref(), &plan.texts(false), &plan.texts(true));
+        let is_entity = plan.collection.mapping.is_some();
+        let data = body.as_ref().map(|body| if is_entity { ELSEWHERE } else { body.as_str() });
+        let fields = if is_entity { Vec::new() } else { plan.texts(false) };
+        self.batch.document(key, after, data, &fields, &plan.texts(true));
+        if is_entity {
+            self.batch.entity(key, plan.row);
+        }
         self.facts.documents.insert(key.clone(), after);
     }
 

@@ -574,9 +574,11 @@ async fn learn_collections(
     while let Some(document) = found.next(session).await {
         let document = document?;
         let fields = Fields(&document);
-        let read = fields.text("_id").and_then(|name| Ok((name, fields.text("fields")?)));
+        let read = fields.text("_id").and_then(|name| Ok((name, fields.maybe_text("fields")?)));
         let (name, json) =
             read.map_err(|cause| Trouble::damaged("a declared collection", cause))?;
+        // One that is only being declared.
+        let Some(json) = json else { continue };
         let collection = Collection::from_declaration(name, Some(json))?;
         facts.collections.insert(name.to_owned(), Arc::new(collection));
     }

@@ -20,7 +20,7 @@ use crate::connect::Connector;
 use crate::error::closed;
 use crate::seen::Seen;
 
-pub(crate) use batch::{Kind, statements};
+pub(crate) use batch::{Kind, statements, statements_of};
 pub(crate) use judge::Turn;
 pub(crate) use look::inbox_entry;
 pub(crate) use single::{moves_checkpoint, only_moves_checkpoint, write_alone};

@@ -169,7 +169,8 @@ pub(crate) async fn declare(
     let known = async |client: &ClientWrapper| {
         let rows = statements.query(client, Sql::Collection, &[&name]).await?;
         let known: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?;
-        let known = known.map(|text| Collection::from_declaration(name, Some(&text))).transpose()?;
+        let known =
+            known.map(|text| Collection::from_declaration(name, Some(&text))).transpose()?;
         let is_done = match &known {
             Some(known) => !collection.follows(known)?,
             None => false,
@@ -240,7 +241,13 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn push(&mut self, whose: &str, field: &cqrs_core::IndexedField, value: &FieldValue, id: &str) {
+    pub(crate) fn push(
+        &mut self,
+        whose: &str,
+        field: &cqrs_core::IndexedField,
+        value: &FieldValue,
+        id: &str,
+    ) {
         self.tenants.push(whose.to_owned());
         self.fields.push(field.name.clone().into_owned());
         self.values.push(value_text(value));

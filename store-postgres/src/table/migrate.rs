@@ -186,7 +186,9 @@ impl Changing<'_> {
                 Change::Added(field) if !self.is_there(field) => {
                     steps.push(alter(format!("ADD COLUMN {}", make::column(field))));
                 }
-                Change::Added(field) => steps.extend(self.presence(field, &field.column).map(alter)),
+                Change::Added(field) => {
+                    steps.extend(self.presence(field, &field.column).map(alter))
+                }
                 Change::Changed { from, to } => {
                     let column = quoted(&to.column);
                     let moved = from.column != to.column && self.is_there(from);
@@ -302,7 +304,8 @@ impl Changing<'_> {
                     cell => cell.is_some(),
                 };
                 if !fits {
-                    let needed = format!("UPDATE {table} SET {column} = … WHERE {column} IS NOT NULL");
+                    let needed =
+                        format!("UPDATE {table} SET {column} = … WHERE {column} IS NOT NULL");
                     return self.refuse(to, "has values that it would not take any more", &needed);
                 }
             }
@@ -320,7 +323,8 @@ impl Changing<'_> {
         if same {
             return Ok(());
         }
-        let (field, name) = (now.or(was).map_or("id", |field| &*field.name), &self.collection().name);
+        let (field, name) =
+            (now.or(was).map_or("id", |field| &*field.name), &self.collection().name);
         let context = format!(
             "`{field}` of `{name}` would be another id than the table has: give the collection another \
              name, and move what is stored"

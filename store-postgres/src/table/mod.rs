@@ -238,15 +238,12 @@ fn from_row(of: &FieldType, row: &Row, n: usize) -> Option<Cell> {
             Some(value) => Some(Cell::Unsigned(value.parse().ok()?)),
             None => None,
         },
-        FieldType::Time => {
-            get(row, n)?.map(|micros| Cell::Time(Timestamp::from_micros(micros)))
-        }
-        FieldType::List(_) | FieldType::Struct(_) | FieldType::Json => {
-            get(row, n)?.map(Cell::Json)
-        }
+        FieldType::Time => get(row, n)?.map(|micros| Cell::Time(Timestamp::from_micros(micros))),
+        FieldType::List(_) | FieldType::Struct(_) | FieldType::Json => get(row, n)?.map(Cell::Json),
         FieldType::Optional(_) => None,
     };
-    Some(cell.unwrap_or(Cell::Null)).filter(|cell| !matches!(cell, Cell::Float(n) if !n.is_finite()))
+    Some(cell.unwrap_or(Cell::Null))
+        .filter(|cell| !matches!(cell, Cell::Float(n) if !n.is_finite()))
 }
 
 /// How a column is read.
