@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use crate::domain::entity::Entity;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::message::payload::Json;
 use crate::port::Version;
 use crate::port::document::{Document, DocumentKey, FieldValue, FindDocuments};
 use crate::port::store::Store;
+use crate::schema::entity::Entity;
 
 /// The entities of one kind in a store. They are written with [`Work`](crate::Work).
 ///

@@ -7,7 +7,6 @@ use crate::documents::{self, Versioned};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::context::Context;
 use crate::domain::decide::Decide;
-use crate::domain::entity::Entity;
 use crate::domain::saga::effect::encode;
 use crate::domain::storage::Kind;
 use crate::error::{BoxError, Error, ErrorKind, Failure, Result};
@@ -27,6 +26,7 @@ use crate::port::store::Store;
 use crate::port::stream_id::StreamId;
 use crate::port::{Position, Version};
 use crate::record;
+use crate::schema::entity::Entity;
 
 /// What one command does, gathered: loads aggregates and documents, notes what follows, and writes
 /// it in one commit, all or nothing.

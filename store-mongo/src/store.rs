@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cqrs_core::{Capabilities, Position, Result, Support};
-use mongodb::Database;
+use cqrs_core::{Capabilities, Entity, Position, Result, Support};
+use mongodb::{Collection, Database};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
@@ -78,6 +78,24 @@ impl MongoStore {
     /// The database of the driver, for collections and queries of one's own.
     pub fn database(&self) -> &Database {
         &self.inner.reader.connector.db
+    }
+
+    /// The entities of one kind as the driver has them, for queries of one's own: fields under their names in JSON,
+    /// but for those that [the schema](cqrs_core::Schema) gives another one, beside `_id`, `_tenant` and `_version`.
+    /// They are written through the store: it knows their versions.
+    ///
+    /// ```no_run
+    /// use cqrs_core::Entity;
+    /// use store_mongo::MongoStore;
+    /// use store_mongo::bson::doc;
+    /// use store_mongo::mongodb::error::Result;
+    ///
+    /// async fn teaches<T: Entity>(store: &MongoStore, subject: &str) -> Result<Option<T>> {
+    ///     store.collection::<T>().find_one(doc! { "subjects": subject }).await
+    /// }
+    /// ```
+    pub fn collection<T: Entity>(&self) -> Collection<T> {
+        self.database().collection(T::COLLECTION)
     }
 
     /// Takes no more commits, and writes those that it has. Commits on any clone are

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs_core::{Capabilities, Position, Result, Support};
+use cqrs_core::{Capabilities, Entity, Position, Result, Support};
 use deadpool_postgres::Pool;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -16,7 +16,7 @@ use crate::migrate::migrate;
 use crate::read::{Loads, Reader};
 use crate::statements::Statements;
 use crate::writer::{self, Terms, Writer};
-use crate::{hint, sweep};
+use crate::{hint, sweep, table};
 
 /// A store in a PostgreSQL database, which any number of processes may share. Its clones are handles on
 /// the same connections; it belongs into a tokio runtime.
@@ -73,6 +73,25 @@ impl PostgresStore {
     /// Other settings. See [`PostgresBuilder`].
     pub fn builder(url: impl Into<String>) -> PostgresBuilder {
         PostgresBuilder::new(url)
+    }
+
+    /// The table of the entities of one kind, with the schema that it is in: for queries of one's own. Its
+    /// columns are the fields of the entity, beside `_tenant` and `_version`. Entities are written through the
+    /// store: it knows their versions.
+    ///
+    /// ```no_run
+    /// use cqrs_core::{Entity, Error};
+    /// use store_postgres::PostgresStore;
+    ///
+    /// async fn count<T: Entity>(store: &PostgresStore) -> Result<i64, Error> {
+    ///     let client = store.pool().get().await.map_err(|error| store.refused(error))?;
+    ///     let count = format!("SELECT count(*) FROM {}", store.table::<T>());
+    ///     let row = client.query_one(&count, &[]).await.map_err(|error| store.refused(error))?;
+    ///     Ok(row.get(0))
+    /// }
+    /// ```
+    pub fn table<T: Entity>(&self) -> String {
+        table::named(self.inner.reader.statements.schema(), T::COLLECTION)
     }
 
     /// The pool of connections, for statements of one's own.

@@ -90,6 +90,7 @@ mod holders;
 mod migrate;
 mod open;
 mod port;
+mod query;
 mod read;
 mod row;
 mod sink;

@@ -3,7 +3,6 @@
 pub(crate) mod aggregate;
 pub(crate) mod context;
 pub(crate) mod decide;
-pub(crate) mod entity;
 pub(crate) mod fact;
 mod probe;
 pub(crate) mod projection;

@@ -1,8 +1,8 @@
 //! Projections: pure functions that make views of events.
 
-use crate::domain::entity::Entity;
 use crate::domain::fact::Fact;
 use crate::message::event_set::EventSet;
+use crate::schema::entity::Entity;
 
 /// Makes views of events: pure, so that one definition runs inline (in the commit of the events),
 /// behind the log (durable), in memory (live) or when it is asked for. See

@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::aggregate::Aggregate;
-use crate::domain::entity::Entity;
 use crate::domain::snapshots::Snapshots;
 use crate::error::BoxError;
 use crate::message::payload::Json;
 use crate::port::document::DocumentKey;
 use crate::port::stream_id::StreamId;
+use crate::schema::entity::Entity;
 
 /// How an aggregate is stored: what [`Aggregate::storage`] says. Its events are recorded whatever it
 /// says.

@@ -9,7 +9,6 @@ use crate::app::Handle;
 use crate::cache::Cache;
 use crate::documents::Documents;
 use crate::domain::aggregate::Aggregate;
-use crate::domain::entity::Entity;
 use crate::error::{Problem, Result};
 use crate::manifest::Events;
 use crate::message::id::MessageId;
@@ -19,6 +18,7 @@ use crate::port::clock::{Clock, SystemClock};
 use crate::port::store::Store;
 use crate::repository::Repository;
 use crate::retry::ConflictRetry;
+use crate::schema::entity::Entity;
 use crate::work::Work;
 
 /// A parameter of a function handler: [`Res`], [`Work`], [`Repository`], [`Documents`],

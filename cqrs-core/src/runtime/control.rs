@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::documents::{self, Versioned};
-use crate::domain::entity::Entity;
 use crate::error::Result;
 use crate::port::Position;
 use crate::port::commit::{Commit, DocumentWrite, Expected, Fence};
 use crate::port::store::Store;
+use crate::schema::entity::Entity;
 
 /// How a subscription is run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

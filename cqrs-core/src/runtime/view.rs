@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 
 use crate::documents::{self, Versioned};
-use crate::domain::entity::Entity;
 use crate::domain::fact::Fact;
 use crate::domain::projection::Projection;
 use crate::error::{Problem, Result};
@@ -23,6 +22,7 @@ use crate::runtime::control;
 use crate::runtime::live::LiveViews;
 use crate::runtime::projection::keys::{guarded, keys_of};
 use crate::runtime::projection::{Life, collection_name};
+use crate::schema::entity::Entity;
 
 /// For so long a process trusts what it knows of which generation is live. What was live before must
 /// not be removed any sooner after a switch.

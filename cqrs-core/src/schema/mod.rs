@@ -1,6 +1,7 @@
 //! The neutral description of entities: what a type looks like where it is stored.
 
 pub(crate) mod cell;
+pub(crate) mod entity;
 pub(crate) mod field;
 pub(crate) mod mapping;
 mod types;

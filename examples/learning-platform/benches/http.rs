@@ -67,6 +67,7 @@ async fn run(Arguments { rounds, commands, .. }: Arguments) -> Result<f64, BoxEr
         Arc::new(MemoryBus::default()),
         Role::Learning,
         Bounds::default(),
+        opened.tutors(),
     )
     .await?;
     let (stopper, stop) = Stop::new();

@@ -46,7 +46,8 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
         payment_delay: settings.payment_delay,
     };
     let bus = connect_bus(settings.bus.expose(), settings.role.service()).await?;
-    let app = service::app(opened.store(), bus.clone(), settings.role, bounds).await?;
+    let app = service::app(opened.store(), bus.clone(), settings.role, bounds, opened.tutors());
+    let app = app.await?;
     let listener = TcpListener::bind(&settings.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", settings.listen))?;

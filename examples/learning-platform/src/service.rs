@@ -8,6 +8,7 @@ use cqrs_core::layer::{ConcurrencyLimit, Idempotency, Timeout, Trace};
 use cqrs_core::{App, AppBuilder, Bus, Result, Store};
 
 use crate::http::{self, Gateway};
+use crate::learning::tutors::by_subject::BySubject;
 use crate::settings::Role;
 use crate::{learning, notifications, page, payments, sagas};
 
@@ -49,8 +50,9 @@ pub async fn app(
     bus: Arc<dyn Bus>,
     role: Role,
     bounds: Bounds,
+    tutors: BySubject,
 ) -> Result<App> {
-    builder(store, bus, role, bounds).await?.build()
+    builder(store, bus, role, bounds, tutors).await?.build()
 }
 
 /// The same, for those who have something to add.
@@ -62,6 +64,7 @@ pub async fn builder(
     bus: Arc<dyn Bus>,
     role: Role,
     bounds: Bounds,
+    tutors: BySubject,
 ) -> Result<AppBuilder> {
     let mut app = App::builder()
         .shared_store(Arc::clone(&store))
@@ -74,7 +77,8 @@ pub async fn builder(
     if role.is_learning() {
         learning::declare(Arc::clone(&store)).await?;
         notifications::declare(Arc::clone(&store)).await?;
-        app = learning::register(app, bounds.payment_timeout);
+        tutors.prepare().await?;
+        app = learning::register(app, bounds.payment_timeout, tutors);
         app = sagas::register(notifications::register(app));
     }
     if role.is_payments() {

@@ -8,6 +8,8 @@ use store_mongo::MongoStore;
 use store_postgres::PostgresStore;
 use store_sqlite::SqliteStore;
 
+use crate::learning::tutors::by_subject::BySubject;
+
 /// A store that was opened, and is closed at the end.
 #[derive(Debug)]
 pub struct Opened {
@@ -56,6 +58,16 @@ impl Opened {
     /// The store, shared.
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
+    }
+
+    /// Who finds tutors in it by their subjects.
+    pub fn tutors(&self) -> BySubject {
+        match &self.kept {
+            Kept::InMemory => BySubject::Anywhere(self.store()),
+            Kept::Sqlite(sqlite) => BySubject::Sqlite(sqlite.clone()),
+            Kept::Postgres(postgres) => BySubject::Postgres(postgres.clone()),
+            Kept::Mongo(mongo) => BySubject::Mongo(mongo.clone()),
+        }
     }
 
     /// Writes what is queued, and closes the store.

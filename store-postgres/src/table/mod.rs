@@ -265,7 +265,7 @@ fn others(mapping: &Mapping) -> impl Iterator<Item = &Field> {
 }
 
 /// A table or an index in the schema of the store.
-fn named(schema: &str, name: &str) -> String {
+pub(crate) fn named(schema: &str, name: &str) -> String {
     format!("{schema}.{}", quoted(name))
 }
 

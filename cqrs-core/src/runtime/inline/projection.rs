@@ -9,7 +9,6 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use crate::documents::{self, Versioned};
-use crate::domain::entity::Entity;
 use crate::domain::projection::Projection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::HandlerError;
@@ -26,6 +25,7 @@ use crate::runtime::inline::Inline;
 use crate::runtime::key::Slice;
 use crate::runtime::projection::consumer::Folding;
 use crate::runtime::projection::{collection, collection_name};
+use crate::schema::entity::Entity;
 
 /// Bytes of views that a rebuild keeps in memory; a commit keeps none.
 pub(super) const KEPT: usize = 16 << 20;

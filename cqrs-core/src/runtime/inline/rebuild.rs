@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 
-use crate::domain::entity::Entity;
 use crate::domain::projection::Projection;
 use crate::error::{Conflict, ErrorKind, Result};
 use crate::port::Position;
@@ -18,6 +17,7 @@ use crate::runtime::inline::projection::{InlineViews, KEPT, fold, write};
 use crate::runtime::projection::consumer::Folding;
 use crate::runtime::projection::{collection, collection_name};
 use crate::runtime::view;
+use crate::schema::entity::Entity;
 
 /// Documents that are removed at once.
 const PURGED: u32 = 1_000;

@@ -7,7 +7,6 @@ use crate::app::App;
 use crate::domain::aggregate::Aggregate;
 use crate::domain::context::Context;
 use crate::domain::decide::{Decide, Decision};
-use crate::domain::entity::Entity;
 use crate::domain::projection::Projection;
 use crate::error::{Failure, Never};
 use crate::memory::MemoryStore;
@@ -22,6 +21,7 @@ use crate::runtime::projection::Life;
 use crate::runtime::projection::tests::{Balance, Balances, Moved, new_event, record};
 use crate::runtime::settings::RuntimeSettings;
 use crate::runtime::view::View;
+use crate::schema::entity::Entity;
 use crate::work::Work;
 
 #[derive(Debug, Default)]

@@ -8,7 +8,6 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::documents;
-use crate::domain::entity::Entity;
 use crate::domain::fact::Fact;
 use crate::domain::projection::Projection;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +22,7 @@ use crate::runtime::handler::of_stream;
 use crate::runtime::key;
 use crate::runtime::projection::keys::{guarded, keys_of};
 use crate::runtime::projection::views::Views;
+use crate::schema::entity::Entity;
 
 /// Views that are read at once.
 const READS: usize = 8;

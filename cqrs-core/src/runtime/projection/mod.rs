@@ -9,9 +9,9 @@ pub(crate) mod views;
 
 use std::borrow::Cow;
 
-use crate::domain::entity::Entity;
 use crate::domain::projection::Projection;
 use crate::port::document::Collection;
+use crate::schema::entity::Entity;
 
 /// How a projection is run: the same definition, whichever it is. See
 /// [`AppBuilder::projection_as`](crate::AppBuilder::projection_as).

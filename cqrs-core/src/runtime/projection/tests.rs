@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::domain::entity::Entity;
 use crate::domain::fact::Fact;
 use crate::domain::projection::Projection;
 use crate::memory::MemoryStore;
@@ -24,6 +23,7 @@ use crate::runtime::key::Slice;
 use crate::runtime::projection::consumer::Folding;
 use crate::runtime::settings::RuntimeSettings;
 use crate::runtime::view::View;
+use crate::schema::entity::Entity;
 
 use futures_util::StreamExt;
 

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::documents;
-use crate::domain::entity::Entity;
 use crate::error::Result;
 use crate::port::commit::{Commit, DocumentWrite, Expected};
 use crate::runtime::node::Node;
 use crate::runtime::relay::NAME;
+use crate::schema::entity::Entity;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Partitions {

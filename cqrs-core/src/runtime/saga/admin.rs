@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 
 use crate::app::{App, Handle, Inner};
 use crate::documents::{self, Versioned};
-use crate::domain::entity::Entity;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::handler::{Call, Inject, Resources};
 use crate::message::id::MessageId;
@@ -20,6 +19,7 @@ use crate::port::store::Store;
 use crate::runtime::relay::NAME as RELAY;
 use crate::runtime::saga::instance::{SagaInstance, SagaStatus, SagaStep, saga_status};
 use crate::runtime::saga::{AnySaga, Place, find, plan, unknown_saga};
+use crate::schema::entity::Entity;
 
 /// How often a cancellation is asked for anew when the instance goes on meanwhile.
 const AGAIN: u32 = 16;

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::documents::Versioned;
-use crate::domain::entity::Entity;
 use crate::domain::saga::{Missing, Route, Saga};
 use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::handler::HandlerError;
@@ -24,6 +23,7 @@ use crate::runtime::saga::instance::{self, SagaInstance};
 use crate::runtime::saga::plan::Cause;
 use crate::runtime::saga::step::{Happened, Instance, step};
 use crate::runtime::saga::{AnySaga, Registered, find};
+use crate::schema::entity::Entity;
 
 pub(super) struct SagaSubscriber<S>(pub(super) Arc<S>);
 

@@ -6,11 +6,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::entity::Entity;
 use crate::message::id::MessageId;
 use crate::message::payload::{Json, Payload};
 use crate::message::timestamp::Timestamp;
 use crate::runtime::saga::hex;
+use crate::schema::entity::Entity;
 
 /// Entries of the history that are kept.
 const HISTORY: usize = 64;

@@ -1,4 +1,4 @@
-//! Courses and enrolments: who teaches what at which price, and who wants to take part.
+//! Courses, tutors and enrolments: who teaches what at which price, and who wants to take part.
 //!
 //! [`requests`], [`views`] and [`error`] are the contract, [`course`] and [`enrollment`] the rules. Their
 //! states are documents, written in the commit of the events behind them, and queries read the same
@@ -16,6 +16,7 @@ pub mod leaving;
 pub mod requests;
 pub mod seat;
 pub mod steps;
+pub mod tutors;
 pub mod views;
 
 mod queries;
@@ -30,10 +31,12 @@ use enrolling::Enrolling;
 use enrollment::Enrollment;
 use leaving::Leaving;
 use seat::Seat;
+use tutors::by_subject::BySubject;
+use tutors::profile::Tutor;
 
 /// Adds what stands in this module to an app. A payment may take so long.
-pub fn register(app: AppBuilder, payment_timeout: Duration) -> AppBuilder {
-    app.discover_in("learning").saga(Enrolling { payment_timeout }).saga(Leaving)
+pub fn register(app: AppBuilder, payment_timeout: Duration, tutors: BySubject) -> AppBuilder {
+    app.discover_in("learning").resource(tutors).saga(Enrolling { payment_timeout }).saga(Leaving)
 }
 
 /// Tells the store of the documents.
@@ -43,5 +46,6 @@ pub fn register(app: AppBuilder, payment_timeout: Duration) -> AppBuilder {
 pub async fn declare(store: Arc<dyn Store>) -> Result<()> {
     Documents::<Course>::new(Arc::clone(&store)).declare().await?;
     Documents::<Enrollment>::new(Arc::clone(&store)).declare().await?;
-    Documents::<Seat>::new(store).declare().await
+    Documents::<Seat>::new(Arc::clone(&store)).declare().await?;
+    Documents::<Tutor>::new(store).declare().await
 }

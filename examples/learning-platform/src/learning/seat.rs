@@ -81,13 +81,15 @@ mod tests {
     use super::*;
     use crate::learning;
     use crate::learning::requests::{CreateCourse, GetCourse, PublishCourse};
+    use crate::learning::tutors::by_subject::BySubject;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
     async fn app() -> App {
         let store = Arc::new(MemoryStore::default());
         learning::declare(store.clone()).await.unwrap();
-        learning::register(App::builder().shared_store(store), TIMEOUT).build().unwrap()
+        let tutors = BySubject::Anywhere(store.clone());
+        learning::register(App::builder().shared_store(store), TIMEOUT, tutors).build().unwrap()
     }
 
     async fn course(app: &App, capacity: u32) -> Uuid {

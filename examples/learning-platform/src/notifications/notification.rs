@@ -82,6 +82,7 @@ mod tests {
         CancelEnrollment, CreateCourse, PublishCourse, RequestEnrollment,
     };
     use crate::learning::steps::{ActivateEnrollment, TimeOutEnrollment};
+    use crate::learning::tutors::by_subject::BySubject;
     use crate::{learning, notifications};
 
     const TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,7 +92,8 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         learning::declare(store.clone()).await.unwrap();
         notifications::declare(store.clone()).await.unwrap();
-        let app = learning::register(App::builder().shared_store(store.clone()), TIMEOUT);
+        let tutors = BySubject::Anywhere(store.clone());
+        let app = learning::register(App::builder().shared_store(store.clone()), TIMEOUT, tutors);
         let app = notifications::register(app).build().unwrap();
         let id = || MessageId::fresh().uuid();
         let (course_id, title, tutor_id) = (id(), "Owls".to_owned(), "ada".to_owned());

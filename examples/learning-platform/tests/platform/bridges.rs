@@ -14,6 +14,7 @@ use cqrs_core::{
 };
 use futures_util::StreamExt;
 use learning_contracts::payments::{ChargePayment, GetLedger, PaymentState};
+use learning_platform::learning::tutors::by_subject::BySubject;
 use learning_platform::service::{self, Bounds};
 use learning_platform::settings::Role;
 use tempfile::TempDir;
@@ -120,8 +121,9 @@ async fn an_app_is_served_on_two_buses_and_one_may_go() {
     let [old, asks_old] = [old().await.unwrap(), old().await.unwrap()].map(Arc::new);
     let [new, asks_new] = [new().await.unwrap(), new().await.unwrap()].map(Arc::new);
     let store = Arc::new(MemoryStore::default());
-    let payments =
-        service::app(store, new.clone(), Role::Payments, Bounds::default()).await.unwrap();
+    let tutors = BySubject::Anywhere(store.clone());
+    let payments = service::app(store, new.clone(), Role::Payments, Bounds::default(), tutors);
+    let payments = payments.await.unwrap();
     let [on_old, on_new] =
         [payments.serve(old.clone()).await.unwrap(), payments.serve(new.clone()).await.unwrap()];
 

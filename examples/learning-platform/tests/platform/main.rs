@@ -25,4 +25,5 @@ mod storm_mongo;
 mod storm_postgres;
 mod storm_services;
 mod storm_sums;
+mod tutors;
 mod webdriver;

@@ -60,9 +60,9 @@ async fn a_service_that_may_die() {
     let (payment_timeout, payment_delay) = (millis(TIMEOUT), millis(DELAY));
     let bounds = Bounds { payment_timeout, payment_delay, ..Bounds::default() };
     let store = faults.store(opened.store());
-    let app = service::builder(store.clone(), Arc::new(MemoryBus::default()), Role::All, bounds)
-        .await
-        .unwrap();
+    let bus = Arc::new(MemoryBus::default());
+    let app = service::builder(store.clone(), bus, Role::All, bounds, opened.tutors());
+    let app = app.await.unwrap();
     let app = app.layer(faults.layer()).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
