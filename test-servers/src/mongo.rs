@@ -24,8 +24,11 @@ const PORTS: usize = 5;
 const USER: &str = "tests";
 /// Where `cargo xtask services` puts the program, in the folder for what is built.
 const INSTALLED: &str = "mongodb/fiftyone/db/bin";
-/// What each member is started with: small, and with what tests of failures need.
-const SETTINGS: [&str; 14] = [
+/// What becomes the server, in a shell: it may have as many files open as the machine lets it.
+const WITH_FILES: &str = r#"ulimit -S -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
+/// What each member is started with: small, and with what tests of failures need. Hundreds of databases, one for each
+/// test, have a dozen collections with their indexes each, and each of these is a file: it is closed soon.
+const SETTINGS: [&str; 16] = [
     "--logappend",
     "--bind_ip",
     "127.0.0.1",
@@ -34,6 +37,8 @@ const SETTINGS: [&str; 14] = [
     "64",
     "--wiredTigerCacheSizeGB",
     "0.25",
+    "--wiredTigerEngineConfigString",
+    "file_manager=(close_idle_time=3,close_scan_interval=1,close_handle_minimum=250)",
     "--setParameter",
     "enableTestCommands=1",
     "--setParameter",
@@ -284,9 +289,11 @@ impl Member {
             ("--port", port.to_string()),
         ];
         let own = own.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
-        let args: Vec<String> = own.chain(self.args.iter().cloned()).collect();
+        let shell = ["-c", WITH_FILES, "sh"].map(str::to_owned);
+        let program = shell.into_iter().chain([self.program.display().to_string()]);
+        let args: Vec<String> = program.chain(own).chain(self.args.iter().cloned()).collect();
         let starts = starts(&log);
-        let start = Start { file: &self.program, args: &args, folder: &folder, bound: START };
+        let start = Start { file: "sh".as_ref(), args: &args, folder: &folder, bound: START };
         // Another process may have the port.
         self.server.start(&start, |_| self::starts(&log) > starts && hello(port).is_ok())
     }
