@@ -20,7 +20,7 @@ use crate::names::short;
 use crate::publisher::dated;
 use crate::raw::{Raw, SINCE, with_headers};
 use crate::record::{Lock, count};
-use crate::session::{ANSWER, Sent, Session, at_once};
+use crate::session::{ANSWER, NoAnswer, Sent, Session, at_once};
 
 /// Headers beside those of the message.
 const ID: &str = "cqrs-letter";
@@ -119,19 +119,26 @@ impl InHand {
 async fn look(
     session: &Session,
     queue: ShortString,
+    doing: &str,
     mut look_at: impl FnMut(InHand),
-) -> lapin::Result<Channel> {
-    let channel = session.channel().await?;
-    let mut left = count(&channel, &queue).await?;
+) -> Result<Channel> {
+    let channel = session.step(doing, session.channel()).await?;
+    let mut left = count(session, &channel, &queue, doing).await?;
     if left == 0 {
         return Ok(channel);
     }
     let (options, arguments) = (at_once(), FieldTable::default());
-    let mut letters = channel.basic_consume(queue, "look".into(), options, arguments).await?;
+    let consume = channel.basic_consume(queue, "look".into(), options, arguments);
+    let mut letters = session.step(doing, consume).await?;
     while left > 0 {
-        // Some of them may have come to their end meanwhile.
-        let Ok(Some(letter)) = timeout(ANSWER, letters.next()).await else { break };
-        let raw = Raw::of(letter?);
+        let Ok(Some(letter)) = session.answer(letters.next()).await else {
+            if session.is_gone() {
+                return Err(unavailable(doing, NoAnswer));
+            }
+            // Some of them may have come to their end meanwhile.
+            break;
+        };
+        let raw = Raw::of(letter.map_err(|error| of(doing, error))?);
         look_at(InHand { tag: raw.tag, raw });
         left -= 1;
     }
@@ -148,7 +155,7 @@ pub(crate) async fn find(link: &Link, find: &FindDeadLetters) -> Result<Vec<Dead
     let lock = Lock::take(link, "dead", doing, link.deadline()).await?;
     let limit = usize::try_from(find.limit).unwrap_or(usize::MAX);
     let mut found: BTreeMap<String, DeadLetter> = BTreeMap::new();
-    let looked = look(&lock.session, link.names.dead(), |in_hand| {
+    let looked = look(&lock.session, link.names.dead(), doing, |in_hand| {
         let letter = in_hand.letter();
         let is_wanted = find.origin.as_ref().is_none_or(|origin| *origin == letter.origin)
             && find.after.as_ref().is_none_or(|after| letter.id > *after);
@@ -159,7 +166,7 @@ pub(crate) async fn find(link: &Link, find: &FindDeadLetters) -> Result<Vec<Dead
             }
         }
     });
-    leave(looked.await.map_err(|error| of(doing, error))?).await;
+    leave(looked.await?).await;
     Ok(found.into_values().collect())
 }
 
@@ -179,8 +186,8 @@ pub(crate) async fn send_again(link: &Link, id: &DeadLetterId) -> Result<()> {
         let queue = link.names.queue(kind, &origin);
         let (exchange, body) = (ShortString::default(), letter.raw.body.clone());
         // The client would log what comes back: so it is looked first whether there is a group.
-        let is_there = crate::topology::exists(&session.connection, queue.clone()).await;
-        if !is_there.map_err(|error| of(doing, error))? {
+        let is_there = crate::topology::exists(&session.connection, queue.clone());
+        if !session.step(doing, is_there).await? {
             let context = format!("there is no group `{origin}` any more that could get it");
             return Err(Error::new(
                 ErrorKind::Invalid { field: Some("group".to_owned()) },
@@ -213,12 +220,12 @@ async fn take_out(
 ) -> Result<()> {
     let lock = Lock::take(link, "dead", doing, link.deadline()).await?;
     let mut found = None;
-    let looked = look(&lock.session, link.names.dead(), |in_hand| {
+    let looked = look(&lock.session, link.names.dead(), doing, |in_hand| {
         if in_hand.text(ID).as_ref() == Some(&id.0) {
             found = Some(in_hand);
         }
     });
-    let channel = looked.await.map_err(|error| of(doing, error))?;
+    let channel = looked.await?;
     let done = match &found {
         None => Err(unknown(id)),
         Some(letter) => work(&lock.session, letter).await,
@@ -226,8 +233,7 @@ async fn take_out(
     if done.is_ok()
         && let Some(InHand { tag, .. }) = found
     {
-        let acked = channel.basic_ack(tag, BasicAckOptions::default()).await;
-        acked.map_err(|error| of(doing, error))?;
+        lock.session.step(doing, channel.basic_ack(tag, BasicAckOptions::default())).await?;
     }
     leave(channel).await;
     done

@@ -26,25 +26,38 @@ pub(crate) struct Found {
 }
 
 /// How many messages are in a queue that is looked at by one at a time. What the one before has not acknowledged comes
-/// back when the server has taken note of its end, which is after it has confirmed it.
-pub(crate) async fn count(channel: &Channel, queue: &ShortString) -> lapin::Result<u32> {
+/// back when the server has taken note of its end, which is after it has confirmed it: within [`ANSWER`].
+pub(crate) async fn count(
+    session: &Session,
+    channel: &Channel,
+    queue: &ShortString,
+    doing: &str,
+) -> Result<u32> {
+    let since = Instant::now();
     loop {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let there = channel.queue_declare(queue.clone(), passive, FieldTable::default()).await?;
+        let declare = channel.queue_declare(queue.clone(), passive, FieldTable::default());
+        let there = session.step(doing, declare).await?;
         if there.consumer_count() == 0 {
             return Ok(there.message_count());
+        }
+        if since.elapsed() > ANSWER {
+            return Err(unavailable(doing, format!("somebody else consumes from `{queue}`")));
         }
         tokio::time::sleep(Duration::from_millis(2 + fastrand::u64(0..8))).await;
     }
 }
 
 /// Reads the newest record. Nobody else reads at the same time.
-pub(crate) async fn read(session: &Session, queue: &ShortString) -> lapin::Result<Found> {
-    let channel = session.channel().await?;
-    count(&channel, queue).await?;
+pub(crate) async fn read(session: &Session, queue: &ShortString) -> Result<Found> {
+    let doing = format!("reading the record in `{queue}`");
+    let channel = session.step(&doing, session.channel()).await?;
+    count(session, &channel, queue, &doing).await?;
     let (mut tags, mut record) = (Vec::new(), None);
     // More than one is there after a death between writing one and removing the one before.
-    while let Some(got) = channel.basic_get(queue.clone(), BasicGetOptions::default()).await? {
+    loop {
+        let get = channel.basic_get(queue.clone(), BasicGetOptions::default());
+        let Some(got) = session.step(&doing, get).await? else { break };
         tags.push(got.delivery.delivery_tag);
         record = Some(got.delivery.data);
     }
@@ -60,9 +73,10 @@ impl Found {
         record: Vec<u8>,
     ) -> Result<()> {
         write(session, queue, record).await?;
+        let doing = format!("replacing the record in `{queue}`");
         for tag in &self.tags {
-            let acked = self.channel.basic_ack(*tag, BasicAckOptions::default()).await;
-            acked.map_err(|error| of(format_args!("replacing the record in `{queue}`"), error))?;
+            let ack = self.channel.basic_ack(*tag, BasicAckOptions::default());
+            session.step(&doing, ack).await?;
         }
         self.leave().await;
         Ok(())

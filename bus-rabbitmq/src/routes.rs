@@ -2,12 +2,13 @@
 
 use cqrs_core::{BusSubscription, Error, ErrorKind, OutboundKind, Result};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::error::of;
+use crate::error::unavailable;
 use crate::link::Link;
 use crate::publisher::probe;
 use crate::record::{self, Lock};
+use crate::session::Session;
 use crate::topology;
 
 /// What a group takes.
@@ -55,32 +56,41 @@ async fn register_once(
     deadline: Instant,
     has_settled: bool,
 ) -> Result<Registered> {
-    let BusSubscription { group, kind, names, .. } = subscription;
-    let doing = format!("subscribing the group `{group}`");
-    let failed = |error| of(&doing, error);
+    let doing = format!("subscribing the group `{}`", subscription.group);
     let lock = Lock::take(link, "groups", &doing, deadline).await?;
-    let session = &lock.session;
+    let done = register_with(link, &lock.session, subscription, &doing, has_settled);
+    timeout_at(deadline, done).await.unwrap_or_else(|late| Err(unavailable(&doing, late)))
+}
+
+/// Does it, with the lock.
+async fn register_with(
+    link: &Link,
+    session: &Session,
+    subscription: &BusSubscription,
+    doing: &str,
+    has_settled: bool,
+) -> Result<Registered> {
+    let BusSubscription { group, kind, names, .. } = subscription;
     let connection = &session.connection;
     let other = match kind {
         OutboundKind::Command => OutboundKind::Message,
         OutboundKind::Message => OutboundKind::Command,
     };
-    let is_of_the_other =
-        topology::exists(connection, link.names.queue(other, group)).await.map_err(failed)?;
-    if is_of_the_other {
+    let of_the_other = topology::exists(connection, link.names.queue(other, group));
+    if session.step(doing, of_the_other).await? {
         let context = format!("the group `{group}` does not take what is a {}", kind.name());
         return Err(Error::invalid_field("kind", context));
     }
     let queue = link.names.queue(*kind, group);
-    let is_new = !topology::exists(connection, queue).await.map_err(failed)?;
+    let is_new = !session.step(doing, topology::exists(connection, queue)).await?;
     let parts = topology::of_group(&link.names, *kind, group, link.settings.max_length);
     if !is_new {
-        topology::make(connection, &parts[1..]).await.map_err(failed)?;
+        make(session, doing, &parts[1..]).await?;
     }
     let record_queue = link.names.names_of(group);
     let found = match is_new {
         true => None,
-        false => Some(record::read(session, &record_queue).await.map_err(failed)?),
+        false => Some(record::read(session, &record_queue).await?),
     };
     let known = found.as_ref().and_then(|found| found.record.as_deref());
     let known: Names = known.and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
@@ -101,7 +111,7 @@ async fn register_once(
         }
     }
     if is_new {
-        topology::make(connection, &parts).await.map_err(failed)?;
+        make(session, doing, &parts).await?;
     }
     // There is a record as soon as something is bound.
     if known.bound.is_empty() && !has_settled {
@@ -125,19 +135,30 @@ async fn register_once(
     } else if let Some(found) = found {
         found.leave().await;
     }
-    let channel = session.channel().await.map_err(failed)?;
+    let channel = session.step(doing, session.channel()).await?;
     for name in names {
-        topology::bind(&channel, &link.names, *kind, group, name, true).await.map_err(failed)?;
+        let bind = topology::bind(&channel, &link.names, *kind, group, name, true);
+        session.step(doing, bind).await?;
     }
     for name in &dropped {
-        topology::bind(&channel, &link.names, *kind, group, name, false).await.map_err(failed)?;
+        let unbind = topology::bind(&channel, &link.names, *kind, group, name, false);
+        session.step(doing, unbind).await?;
     }
-    let _ = channel.close(200, "done".into()).await;
+    let _ = session.answer(channel.close(200, "done".into())).await;
     if !dropped.is_empty() {
         record::write(session, &record_queue, write(&wanted)).await?;
     }
     link.heard.forget();
     Ok(Registered::Done)
+}
+
+/// Makes what is not there, one after the other: a queue may take its time.
+async fn make(session: &Session, doing: &str, parts: &[topology::Part]) -> Result<()> {
+    for part in parts {
+        let made = topology::make(&session.connection, std::slice::from_ref(part));
+        session.step(doing, made).await?;
+    }
+    Ok(())
 }
 
 /// Removes all that is known of a group.
@@ -164,19 +185,30 @@ async fn forget_once(
     was_there: &mut bool,
 ) -> Result<()> {
     let doing = format!("forgetting the group `{group}`");
-    let failed = |error| of(&doing, error);
     let lock = Lock::take(link, "groups", &doing, deadline).await?;
-    let session = &lock.session;
+    let done = forget_with(link, &lock.session, group, &doing, was_there);
+    timeout_at(deadline, done).await.unwrap_or_else(|late| Err(unavailable(&doing, late)))
+}
+
+/// Does it, with the lock.
+async fn forget_with(
+    link: &Link,
+    session: &Session,
+    group: &str,
+    doing: &str,
+    was_there: &mut bool,
+) -> Result<()> {
     for kind in [OutboundKind::Command, OutboundKind::Message] {
         let queue = link.names.queue(kind, group);
-        if topology::exists(&session.connection, queue.clone()).await.map_err(failed)? {
+        let is_there = topology::exists(&session.connection, queue.clone());
+        if session.step(doing, is_there).await? {
             *was_there = true;
             // The one by which it is known goes last.
             let queues = [link.names.names_of(group), link.names.claims_of(group), queue];
-            let channel = session.channel().await.map_err(failed)?;
+            let channel = session.step(doing, session.channel()).await?;
             for queue in queues {
                 let options = lapin::options::QueueDeleteOptions::default();
-                channel.queue_delete(queue, options).await.map_err(failed)?;
+                session.step(doing, channel.queue_delete(queue, options)).await?;
             }
         }
     }

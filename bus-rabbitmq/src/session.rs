@@ -1,10 +1,12 @@
 //! One connection to the server, from its beginning to its end; another one comes after it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cqrs_core::Result;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use lapin::message::BasicReturnMessage;
@@ -18,7 +20,7 @@ use lapin::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::error::refusal;
+use crate::error::{of, refusal, unavailable};
 use crate::names::Names;
 use crate::topology;
 
@@ -196,9 +198,8 @@ impl Session {
     /// What comes of a call of the server, within [`ANSWER`] and for as long as there is a connection. The client does not
     /// tell everybody who calls in the moment in which it is lost.
     pub(crate) async fn answer<T>(&self, call: impl Future<Output = T>) -> Result<T, NoAnswer> {
-        let status = self.connection.status();
         let gone = async {
-            while !status.closed() && !status.errored() {
+            while !self.is_gone() {
                 tokio::time::sleep(GONE).await;
             }
         };
@@ -207,6 +208,29 @@ impl Session {
             answer = timeout(ANSWER, call) => answer.map_err(|_| NoAnswer),
             () = gone => Err(NoAnswer),
         }
+    }
+
+    /// One call of the server, of those that are done one after the other; as an error of the port what does not come of
+    /// it. Where that is no answer at all, the session is of no more use.
+    pub(crate) async fn step<T>(
+        &self,
+        doing: impl fmt::Display,
+        call: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T> {
+        let error = match self.answer(call).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) if refusal(&error).is_some() => return Err(of(doing, error)),
+            Ok(Err(error)) => of(doing, error),
+            Err(silent) => unavailable(doing, silent),
+        };
+        self.fail();
+        Err(error)
+    }
+
+    /// Whether the connection is lost or closed.
+    pub(crate) fn is_gone(&self) -> bool {
+        let status = self.connection.status();
+        status.closed() || status.errored()
     }
 
     /// A channel for one purpose: what the server refuses closes it.
@@ -299,8 +323,8 @@ impl Session {
     }
 }
 
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
     }
 }

@@ -327,9 +327,8 @@ async fn read_claims(
     writer: &str,
     memory: Option<&BTreeMap<String, u32>>,
 ) -> Result<Claims> {
-    let failed = |error| of(format_args!("reading `{queue}`"), error);
     let read = async {
-        let found = record::read(session, queue).await.map_err(failed)?;
+        let found = record::read(session, queue).await?;
         let record = Record::read(found.record.as_deref());
         let memory = memory.filter(|_| record.is_by(writer));
         let claims = Claims::of(record, session.id.clone(), memory);

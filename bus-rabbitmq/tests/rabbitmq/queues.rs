@@ -68,13 +68,16 @@ async fn a_message_that_is_no_cloud_event_is_a_dead_letter() {
     let (options, nothing) = (BasicPublishOptions::default(), BasicProperties::default());
     let sent = channel.basic_publish(exchange, "bank.opened".into(), options, b"nonsense", nothing);
     sent.await.unwrap().await.unwrap();
-    let letters = loop {
-        let letters = bus.dead_letters(FindDeadLetters::of("mailer")).await.unwrap();
-        if !letters.is_empty() {
-            break letters;
+    let buried = async {
+        loop {
+            let letters = bus.dead_letters(FindDeadLetters::of("mailer")).await.unwrap();
+            if !letters.is_empty() {
+                return letters;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     };
+    let letters = tokio::time::timeout(PATIENCE, buried).await.expect("it is no dead letter");
     assert_eq!((letters.len(), &*letters[0].message.name), (1, "bank.opened"));
     assert_eq!(&*letters[0].message.body, b"nonsense");
     assert!(letters[0].cause.contains("specversion"), "{}", letters[0].cause);
