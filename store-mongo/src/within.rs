@@ -2,7 +2,9 @@
 
 use cqrs_core::{Commit, CommitId, Committed, Error, ErrorKind, Position, Result};
 use mongodb::ClientSession;
+use mongodb::error::ErrorKind as Of;
 
+use crate::error::Trouble;
 use crate::hint::grow;
 use crate::orphans::Enrolled;
 use crate::read;
@@ -26,7 +28,8 @@ impl MongoStore {
     /// Applies a commit in a transaction of one's own: it is there when that is committed, or not at all. What it answers
     /// holds then.
     ///
-    /// From here to the end of the transaction nobody else writes to the log: call it first, and end it soon. A
+    /// From here to the end of the transaction nobody else writes to the log: call it first, and end it soon. One in which
+    /// nothing is done for 2 seconds is ended by others who want to write, and none lasts for more than a minute. A
     /// transaction has the snapshot of its first command; where others have written to the log since, it is
     /// [`Unavailable`](ErrorKind::Unavailable), and to be begun again. After any other error the transaction is as it was, and
     /// can go on.
@@ -56,7 +59,8 @@ impl MongoStore {
     /// ```
     ///
     /// # Errors
-    /// As [`Store::commit`](cqrs_core::Store::commit) has them.
+    /// As [`Store::commit`](cqrs_core::Store::commit) has them; [`Invalid`](ErrorKind::Invalid) when the session is in no
+    /// transaction.
     pub async fn commit_in(
         &self,
         session: &mut ClientSession,
@@ -64,8 +68,9 @@ impl MongoStore {
     ) -> Result<Committed> {
         let inner = &self.inner;
         commit.check(&inner.capabilities)?;
-        let pending = Pending::alone(commit);
         let connector = &inner.reader.connector;
+        must_be_in_transaction(session, &connector.place).await?;
+        let pending = Pending::alone(commit);
         // Commits of this process are not in the way at this moment.
         let one = inner.one.lock().await;
         let written = write_alone(&connector.db, session, &pending, self.kept()).await;
@@ -102,5 +107,19 @@ impl MongoStore {
             grow(&self.inner.grown, position);
         }
         Ok(found)
+    }
+}
+
+/// Without a transaction, others would see the commit bit by bit.
+async fn must_be_in_transaction(session: &mut ClientSession, place: &str) -> Result<()> {
+    // The driver tells no other way; nothing is sent to the server.
+    match session.start_transaction().await {
+        Err(error) if matches!(&*error.kind, Of::Transaction { .. }) => Ok(()),
+        Err(error) => Err(Trouble::from(error).into_error("staging a commit", place)),
+        Ok(()) => {
+            let _ = session.abort_transaction().await;
+            let context = "the session is in no transaction: call `start_transaction` first";
+            Err(Error::invalid_field("session", context))
+        }
     }
 }

@@ -9,3 +9,5 @@ mod kills;
 mod orphans;
 mod own;
 mod sharing;
+mod short;
+mod within;
