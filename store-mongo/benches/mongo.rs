@@ -11,9 +11,11 @@ use cqrs_core::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 use store_mongo::MongoStore;
-use store_mongo::bson::{Binary, Document, RawDocumentBuf, doc, spec::BinarySubtype};
+use store_mongo::bson::{Binary, DateTime, Document, RawDocumentBuf, doc, spec::BinarySubtype};
 use store_mongo::mongodb::IndexModel;
-use store_mongo::mongodb::options::{Acknowledgment, IndexOptions, ReadConcern, WriteConcern};
+use store_mongo::mongodb::options::{
+    Acknowledgment, DatabaseOptions, IndexOptions, ReadConcern, WriteConcern,
+};
 use store_mongo::mongodb::{Client, Database};
 use tokio::sync::{mpsc, oneshot};
 
@@ -114,7 +116,7 @@ struct Wanted {
 async fn database(url: &str, name: &str) -> Outcome<Database> {
     let client = Client::with_uri_str(url).await?;
     let stored = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
-    let options = store_mongo::mongodb::options::DatabaseOptions::builder()
+    let options = DatabaseOptions::builder()
         .read_concern(ReadConcern::majority())
         .write_concern(stored)
         .build();
@@ -203,7 +205,7 @@ async fn commands_by_hand(url: &str, seconds: f64) -> Outcome<f64> {
                 let id = Binary { subtype: BinarySubtype::Uuid, bytes: MessageId::fresh().uuid().as_bytes().to_vec() };
                 let document = doc! {
                     "tenant": "", "category": "account", "stream": account, "version": version + 1,
-                    "type": "bank.deposited", "schema_version": 1, "id": id, "recorded_at": store_mongo::bson::DateTime::now(), "data": BODY,
+                    "type": "bank.deposited", "schema_version": 1, "id": id, "recorded_at": DateTime::now(), "data": BODY,
                 };
                 let (answer, told) = oneshot::channel();
                 queue.send(Wanted { document, answer }).await.map_err(|_| "the writer is gone")?;

@@ -86,7 +86,7 @@ impl Trouble {
     pub(crate) fn into_error(self, doing: &str, place: &str) -> Error {
         match self {
             Self::Ours(error) => error,
-            Self::Mongo(error) => translate(error, doing, place),
+            Self::Mongo(error) => translate(&error, doing, place),
             Self::Refused(code) => {
                 let context = format!("{place} refused a write with {code} while {doing}");
                 Error::new(ErrorKind::Internal, context)
@@ -216,11 +216,11 @@ fn said(error: &mongodb::error::Error) -> String {
     }
 }
 
-fn translate(error: mongodb::error::Error, doing: &str, place: &str) -> Error {
-    let said = said(&error);
+fn translate(error: &mongodb::error::Error, doing: &str, place: &str) -> Error {
+    let said = said(error);
     let url = || ErrorKind::Invalid { field: Some("url".to_owned()) };
     let is_login = matches!(&*error.kind, Of::Authentication { .. });
-    let (kind, context) = match code_of(&error) {
+    let (kind, context) = match code_of(error) {
         _ if is_login => (url(), format!("{place} refuses the user or the password")),
         Some(code::AUTHENTICATION_FAILED) => {
             (url(), format!("{place} refuses the user or the password"))
@@ -245,7 +245,7 @@ fn translate(error: mongodb::error::Error, doing: &str, place: &str) -> Error {
         _ if matches!(&*error.kind, Of::InvalidArgument { .. } | Of::InvalidTlsConfig { .. }) => {
             (url(), format!("{place} cannot be connected to"))
         }
-        _ if is_passing(&error) => (
+        _ if is_passing(error) => (
             ErrorKind::Unavailable,
             format!("{place} is out of reach, or has no primary now; try again"),
         ),

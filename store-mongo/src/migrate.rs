@@ -73,7 +73,7 @@ pub(crate) async fn migrate(
 
 async fn make(db: &Database, coll: Coll) -> Result<(), Trouble> {
     let mut create = rawdoc! { "create": coll.name() };
-    for element in coll.options().iter() {
+    for element in &coll.options() {
         let (name, value) = element.map_err(|error| Trouble::damaged("options", error.into()))?;
         create.append(name, value);
     }

@@ -98,12 +98,12 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn date(&self, name: &str) -> Result<Timestamp, BoxError> {
-        let date = self.get(name)?.and_then(|value| value.as_datetime());
+        let date = self.get(name)?.and_then(RawBsonRef::as_datetime);
         Ok(time_of(date.ok_or_else(|| unlike(name))?))
     }
 
     pub(crate) fn datetime(&self, name: &str) -> Result<DateTime, BoxError> {
-        let date = self.get(name)?.and_then(|value| value.as_datetime());
+        let date = self.get(name)?.and_then(RawBsonRef::as_datetime);
         date.ok_or_else(|| unlike(name))
     }
 
@@ -112,13 +112,13 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn flag(&self, name: &str) -> Result<bool, BoxError> {
-        let flag = self.get(name)?.and_then(|value| value.as_bool());
+        let flag = self.get(name)?.and_then(RawBsonRef::as_bool);
         flag.ok_or_else(|| unlike(name))
     }
 
     /// A document in it.
     pub(crate) fn document(&self, name: &str) -> Result<Fields<'a>, BoxError> {
-        let document = self.get(name)?.and_then(|value| value.as_document());
+        let document = self.get(name)?.and_then(RawBsonRef::as_document);
         document.map(Fields).ok_or_else(|| unlike(name))
     }
 
@@ -134,7 +134,7 @@ impl<'a> Fields<'a> {
         &self,
         name: &str,
     ) -> Result<impl Iterator<Item = Result<Fields<'a>, BoxError>> + use<'a>, BoxError> {
-        let list = self.get(name)?.and_then(|value| value.as_array());
+        let list = self.get(name)?.and_then(RawBsonRef::as_array);
         let list = list.ok_or_else(|| unlike(name))?;
         Ok(list.into_iter().map(|one| Ok(Fields(one?.as_document().ok_or("it is no document")?))))
     }
@@ -144,7 +144,7 @@ impl<'a> Fields<'a> {
         &self,
         name: &str,
     ) -> Result<impl Iterator<Item = Result<&'a str, BoxError>> + use<'a>, BoxError> {
-        let list = self.get(name)?.and_then(|value| value.as_array());
+        let list = self.get(name)?.and_then(RawBsonRef::as_array);
         let list = list.ok_or_else(|| unlike(name))?;
         Ok(list.into_iter().map(|text| Ok(text?.as_str().ok_or("a text is none")?)))
     }

@@ -5,7 +5,7 @@ use cqrs_core::{Head, Page, Position, ReadLog, Timestamp};
 use futures_util::future::BoxFuture;
 use mongodb::options::ReadConcern;
 
-use super::pages::Reading;
+use super::pages::{Reading, Step};
 use super::{Find, Reader, is_full};
 use crate::error::Trouble;
 use crate::filter::{matching, not_before};
@@ -107,10 +107,7 @@ async fn before(
 impl Reading for LogReading {
     const DOING: &'static str = "reading the log";
 
-    fn step(
-        mut self,
-        reader: &Reader,
-    ) -> BoxFuture<'_, Result<(Vec<Page>, Option<Self>), Trouble>> {
+    fn step(mut self, reader: &Reader) -> BoxFuture<'_, Result<Step<Self>, Trouble>> {
         Box::pin(async move {
             let known = head(reader).await?;
             let end = self.begin(reader, known).await?.position;

@@ -11,13 +11,16 @@ use super::Reader;
 use crate::connect::backoff;
 use crate::error::Trouble;
 
+/// What a step has read, and how it goes on; `None`: that was all.
+pub(crate) type Step<R> = (Vec<Page>, Option<R>);
+
 /// What is read step by step, each with a command of its own: none is left open while nobody asks.
 pub(crate) trait Reading: Clone + Send + Sync + 'static {
     /// What it does, for errors: completes "… while".
     const DOING: &'static str;
 
-    /// Some pages, and how it goes on; `None`: that was all.
-    fn step(self, reader: &Reader) -> BoxFuture<'_, Result<(Vec<Page>, Option<Self>), Trouble>>;
+    /// Some pages, and how it goes on.
+    fn step(self, reader: &Reader) -> BoxFuture<'_, Result<Step<Self>, Trouble>>;
 }
 
 /// What is read in the background. It ends with whoever waits for it.
@@ -29,7 +32,7 @@ impl<T> Drop for Ahead<T> {
     }
 }
 
-type Stepped<R> = Result<(Vec<Page>, Option<R>)>;
+type Stepped<R> = Result<Step<R>>;
 
 enum Next<R> {
     Begin(R),

@@ -4,7 +4,7 @@ use bson::{Document, doc};
 use cqrs_core::{Page, ReadStream};
 use futures_util::future::BoxFuture;
 
-use super::pages::Reading;
+use super::pages::{Reading, Step};
 use super::{Find, Reader, is_full};
 use crate::error::Trouble;
 use crate::filter::not_after;
@@ -69,10 +69,7 @@ impl StreamReading {
 impl Reading for StreamReading {
     const DOING: &'static str = "reading a stream";
 
-    fn step(
-        mut self,
-        reader: &Reader,
-    ) -> BoxFuture<'_, Result<(Vec<Page>, Option<Self>), Trouble>> {
+    fn step(mut self, reader: &Reader) -> BoxFuture<'_, Result<Step<Self>, Trouble>> {
         Box::pin(async move {
             let snapshot = self.snapshot(reader).await?;
             self.read.snapshot = None;

@@ -7,7 +7,7 @@ use bson::raw::{CStr, cstr};
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use cqrs_core::{
     BoxError, Collection, Commit, DocumentKey, Expected, Filter, Guard, InboxEntry, MessageId,
-    Position, Settled, StreamId,
+    NewEvent, Position, Settled, StreamId,
 };
 use mongodb::{ClientSession, Database};
 
@@ -119,7 +119,7 @@ impl<'w> Wants<'w> {
                 _ => drop(self.streams.insert(&append.stream)),
             }
             if mode == Mode::Careful {
-                self.events.extend(append.events.iter().map(|event| event.id()));
+                self.events.extend(append.events.iter().map(NewEvent::id));
             }
         }
         for (m, guard) in commit.guards.iter().enumerate() {
