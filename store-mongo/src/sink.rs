@@ -1,6 +1,7 @@
 //! Projections into collections of the user's, in the database of the store.
 
 use std::any::{Any, type_name};
+use std::error::Error as _;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use tokio::sync::Mutex as Turns;
 use tokio::time::timeout;
 
 use crate::connect::backoff;
-use crate::error::{Trouble, unknown};
+use crate::error::{Trouble, code, unknown};
 use crate::hint::grow;
 use crate::orphans::{self, Enrolled};
 use crate::store::MongoStore;
@@ -100,8 +101,9 @@ pub trait MongoProjection: Send + Sync + 'static {
 /// A [`Sink`] of a projection into collections of its own. See [`MongoProjection`] for an example.
 ///
 /// A failing or panicking `project` ends the transaction of the whole page and is
-/// [`EventNotHandled`](ErrorKind::EventNotHandled), with the name of the subscription as the handler;
-/// a page that was applied under its commit id before is not applied again.
+/// [`EventNotHandled`](ErrorKind::EventNotHandled), with the name of the subscription as the handler. What passes by itself
+/// is tried again, where the error is that of the driver, or is caused by it. A page that was applied under its commit id
+/// before is not applied again.
 pub struct MongoSink<P> {
     store: MongoStore,
     projection: Arc<P>,
@@ -150,6 +152,21 @@ enum Outcome {
     Again(Trouble),
     /// It may have been written.
     Unknown(Trouble),
+    /// The transaction was gone at an event, and nobody has said why: others have ended it, or what the event wrote was
+    /// refused.
+    Gone(Error),
+}
+
+/// Why the events of a page are not written.
+enum Stopped {
+    Trouble(Trouble),
+    Gone(Error),
+}
+
+impl From<Trouble> for Stopped {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
 }
 
 #[async_trait]
@@ -163,7 +180,7 @@ impl<P: MongoProjection> Sink for MongoSink<P> {
         commit.check(&inner.capabilities)?;
         let connector = &inner.reader.connector;
         let pending = Pending::alone(commit);
-        let (since, mut attempts, mut maybe) = (Instant::now(), 0, false);
+        let (since, mut attempts, mut maybe, mut gone) = (Instant::now(), 0, false, 0);
         loop {
             let kept = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let outcome = match Enrolled::or_new(kept, connector).await {
@@ -181,6 +198,13 @@ impl<P: MongoProjection> Sink for MongoSink<P> {
                 }
                 Outcome::Answer(answer) => return answer,
                 Outcome::Again(trouble) => trouble,
+                Outcome::Gone(error) => {
+                    gone += 1;
+                    if gone == GONE {
+                        return Err(error);
+                    }
+                    Trouble::Ours(error)
+                }
                 Outcome::Unknown(trouble) => {
                     maybe = true;
                     trouble
@@ -205,6 +229,9 @@ impl<P: MongoProjection> Sink for MongoSink<P> {
 /// After so many conflicts it is looked whether those who are in the way still live.
 const LOOKS: u32 = 16;
 
+/// So often in a row others do not end a transaction: then the event is to blame.
+const GONE: u32 = 4;
+
 impl<P: MongoProjection> MongoSink<P> {
     async fn attempt(
         &self,
@@ -222,17 +249,17 @@ impl<P: MongoProjection> MongoSink<P> {
             Ok(Ok(committed @ Committed::Now { .. })) => committed,
             other => {
                 turn::abort(session).await;
-                return match other {
-                    Ok(answer) => Outcome::Answer(answer),
-                    Err(trouble) if trouble.is_passing() || trouble.is_transient() => {
-                        Outcome::Again(trouble)
-                    }
-                    Err(Trouble::Duplicate) => Outcome::Again(Trouble::Duplicate),
-                    Err(trouble) => {
-                        let place = &inner.reader.connector.place;
-                        Outcome::Answer(Err(trouble.into_error("projecting events", place)))
-                    }
+                let trouble = match other {
+                    Ok(answer) => return Outcome::Answer(answer),
+                    Err(Stopped::Gone(error)) => return Outcome::Gone(error),
+                    Err(Stopped::Trouble(trouble)) => trouble,
                 };
+                let passes = trouble.is_passing() || trouble.is_transient();
+                if passes || matches!(trouble, Trouble::Duplicate) {
+                    return Outcome::Again(trouble);
+                }
+                let place = &inner.reader.connector.place;
+                return Outcome::Answer(Err(trouble.into_error("projecting events", place)));
             }
         };
         match turn::commit(session).await {
@@ -257,7 +284,7 @@ impl<P: MongoProjection> MongoSink<P> {
         pending: &Pending,
         session: &mut ClientSession,
         light: bool,
-    ) -> Result<Result<Committed>, Trouble> {
+    ) -> Result<Result<Committed>, Stopped> {
         let connector = &self.store.inner.reader.connector;
         let db = &connector.db;
         turn::begin(session).await?;
@@ -284,7 +311,7 @@ impl<P: MongoProjection> MongoSink<P> {
         commit: &Commit,
         db: &Database,
         session: &mut ClientSession,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Stopped> {
         let failed = |error: HandlerError| {
             let subscription = commit.checkpoint.as_ref().map(|write| &*write.subscription);
             let name = subscription.unwrap_or(type_name::<P>());
@@ -294,19 +321,41 @@ impl<P: MongoProjection> MongoSink<P> {
             Ok(Some(decoded)) => decoded,
             // Not one of its events, or an erased one.
             Ok(None) => return Ok(()),
-            Err(error) => return Err(failed(HandlerError::fatal(error)).into()),
+            Err(error) => return Err(Trouble::Ours(failed(HandlerError::fatal(error))).into()),
         };
         let done = AssertUnwindSafe(self.projection.project(&decoded, db, session));
         let done = done.catch_unwind().await.unwrap_or_else(|panic| {
             Err(HandlerError::from(format!("it panicked: {}", said(&*panic))))
         });
         let Err(error) = done else { return Ok(()) };
-        // That the transaction is gone says nothing of the event.
-        match turn::look_at(db, session).await {
-            Err(gone) if gone.is_transient() || gone.is_passing() => Err(gone),
-            _ => Err(failed(error).into()),
+        let failed = failed(error);
+        let trouble = match of_driver(&failed) {
+            Some(told) => Trouble::from(told),
+            // It may be in its words.
+            None => match turn::look_at(db, session).await {
+                Ok(_) => return Err(Trouble::Ours(failed).into()),
+                Err(trouble) => trouble,
+            },
+        };
+        // What passes, or has ended the transaction from without, says nothing of the event.
+        if trouble.code() == Some(code::NO_SUCH_TRANSACTION) {
+            return Err(Stopped::Gone(failed));
         }
+        let passes = trouble.is_transient() || trouble.is_passing();
+        Err(if passes { trouble } else { Trouble::Ours(failed) }.into())
     }
+}
+
+/// What the driver has said, where an error is caused by that.
+fn of_driver(error: &Error) -> Option<mongodb::error::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(told) = error.downcast_ref::<mongodb::error::Error>() {
+            return Some(told.clone());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn said(panic: &(dyn Any + Send)) -> &str {

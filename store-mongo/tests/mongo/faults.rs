@@ -12,6 +12,7 @@ use cqrs_testing::Load;
 use store_mongo::MongoStore;
 use store_mongo::bson::{Document, doc};
 use store_mongo::mongodb::Client;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::common::{self, Database};
 use crate::own::wanted;
@@ -21,7 +22,7 @@ const COMMANDS: [&str; 5] = ["findAndModify", "aggregate", "insert", "update", "
 
 /// How a command fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
     /// Nobody knows whether it was done; it was not.
     Cut,
     Conflict,
@@ -31,11 +32,11 @@ enum Fault {
     Unknown,
 }
 
-const FAULTS: [Fault; 4] = [Fault::Cut, Fault::Conflict, Fault::Down, Fault::Unknown];
+pub(crate) const FAULTS: [Fault; 4] = [Fault::Cut, Fault::Conflict, Fault::Down, Fault::Unknown];
 
 impl Fault {
     /// Whether there is such a failure of that command.
-    fn befalls(self, command: &str) -> bool {
+    pub(crate) fn befalls(self, command: &str) -> bool {
         self != Self::Unknown || command == "commitTransaction"
     }
 
@@ -53,18 +54,24 @@ impl Fault {
     }
 }
 
+/// The server has one fault at a time.
+static ONE: Mutex<()> = Mutex::const_new(());
+
 /// Lets commands of one client fail.
-struct Failing {
+pub(crate) struct Failing {
     client: Client,
     name: String,
+    _one: MutexGuard<'static, ()>,
 }
 
 impl Failing {
-    async fn of(name: &str) -> Self {
-        Self { client: Client::with_uri_str(common::url()).await.unwrap(), name: name.to_owned() }
+    pub(crate) async fn of(name: &str) -> Self {
+        let _one = ONE.lock().await;
+        let client = Client::with_uri_str(common::url()).await.unwrap();
+        Self { client, name: name.to_owned(), _one }
     }
 
-    async fn set(&self, command: &str, fault: Fault, times: i32) {
+    pub(crate) async fn set(&self, command: &str, fault: Fault, times: i32) {
         let mut data = fault.data();
         data.insert("failCommands", vec![command]);
         data.insert("appName", &self.name);
@@ -74,14 +81,14 @@ impl Failing {
         self.client.database("admin").run_command(fail).await.unwrap();
     }
 
-    async fn unset(&self) {
+    pub(crate) async fn unset(&self) {
         let off = doc! { "configureFailPoint": "failCommand", "mode": "off" };
         self.client.database("admin").run_command(off).await.unwrap();
     }
 }
 
 /// A store that is known to the server by its name.
-async fn named(database: &str, name: &str, patience: Duration) -> MongoStore {
+pub(crate) async fn named(database: &str, name: &str, patience: Duration) -> MongoStore {
     let url = common::url();
     let separator = if url.contains('?') { '&' } else { '?' };
     // A member that says it goes down, and does not, is asked again soon.

@@ -10,4 +10,5 @@ mod orphans;
 mod own;
 mod sharing;
 mod short;
+mod sink;
 mod within;
