@@ -100,7 +100,11 @@ impl MongoBuilder {
     }
 
     /// Sizes that are taken; default: those of [`Limits`], but for a commit, whose bodies have 16 MiB at most: a
-    /// transaction has to fit into the cache of the server.
+    /// transaction has to fit into the cache of the server. One that does not is
+    /// [`TooLarge`](cqrs_core::ErrorKind::TooLarge), too.
+    ///
+    /// A document of MongoDB has 16 MiB, and so has a command: a body has 7 MiB at most, metadata 1 MiB, and an event 1,024
+    /// tags. Ids, names and parts of a commit can be fewer than those of [`Limits`], and not more.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -109,12 +113,34 @@ impl MongoBuilder {
     /// Connects, and makes the collections where they are missing.
     ///
     /// # Errors
-    /// [`Invalid`](cqrs_core::ErrorKind::Invalid) for a URL or database that is none, when the server refuses the
-    /// user, or is no member of a replica set; [`SchemaTooNew`](cqrs_core::ErrorKind::SchemaTooNew) when a newer
+    /// [`Invalid`](cqrs_core::ErrorKind::Invalid) for a URL or database that is none, for [limits](Self::limits) that are
+    /// too high, when the server refuses the user, or is no member of a replica set; [`SchemaTooNew`](cqrs_core::ErrorKind::SchemaTooNew) when a newer
     /// program made the collections; [`Unavailable`](cqrs_core::ErrorKind::Unavailable) when it is out of reach.
     pub async fn connect(self) -> Result<MongoStore> {
         MongoStore::start(self).await
     }
+}
+
+/// Checks that what is taken has room in a document, and what is looked for in a command. Two snapshots of a stream are
+/// in one document.
+pub(crate) fn check_limits(limits: &Limits) -> Result<()> {
+    // No `..`: a new limit has to fit as well.
+    let Limits { payload, headers, id, name, tags, parts, commit: _ } = *limits;
+    let most = Limits { payload: 7 << 20, headers: 1 << 20, tags: 1_024, ..Limits::default() };
+    for (what, wanted, most) in [
+        ("payload", payload, most.payload),
+        ("headers", headers, most.headers),
+        ("id", id, most.id),
+        ("name", name, most.name),
+        ("tags", tags, most.tags),
+        ("parts", parts, most.parts),
+    ] {
+        if wanted > most {
+            let context = format!("the limit `{what}` is {wanted}: MongoDB has room for {most}");
+            return Err(Error::invalid_field("limits", context));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the name of a database: <https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions>.

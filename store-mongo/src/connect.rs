@@ -12,7 +12,7 @@ use mongodb::{Client, ClientSession, ClusterTime, Database};
 use uuid::Uuid;
 
 use crate::config::{MongoBuilder, check_database};
-use crate::error::Trouble;
+use crate::error::{CONNECTING, Trouble};
 
 /// The database where neither the URL nor a setting names one.
 const DATABASE: &str = "cqrs";
@@ -62,7 +62,7 @@ impl Connector {
         let hosts: Vec<String> = options.hosts.iter().map(ServerAddress::to_string).collect();
         let place: Arc<str> = format!("mongodb://{}/{name}", hosts.join(",")).into();
         let client = Client::with_options(options)
-            .map_err(|error| Trouble::from(error).into_error("connecting", &place))?;
+            .map_err(|error| Trouble::from(error).into_error(CONNECTING, &place))?;
         let db = client.database(&name);
         let connector =
             Self { client, db, place, patience: settings.patience, node, seen: Mutex::default() };
@@ -72,7 +72,7 @@ impl Connector {
 
     /// Whether the server can do what is needed.
     async fn check(&self) -> Result<()> {
-        let failed = |error| Trouble::from(error).into_error("connecting", &self.place);
+        let failed = |error| Trouble::from(error).into_error(CONNECTING, &self.place);
         let hello = self.db.run_command(doc! { "hello": 1 }).await.map_err(failed)?;
         let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
         if !hello.contains_key("setName") && !is_router {

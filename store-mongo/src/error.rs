@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bson::{Bson, Document};
-use cqrs_core::{Error, ErrorKind};
+use cqrs_core::{Commit, Error, ErrorKind};
 use mongodb::error::{
     ErrorKind as Of, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
@@ -18,6 +18,8 @@ pub(crate) mod code {
     pub(crate) const WRITE_CONFLICT: i32 = 112;
     pub(crate) const DOCUMENT_VALIDATION: i32 = 121;
     pub(crate) const NO_SUCH_TRANSACTION: i32 = 251;
+    pub(crate) const TRANSACTION_TOO_LARGE: i32 = 257;
+    pub(crate) const TRANSACTION_TOO_LARGE_FOR_CACHE: i32 = 388;
     pub(crate) const DUPLICATE_KEY: i32 = 11_000;
     pub(crate) const OUT_OF_DISK_SPACE: i32 = 14_031;
 }
@@ -104,6 +106,27 @@ impl Trouble {
         }
     }
 
+    /// The same, where a commit was to be written.
+    pub(crate) fn into_error_of(self, commit: &Commit, doing: &str, place: &str) -> Error {
+        if !self.is_too_large() {
+            return self.into_error(doing, place);
+        }
+        let size = commit.bodies();
+        let context = format!(
+            "the commit, with {size} bytes in its bodies, is more than the cache of {place} has room for in \
+             one transaction: commit less at once, or give it a larger one ({self:?})"
+        );
+        // What it has room for is not known: less than that.
+        let (what, limit) = ("the commit".to_owned(), size.saturating_sub(1));
+        Error::new(ErrorKind::TooLarge { what, size, limit }, context)
+    }
+
+    /// Whether more was written in a transaction than the server has room for.
+    fn is_too_large(&self) -> bool {
+        let code = self.code();
+        code.is_some_and(|code| TOO_LARGE.contains(&code))
+    }
+
     /// The transaction is gone, and another attempt may get through.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Mongo(error) if error.contains_label(TRANSIENT_TRANSACTION_ERROR))
@@ -155,6 +178,9 @@ fn code_of(error: &mongodb::error::Error) -> Option<i32> {
     }
 }
 
+/// Codes that tell that more was written in a transaction than there is room for.
+const TOO_LARGE: [i32; 2] = [code::TRANSACTION_TOO_LARGE, code::TRANSACTION_TOO_LARGE_FOR_CACHE];
+
 /// Codes that tell that a member is no primary now, or goes down, from the driver's specification "Server Discovery
 /// And Monitoring"; and that others were in the way.
 const PASSING: [i32; 19] = [
@@ -189,6 +215,9 @@ fn is_passing(error: &mongodb::error::Error) -> bool {
         }
     }
 }
+
+/// What is done when the settings show that they are wrong.
+pub(crate) const CONNECTING: &str = "connecting";
 
 /// Characters of what the driver says.
 const LONGEST: usize = 300;
@@ -242,7 +271,14 @@ fn translate(error: &mongodb::error::Error, doing: &str, place: &str) -> Error {
             ErrorKind::Unavailable,
             format!("{place} is being written by others for too long; try again"),
         ),
-        _ if matches!(&*error.kind, Of::InvalidArgument { .. } | Of::InvalidTlsConfig { .. }) => {
+        Some(code) if TOO_LARGE.contains(&code) => (
+            ErrorKind::Internal,
+            format!("the cache of {place} has no room for the transaction: give it a larger one"),
+        ),
+        _ if matches!(&*error.kind, Of::InvalidTlsConfig { .. }) => {
+            (url(), format!("{place} cannot be connected to"))
+        }
+        _ if doing == CONNECTING && matches!(&*error.kind, Of::InvalidArgument { .. }) => {
             (url(), format!("{place} cannot be connected to"))
         }
         _ if is_passing(error) => (

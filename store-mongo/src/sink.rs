@@ -259,7 +259,8 @@ impl<P: MongoProjection> MongoSink<P> {
                     return Outcome::Again(trouble);
                 }
                 let place = &inner.reader.connector.place;
-                return Outcome::Answer(Err(trouble.into_error("projecting events", place)));
+                let error = trouble.into_error_of(&pending.commit, "projecting events", place);
+                return Outcome::Answer(Err(error));
             }
         };
         match turn::commit(session).await {

@@ -9,9 +9,10 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use crate::alone::{Alone, OneAtATime};
-use crate::config::MongoBuilder;
+use crate::config::{MongoBuilder, check_limits};
 use crate::connect::Connector;
 use crate::deaths::Deaths;
+use crate::error::CONNECTING;
 use crate::hint;
 use crate::migrate::migrate;
 use crate::orphans;
@@ -107,10 +108,11 @@ impl MongoStore {
     }
 
     pub(crate) async fn start(settings: MongoBuilder) -> Result<Self> {
+        check_limits(&settings.limits)?;
         let connector = Connector::open(&settings).await?;
         let (commits, inbox) = (settings.keep_commit_ids, settings.keep_inbox);
         let migrated = migrate(&connector, settings.migrates, commits, inbox).await;
-        migrated.map_err(|trouble| trouble.into_error("connecting", &connector.place))?;
+        migrated.map_err(|trouble| trouble.into_error(CONNECTING, &connector.place))?;
         let grown = Arc::new(watch::Sender::new(0));
         let seen = Arc::new(Seen::default());
         let declared = Arc::default();

@@ -84,7 +84,10 @@ impl MongoStore {
                 );
                 Err(Error::new(ErrorKind::Unavailable, context))
             }
-            Err(trouble) => Err(trouble.into_error("staging a commit", &connector.place)),
+            Err(trouble) => {
+                let doing = "staging a commit";
+                Err(trouble.into_error_of(&pending.commit, doing, &connector.place))
+            }
         }
     }
 

@@ -140,14 +140,17 @@ impl Writing {
                 for mut pending in group {
                     match self.send(std::slice::from_ref(&pending)).await {
                         Ok(mut attempt) => pending.tell(attempt.results.remove(0)),
-                        Err(failed) => pending.tell(Err(self.refusal(failed))),
+                        Err(failed) => {
+                            let refusal = self.refusal(failed, &pending.commit);
+                            pending.tell(Err(refusal));
+                        }
                     }
                 }
                 false
             }
             Err(failed) => {
                 // An error has no copies.
-                let error = Arc::new(self.refusal(failed));
+                let error = Arc::new(self.refusal(failed, &group[0].commit));
                 for pending in &mut group {
                     let copy = Error::new(error.kind().clone(), error.to_string());
                     pending.tell(Err(copy.with_source(error.clone())));
@@ -157,9 +160,12 @@ impl Writing {
         }
     }
 
-    fn refusal(&self, Failed { trouble, maybe }: Failed) -> Error {
+    fn refusal(&self, Failed { trouble, maybe }: Failed, commit: &Commit) -> Error {
         let place = &self.settings.connector.place;
-        if maybe { unknown(trouble, place) } else { trouble.into_error("committing", place) }
+        match maybe {
+            true => unknown(trouble, place),
+            false => trouble.into_error_of(commit, "committing", place),
+        }
     }
 
     /// Sends a group until it is known what became of it, for as long as there is patience.

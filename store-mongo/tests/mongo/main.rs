@@ -6,6 +6,7 @@ mod common;
 mod connecting;
 mod faults;
 mod kills;
+mod limits;
 mod orphans;
 mod own;
 mod sharing;
