@@ -115,7 +115,8 @@ impl MongoBuilder {
     /// # Errors
     /// [`Invalid`](cqrs_core::ErrorKind::Invalid) for a URL or database that is none, for [limits](Self::limits) that are
     /// too high, when the server refuses the user, or is no member of a replica set; [`SchemaTooNew`](cqrs_core::ErrorKind::SchemaTooNew) when a newer
-    /// program made the collections; [`Unavailable`](cqrs_core::ErrorKind::Unavailable) when it is out of reach.
+    /// program made the collections; [`Unavailable`](cqrs_core::ErrorKind::Unavailable) when it is out of reach, or has no
+    /// collections yet and none are to be [made](Self::migrate).
     pub async fn connect(self) -> Result<MongoStore> {
         MongoStore::start(self).await
     }

@@ -44,7 +44,7 @@ pub(crate) async fn migrate(
         }
     } else if !makes {
         let context = format!("{} has no log: connect once with `migrate(true)`", connector.place);
-        return Err(Error::new(ErrorKind::Internal, context).into());
+        return Err(Error::new(ErrorKind::Unavailable, context).into());
     }
     if !makes {
         return Ok(());

@@ -7,6 +7,7 @@ mod connecting;
 mod faults;
 mod kills;
 mod limits;
+mod migrations;
 mod orphans;
 mod own;
 mod sharing;

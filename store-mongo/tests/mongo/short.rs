@@ -1,5 +1,7 @@
 //! Short ways to make commits and to read everything back.
 
+use std::time::{Duration, Instant};
+
 use cqrs_core::{
     Append, Commit, CommitId, DocumentKey, DocumentWrite, Expected, Filter, Json, MessageId,
     Metadata, NewEvent, Page, Pages, Payload, Position, ReadLog, Result, Store, StreamId,
@@ -56,4 +58,18 @@ pub(crate) async fn versions(store: &dyn Store, stream: &str) -> Vec<u64> {
     let streams = vec![StreamId::new("account", stream)];
     let pages = log_of(store, Filter { streams, ..Filter::default() }).await;
     pages.iter().flat_map(|page| page.iter().map(|event| event.version)).collect()
+}
+
+/// Asks until it holds, for so long at most. How long it took.
+pub(crate) async fn within(
+    bound: Duration,
+    what: &str,
+    mut holds: impl AsyncFnMut() -> bool,
+) -> Duration {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < bound, "not in {bound:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    started.elapsed()
 }
