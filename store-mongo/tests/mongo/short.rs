@@ -1,9 +1,10 @@
 //! Short ways to make commits and to read everything back.
 
+use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use cqrs_core::{
-    Append, Commit, CommitId, DocumentKey, DocumentWrite, Expected, Filter, Json, MessageId,
+    Append, Commit, CommitId, DocumentKey, DocumentWrite, Error, Expected, Filter, Json, MessageId,
     Metadata, NewEvent, Page, Pages, Payload, Position, ReadLog, Result, Store, StreamId,
 };
 use futures_util::StreamExt;
@@ -58,6 +59,17 @@ pub(crate) async fn versions(store: &dyn Store, stream: &str) -> Vec<u64> {
     let streams = vec![StreamId::new("account", stream)];
     let pages = log_of(store, Filter { streams, ..Filter::default() }).await;
     pages.iter().flat_map(|page| page.iter().map(|event| event.version)).collect()
+}
+
+/// All that can be seen of an error.
+pub(crate) fn shown(error: &Error) -> String {
+    let mut shown = format!("{error} {error:?} {error:#?}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        shown.push_str(&format!("{error} {error:?}"));
+        cause = error.source();
+    }
+    shown
 }
 
 /// Asks until it holds, for so long at most. How long it took.
