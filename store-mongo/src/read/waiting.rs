@@ -126,8 +126,10 @@ pub(crate) async fn parked(
     }
     let mut condition = Document::new();
     if let Some(subscription) = subscription {
-        let first = place(subscription.as_str().into(), Bson::MinKey, Bson::MinKey);
-        let last = place(subscription.as_str().into(), Bson::MaxKey, Bson::MaxKey);
+        let at = position.map(|position| Bson::from(bound(position)));
+        let (low, high) = (at.clone().unwrap_or(Bson::MinKey), at.unwrap_or(Bson::MaxKey));
+        let first = place(subscription.as_str().into(), low, Bson::MinKey);
+        let last = place(subscription.as_str().into(), high, Bson::MaxKey);
         if ids.is_empty() {
             ids.insert("$gte", first);
         } else {
@@ -192,8 +194,12 @@ fn entry(fields: &Fields<'_>) -> Result<ParkedEntry, BoxError> {
 
 /// The leases that somebody holds now, by the server's clock, whose names begin so.
 pub(crate) async fn leases(reader: &Reader, prefix: &str) -> Result<Vec<Lease>, Trouble> {
+    let mut names = doc! { "$gte": prefix };
+    if let Some(behind) = behind(prefix) {
+        names.insert("$lt", behind);
+    }
     let condition = doc! {
-        "_id": { "$gte": prefix },
+        "_id": names,
         "holder": { "$ne": "" },
         "$expr": { "$gt": ["$until", "$$NOW"] },
     };
@@ -209,6 +215,19 @@ pub(crate) async fn leases(reader: &Reader, prefix: &str) -> Result<Vec<Lease>, 
     };
     reader.each(find, take).await?;
     Ok(leases)
+}
+
+/// The first text behind all that begin so, in the order of the server, which is that of the characters. `None`: there is
+/// none behind them.
+fn behind(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
 }
 
 /// A lease as it is kept.
@@ -292,4 +311,19 @@ pub(crate) fn later(now: DateTime, by: Duration) -> DateTime {
 fn unreadable(message: String, what: &str, cause: BoxError) -> Trouble {
     let context = format!("{what} (`{message}`) cannot be read: {cause}; repair its document");
     Error::new(ErrorKind::Decode { message, field: None }, context).with_source(cause).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_begins_so_is_behind_it() {
+        assert_eq!(behind("mailer/"), Some("mailer0".to_owned()));
+        assert_eq!(behind("a\u{d7ff}"), Some("a\u{e000}".to_owned()));
+        assert_eq!(behind("a\u{10ffff}\u{10ffff}"), Some("b".to_owned()));
+        assert_eq!((behind("\u{10ffff}"), behind("")), (None, None));
+        let all = ["a", "a\0", "aa", "a\u{10ffff}", "a\u{10ffff}z"];
+        assert!(all.iter().all(|name| *name < &*behind("a").unwrap()));
+    }
 }

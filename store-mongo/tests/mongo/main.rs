@@ -10,6 +10,7 @@ mod limits;
 mod migrations;
 mod orphans;
 mod own;
+mod plans;
 mod secrets;
 mod sharing;
 mod short;
