@@ -1,6 +1,7 @@
 //! What is of MongoDB alone: members that die, transactions of the dead, answers that are lost.
 #![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
+mod child;
 #[path = "../common/mod.rs"]
 mod common;
 mod connecting;
@@ -11,6 +12,8 @@ mod migrations;
 mod orphans;
 mod own;
 mod plans;
+mod race;
+mod race_child;
 mod secrets;
 mod sharing;
 mod short;
