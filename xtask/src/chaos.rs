@@ -15,7 +15,7 @@ const LONG: [(&str, &str); 10] = [
     ("NODE_KILLS", "200"),
     // How long readers race with writers.
     ("RACE_SECONDS", "60"),
-    // How often PostgreSQL is killed, and a connection to it cut, while tasks commit.
+    // How often PostgreSQL and MongoDB are killed, and a connection to them cut, while tasks commit.
     ("SERVER_KILLS", "20"),
     ("CONNECTION_CUTS", "200"),
     // How many hundred messages of each key are sent while connections to a broker are cut four times a second.
@@ -43,6 +43,10 @@ pub(crate) fn run(steps: &mut Steps) -> Result<(), Failed> {
         // One after the other: what one waits is not to be another one's doing.
         let only = ["--test", "postgres", "--", "--nocapture", "--test-threads", "1"];
         test(&[&["-p", "store-postgres"], &only[..]].concat())
+    })?;
+    steps.step("fault tests of MongoDB", || {
+        let only = ["--test", "mongo", "--", "--nocapture", "--test-threads", "1"];
+        test(&[&["-p", "store-mongo"], &only[..]].concat())
     })?;
     steps.step("fault tests of the buses", || {
         let only = ["--test", "suite", "--", "faults"];

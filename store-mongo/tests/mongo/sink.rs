@@ -243,7 +243,7 @@ async fn a_page_is_applied_once_wherever_its_connection_is_cut() {
     let direct = MongoStore::connect(&own.url()).await.unwrap();
     let store = MongoStore::connect(&own.set.url_on(proxy.port())).await.unwrap();
     let (sink, _) = sink(&store, Wrong::Nothing).await;
-    let rounds = wanted("CUT_ROUNDS", 24);
+    let rounds = wanted("CONNECTION_CUTS", 24);
     let mut last = 0;
     for round in 0..rounds {
         let page = events(&direct, 1, last).await;
