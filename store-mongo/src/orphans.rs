@@ -1,7 +1,8 @@
 //! Transactions of the dead: a process that dies or hangs while it has the turn would keep all others from writing for
 //! a minute. Who writes leaves the id of its session; others look whether that does anything, and end it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
@@ -40,6 +41,35 @@ impl Enrolled {
         };
         enrol(connector, &session).await?;
         Ok(Self { session, since: Instant::now() })
+    }
+}
+
+/// Sessions of users that are remembered: the driver uses them again and again. With more, all are forgotten.
+const SESSIONS: usize = 4_096;
+
+/// Sessions of users whose ids others know, and since when.
+#[derive(Default)]
+pub(crate) struct Known(Mutex<HashMap<String, Instant>>);
+
+impl Known {
+    /// Sees to it that others know the id of a session, whoever made it.
+    pub(crate) async fn enrol(
+        &self,
+        connector: &Connector,
+        session: &ClientSession,
+    ) -> Result<(), Trouble> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = session.id().to_string();
+        if lock().get(&id).is_some_and(|since| since.elapsed() < KEPT / 2) {
+            return Ok(());
+        }
+        enrol(connector, session).await?;
+        let mut known = lock();
+        if known.len() >= SESSIONS {
+            known.clear();
+        }
+        known.insert(id, Instant::now());
+        Ok(())
     }
 }
 

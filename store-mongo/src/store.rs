@@ -15,7 +15,7 @@ use crate::deaths::Deaths;
 use crate::error::CONNECTING;
 use crate::hint;
 use crate::migrate::migrate;
-use crate::orphans;
+use crate::orphans::{self, Known};
 use crate::read::Reader;
 use crate::seen::Seen;
 use crate::writer::{Kept, Settings, Writer};
@@ -55,6 +55,8 @@ pub(crate) struct Inner {
     pub(crate) one: OneAtATime,
     pub(crate) reader: Reader,
     pub(crate) deaths: Deaths,
+    /// Sessions for transactions of users' own.
+    pub(crate) users: Known,
     pub(crate) capabilities: Capabilities,
     pub(crate) grown: Arc<watch::Sender<Position>>,
     /// What goes on beside it, until the store is closed or dropped.
@@ -119,7 +121,7 @@ impl MongoStore {
         let reader = Reader { connector: connector.clone(), seen: seen.clone(), declared };
         let one = Arc::new(Mutex::new(()));
         let alone = Alone::new(connector.clone(), one.clone());
-        let deaths = Deaths::new(connector.clone());
+        let (deaths, users) = (Deaths::new(connector.clone()), Known::default());
         let closing = watch::Sender::new(false);
         let writer = Writer::start(Settings {
             connector: connector.clone(),
@@ -148,8 +150,18 @@ impl MongoStore {
             limits: settings.limits,
         };
         let beside = Mutex::new(beside);
-        let inner =
-            Inner { writer, alone, one, reader, deaths, capabilities, grown, beside, closing };
+        let inner = Inner {
+            writer,
+            alone,
+            one,
+            reader,
+            deaths,
+            users,
+            capabilities,
+            grown,
+            beside,
+            closing,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

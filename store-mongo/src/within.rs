@@ -6,7 +6,6 @@ use mongodb::error::ErrorKind as Of;
 
 use crate::error::Trouble;
 use crate::hint::grow;
-use crate::orphans::Enrolled;
 use crate::read;
 use crate::store::MongoStore;
 use crate::writer::{Kept, Pending, write_alone};
@@ -19,10 +18,13 @@ impl MongoStore {
     /// When the server is out of reach.
     pub async fn session(&self) -> Result<ClientSession> {
         let connector = &self.inner.reader.connector;
-        let enrolled = Enrolled::or_new(None, connector).await;
-        let enrolled = enrolled
-            .map_err(|trouble| trouble.into_error("beginning a session", &connector.place))?;
-        Ok(enrolled.session)
+        let begun = async {
+            let session = connector.session().await?;
+            self.inner.users.enrol(connector, &session).await?;
+            Ok(session)
+        };
+        let begun: Result<ClientSession, Trouble> = begun.await;
+        begun.map_err(|trouble| trouble.into_error("beginning a session", &connector.place))
     }
 
     /// Applies a commit in a transaction of one's own: it is there when that is committed, or not at all. What it answers
@@ -71,6 +73,9 @@ impl MongoStore {
         let connector = &inner.reader.connector;
         must_be_in_transaction(session, &connector.place).await?;
         let pending = Pending::alone(commit);
+        // So that others can end it, should this process die.
+        let enrolled = inner.users.enrol(connector, session).await;
+        enrolled.map_err(|trouble| trouble.into_error("staging a commit", &connector.place))?;
         // Commits of this process are not in the way at this moment.
         let one = inner.one.lock().await;
         let written = write_alone(&connector.db, session, &pending, self.kept()).await;

@@ -265,6 +265,23 @@ async fn whoever_leaves_a_transaction_open_loses_it_to_others_and_no_reader_sees
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leaves_one_open_in_a_session_of_the_driver_loses_it_as_well() {
+    let stage = Stage::new().await;
+    let store = &stage.store;
+    let mut session = store.database().client().start_session().await.unwrap();
+    for n in 0..2 {
+        session.start_transaction().await.unwrap();
+        store.commit_in(&mut session, deposit("18", Expected::Any)).await.unwrap();
+        stage.pay(&mut session).await;
+        let began = Instant::now();
+        store.commit(deposit("17", Expected::Exactly(n))).await.unwrap();
+        assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+        assert!(session.commit_transaction().await.is_err());
+    }
+    assert_eq!((stage.versions().await, stage.paid().await), (vec![1, 2], 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn others_write_as_soon_as_a_transaction_with_a_commit_in_it_ends() {
     let stage = Stage::new().await;
     let store = stage.store.clone();
