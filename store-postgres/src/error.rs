@@ -16,6 +16,27 @@ pub(crate) enum Trouble {
     TooLong,
 }
 
+/// The tables of the store: what they are to hold is looked at before it is written.
+const OWN: [&str; 17] = [
+    "tables",
+    "log",
+    "heads",
+    "events",
+    "commits",
+    "inbox",
+    "checkpoints",
+    "snapshots",
+    "collections",
+    "documents",
+    "document_fields",
+    "event_tags",
+    "staged_1",
+    "outgoing",
+    "timers",
+    "parked",
+    "leases",
+];
+
 /// As it may be logged: the driver's own form quotes values.
 impl fmt::Debug for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,8 +166,8 @@ fn translate(error: tokio_postgres::Error, doing: &str, place: &str) -> Error {
         Some(code) if is_passing(code) => {
             (ErrorKind::Unavailable, format!("{place} cannot serve this now; try again"))
         }
-        // Of a table of an entity: all others are looked at before they are written.
-        Some(code) if code.code().starts_with("23") => {
+        // A constraint that is not the store's, or a value that somebody else wrote.
+        Some(code) if code.code().starts_with("23") && is_of_an_entity(&error) => {
             let refused = error.as_db_error();
             let field = refused.and_then(|refused| refused.column().or(refused.constraint()));
             let table = refused.and_then(|refused| refused.table()).unwrap_or("?");
@@ -165,6 +186,12 @@ fn translate(error: tokio_postgres::Error, doing: &str, place: &str) -> Error {
         Some(_) => translated,
         None => translated.with_source(error),
     }
+}
+
+/// Whether it is about a table that is not one of the store.
+fn is_of_an_entity(error: &tokio_postgres::Error) -> bool {
+    let table = error.as_db_error().and_then(|refused| refused.table());
+    table.is_some_and(|table| !OWN.contains(&table))
 }
 
 /// The error for whoever asks a store that is closed.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
 mod aggregate;
+mod entities;
 mod event;
 mod event_set;
 mod hygiene;

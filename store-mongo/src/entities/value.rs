@@ -108,20 +108,29 @@ pub(super) fn from_bson(of: &FieldType, value: RawBsonRef<'_>) -> Option<Cell> {
         }),
         FieldType::List(_) | FieldType::Struct(_) | FieldType::Json => {
             let mut json = String::new();
-            to_json(value, &mut json)?;
+            to_json(of.present(), value, &mut json)?;
             Cell::Json(json)
         }
         FieldType::Optional(_) => return None,
     })
 }
 
-/// A value as JSON; `None`: it has something that JSON has not.
-fn to_json(value: RawBsonRef<'_>, json: &mut String) -> Option<()> {
+/// A value as JSON, as the field has it; `None`: it has something that JSON has not.
+fn to_json(of: &FieldType, value: RawBsonRef<'_>, json: &mut String) -> Option<()> {
+    let of = of.present();
     match value {
         RawBsonRef::Null => json.push_str("null"),
         RawBsonRef::Boolean(b) => json.push_str(if b { "true" } else { "false" }),
         RawBsonRef::Int64(n) => write!(json, "{n}").ok()?,
         RawBsonRef::Int32(n) => write!(json, "{n}").ok()?,
+        // What a shell writes for a whole number.
+        RawBsonRef::Double(n)
+            if matches!(of, FieldType::Integer | FieldType::Unsigned)
+                && n.fract() == 0.0
+                && n.abs() < 9.0e15 =>
+        {
+            write!(json, "{}", n as i64).ok()?;
+        }
         RawBsonRef::Double(n) => write!(json, "{}", serde_json::Number::from_f64(n)?).ok()?,
         RawBsonRef::Decimal128(n) => {
             let n: u64 = n.to_string().parse().ok()?;
@@ -129,13 +138,20 @@ fn to_json(value: RawBsonRef<'_>, json: &mut String) -> Option<()> {
         }
         RawBsonRef::String(text) => json.push_str(&Value::from(text).to_string()),
         RawBsonRef::DateTime(date) => write!(json, "\"{}\"", time_of(date)).ok()?,
+        RawBsonRef::Binary(binary) if binary.subtype == BinarySubtype::Uuid => {
+            write!(json, "\"{}\"", Uuid::from_slice(binary.bytes).ok()?).ok()?;
+        }
         RawBsonRef::Array(array) => {
+            let each = match of {
+                FieldType::List(each) => each,
+                _ => &FieldType::Json,
+            };
             json.push('[');
             for (n, value) in array.into_iter().enumerate() {
                 if n > 0 {
                     json.push(',');
                 }
-                to_json(value.ok()?, json)?;
+                to_json(each, value.ok()?, json)?;
             }
             json.push(']');
         }
@@ -148,7 +164,11 @@ fn to_json(value: RawBsonRef<'_>, json: &mut String) -> Option<()> {
                 }
                 json.push_str(&Value::from(name.as_str()).to_string());
                 json.push(':');
-                to_json(value, json)?;
+                let field = match of {
+                    FieldType::Struct(fields) => fields.iter().find(|f| f.name == name.as_str()),
+                    _ => None,
+                };
+                to_json(field.map_or(&FieldType::Json, |field| &field.of), value, json)?;
             }
             json.push('}');
         }

@@ -5,6 +5,7 @@ mod child;
 #[path = "../common/mod.rs"]
 mod common;
 mod connecting;
+mod entities;
 mod faults;
 mod kills;
 mod limits;

@@ -8,6 +8,7 @@ mod child;
 mod common;
 mod cuts;
 mod deaths;
+mod entities;
 mod isolation;
 mod kills;
 mod limits;

@@ -10,12 +10,6 @@ use futures_util::StreamExt;
 use store_postgres::tokio_postgres::{self, Client, NoTls};
 use tempfile::TempDir;
 use test_servers::{Postgres, PostgresBuilder};
-use uuid::Uuid;
-
-/// An id that is the same in every process.
-pub(crate) fn id(n: u128) -> MessageId {
-    MessageId::from_uuid(Uuid::from_u128(n))
-}
 
 pub(crate) fn event(event_type: &'static str) -> NewEvent {
     NewEvent::new(event_type, Payload::Json(Json::parse(r#"{"amount":7}"#).unwrap()))

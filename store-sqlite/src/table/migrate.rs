@@ -123,7 +123,10 @@ impl Changing<'_> {
                 let column = quoted(&field.column);
                 match self.is_there(field) && self.any(&format!("{column} IS NOT NULL"))? {
                     true => {
-                        let needed = format!("ALTER TABLE {table} DROP COLUMN {column}");
+                        let index = field.index.map(|_| Mapping::index_name(self.name, field));
+                        let index = index.map(|index| format!("DROP INDEX {}; ", quoted(&index)));
+                        let index = index.unwrap_or_default();
+                        let needed = format!("{index}ALTER TABLE {table} DROP COLUMN {column}");
                         self.refuse(field, "has values, and is no field any more", &needed)
                     }
                     false => Ok(()),
@@ -183,12 +186,18 @@ impl Changing<'_> {
                 let kind = kind(&to.of);
                 let needed = match as_wanted {
                     true => format!("UPDATE {table} SET {column} = … WHERE {column} IS NOT NULL"),
-                    false => format!(
-                        "ALTER TABLE {table} RENAME COLUMN {column} TO before; \
-                         ALTER TABLE {table} ADD COLUMN {column} {kind}; \
-                         UPDATE {table} SET {column} = CAST(before AS {kind}); \
-                         ALTER TABLE {table} DROP COLUMN before"
-                    ),
+                    false => {
+                        // SQLite drops no column that is indexed.
+                        let index = field.index.map(|_| Mapping::index_name(self.name, field));
+                        let index = index.map(|index| format!("DROP INDEX {}; ", quoted(&index)));
+                        format!(
+                            "ALTER TABLE {table} RENAME COLUMN {column} TO before; \
+                             ALTER TABLE {table} ADD COLUMN {column} {kind}; \
+                             UPDATE {table} SET {column} = CAST(before AS {kind}); \
+                             {}ALTER TABLE {table} DROP COLUMN before",
+                            index.unwrap_or_default()
+                        )
+                    }
                 };
                 return self.refuse(to, &format!("has values that are no {}", to.of), &needed);
             }

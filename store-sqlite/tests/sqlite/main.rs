@@ -8,6 +8,7 @@ mod backlog;
 mod commits;
 mod common;
 mod crash;
+mod entities;
 mod leases;
 #[cfg(target_os = "linux")]
 mod nodes;
