@@ -41,6 +41,13 @@
 //! when that is committed, so others do not wait for you. A [`PostgresProjection`] puts events into
 //! tables of yours, each exactly once.
 //!
+//! Entities with a [schema](cqrs_core::Schema) are rows of tables of their own in the same schema, with columns,
+//! indexes and unique constraints; lists and structs are `jsonb`, and what may be any JSON is `json`, which keeps
+//! it as it is. `_tenant` and `_version` are the store's. A higher version of the schema changes the table when it
+//! is declared; what would lose something, or does not fit what is stored, is refused with the statement that it
+//! would need. [`PostgresStore::table`] is its name, for queries of yours. Entities are written through the store;
+//! a unique value that somebody else writes is not known to it until the entity is saved again.
+//!
 //! # What it promises
 //!
 //! - An acknowledged commit survives a crash of the server: where `synchronous_commit` is `off`, it is
@@ -84,7 +91,7 @@
 //! settings. Behind a pooler that gives out connections by the transaction, say so, and they keep nothing:
 //! [`PostgresBuilder::behind_pooler`].
 //!
-//! The tables are made when a store is connected, by one node at a time (they are at version 4). A program
+//! The tables are made when a store is connected, by one node at a time (they are at version 5). A program
 //! with older tables refuses newer ones: [`SchemaTooNew`](cqrs_core::ErrorKind::SchemaTooNew). Those who
 //! run the SQL themselves print it with [`migrations`] and connect with
 //! [`migrate(false)`](PostgresBuilder::migrate).

@@ -32,6 +32,13 @@
 //! A [`SqliteProjection`] puts events into tables of yours in the same file, each exactly once: its
 //! statements and the checkpoint are one transaction of the writer.
 //!
+//! Entities with a [schema](cqrs_core::Schema) are rows of tables of their own, with columns, indexes and unique
+//! indexes; lists, structs and any JSON are texts that `json_each` reads, booleans are 0 and 1, times and UUIDs
+//! texts, and a whole number beyond 64 bits with a sign is a text of 20 digits. `_tenant` and `_version` are the
+//! store's. A higher version of the schema changes the table when it is declared; what would lose something, or
+//! does not fit what is stored, is refused with the statement that it would need. Entities are written through the
+//! store, and [`SqliteStore::query`] runs queries of yours.
+//!
 //! # Leases
 //!
 //! They are rows with a holder, a token and an end, by the clock of the store; a request is one

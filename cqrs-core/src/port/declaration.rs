@@ -71,7 +71,6 @@ impl Collection {
         }
         let name = &self.name;
         match (&known.mapping, &self.mapping) {
-            (None, _) => Ok(true),
             (Some(_), None) => {
                 let context = format!(
                     "the collection `{name}` has columns: declare it with the schema of its entity"
@@ -92,7 +91,7 @@ impl Collection {
                 );
                 Err(Error::invalid_field(field, context))
             }
-            (Some(_), Some(_)) => Ok(true),
+            (None, _) | (Some(_), Some(_)) => Ok(true),
         }
     }
 }

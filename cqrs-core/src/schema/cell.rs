@@ -239,7 +239,9 @@ impl Of<'_> {
     fn check(&self, path: &str, of: &FieldType, value: &Value) -> Result<()> {
         let within = |name: &str| format!("{path}.{name}");
         let is_one = match (of, value) {
-            (FieldType::Optional(_) | FieldType::Json, Value::Null) => true,
+            (FieldType::Optional(_) | FieldType::Json, Value::Null)
+            | (FieldType::Float | FieldType::Json, Value::Number(_))
+            | (FieldType::Bool | FieldType::Json, Value::Bool(_)) => true,
             (FieldType::Optional(of), value) => return self.check(path, of, value),
             (FieldType::Text | FieldType::Json, Value::String(text)) => {
                 if text.contains('\0') {
@@ -249,8 +251,6 @@ impl Of<'_> {
             }
             (FieldType::Integer, Value::Number(n)) => n.is_i64(),
             (FieldType::Unsigned, Value::Number(n)) => n.is_u64(),
-            (FieldType::Float | FieldType::Json, Value::Number(_)) => true,
-            (FieldType::Bool | FieldType::Json, Value::Bool(_)) => true,
             (FieldType::Uuid, Value::String(text)) => uuid(text).is_some(),
             (FieldType::Time, Value::String(text)) => time(text).is_some(),
             (FieldType::List(of), Value::Array(list)) => {

@@ -65,7 +65,7 @@ impl FieldType {
         }
         INSIDE.with_borrow_mut(|inside| inside.push(name));
         let fields = fields();
-        INSIDE.with_borrow_mut(|inside| inside.pop());
+        INSIDE.with_borrow_mut(Vec::pop);
         Self::Struct(fields)
     }
 

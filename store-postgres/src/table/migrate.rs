@@ -187,7 +187,7 @@ impl Changing<'_> {
                     steps.push(alter(format!("ADD COLUMN {}", make::column(field))));
                 }
                 Change::Added(field) => {
-                    steps.extend(self.presence(field, &field.column).map(alter))
+                    steps.extend(self.presence(field, &field.column).map(alter));
                 }
                 Change::Changed { from, to } => {
                     let column = quoted(&to.column);

@@ -27,7 +27,7 @@ pub(crate) fn migrate(
     let name = &*collection.name;
     match known.and_then(|known| known.mapping.as_ref()) {
         Some(before) => {
-            Changing { conn, name, before, mapping, columns: columns(conn, name)? }.run()?
+            Changing { conn, name, before, mapping, columns: columns(conn, name)? }.run()?;
         }
         None => {
             refuse_other(conn, name)?;

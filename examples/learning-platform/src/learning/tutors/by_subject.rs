@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cqrs_core::{Documents, Entity, Error, ErrorKind, FindDocuments, Result, Store};
+use cqrs_core::{Documents, Entity, Error, ErrorKind, FindDocuments, Result, Store, Versioned};
 use store_mongo::MongoStore;
 use store_mongo::bson::{Document, doc};
 use store_postgres::PostgresStore;
@@ -76,7 +76,7 @@ async fn of_all(store: &Arc<dyn Store>, subject: &str, after: String) -> Result<
         let page = page.await?;
         let Some(last) = page.last() else { break };
         after = last.id();
-        let teach = page.into_iter().map(|tutor| tutor.into_inner());
+        let teach = page.into_iter().map(Versioned::into_inner);
         found.extend(teach.filter(|tutor| tutor.teaches(subject)));
     }
     found.truncate(PAGE as usize);
