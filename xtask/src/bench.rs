@@ -23,6 +23,9 @@ pub(crate) fn run(steps: &mut Steps, of: &[Benchmark], args: &[String]) -> Resul
             Benchmark::Postgres => {
                 comparison(steps, &servers, "benchmark postgres", "postgres", args)
             }
+            Benchmark::Mongo => {
+                package(steps, &servers, "benchmark mongo", ["store-mongo", "mongo"], args)
+            }
             Benchmark::Nats => {
                 package(steps, &servers, "benchmark nats", ["bus-nats", "nats"], args)
             }

@@ -10,7 +10,7 @@ Usage: cargo xtask <task>
   test          everything the build server does: check, all tests, the examples
   services      what the tests need beside Rust: installs what is missing
   services run  private servers, until Ctrl-C; prints their addresses as NAME=url
-  bench [sqlite|http|dispatch|postgres|nats|rabbitmq|all] [args]
+  bench [sqlite|http|dispatch|postgres|mongo|nats|rabbitmq|all] [args]
                 the benchmarks of the SQLite store, of HTTP, of a call beside other libraries
                 (which needs valgrind), of PostgreSQL beside other libraries, or of the buses beside
                 their clients; the arguments are the benchmark's own
@@ -50,6 +50,8 @@ pub(crate) enum Benchmark {
     Dispatch,
     /// Of commands on PostgreSQL, beside other libraries.
     Postgres,
+    /// Of the MongoDB store.
+    Mongo,
     /// Of the NATS bus.
     Nats,
     /// Of the RabbitMQ bus.
@@ -57,14 +59,21 @@ pub(crate) enum Benchmark {
 }
 
 impl Benchmark {
-    const ALL: [Self; 6] =
-        [Self::Sqlite, Self::Http, Self::Dispatch, Self::Postgres, Self::Nats, Self::Rabbitmq];
+    const ALL: [Self; 7] = [
+        Self::Sqlite,
+        Self::Http,
+        Self::Dispatch,
+        Self::Postgres,
+        Self::Mongo,
+        Self::Nats,
+        Self::Rabbitmq,
+    ];
 
     /// Whether it measures a server.
     pub(crate) fn needs_servers(self) -> bool {
         match self {
             Self::Sqlite | Self::Http | Self::Dispatch => false,
-            Self::Postgres | Self::Nats | Self::Rabbitmq => true,
+            Self::Postgres | Self::Mongo | Self::Nats | Self::Rabbitmq => true,
         }
     }
 }
@@ -104,13 +113,14 @@ fn parse_bench(args: &[String]) -> Result<Task, String> {
         "http" => vec![Benchmark::Http],
         "dispatch" => vec![Benchmark::Dispatch],
         "postgres" => vec![Benchmark::Postgres],
+        "mongo" => vec![Benchmark::Mongo],
         "nats" => vec![Benchmark::Nats],
         "rabbitmq" => vec![Benchmark::Rabbitmq],
         "all" if args.is_empty() => Benchmark::ALL.to_vec(),
         "all" => return Err("each benchmark has arguments of its own: name one".to_owned()),
         other => {
             return Err(format!(
-                "there is no benchmark `{other}`: sqlite, http, dispatch, postgres, nats, rabbitmq or all"
+                "there is no benchmark `{other}`: sqlite, http, dispatch, postgres, mongo, nats, rabbitmq or all"
             ));
         }
     };
@@ -172,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_benchmark_that_is_none_is_named() {
-        let wrong = "there is no benchmark `append`: sqlite, http, dispatch, postgres, nats, rabbitmq or all";
+        let wrong = "there is no benchmark `append`: sqlite, http, dispatch, postgres, mongo, nats, rabbitmq or all";
         assert_eq!(parse("bench append"), Err(wrong.to_owned()));
         assert!(parse("bench all --quick").is_err());
     }

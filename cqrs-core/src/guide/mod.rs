@@ -13,6 +13,7 @@
 //! | [`aggregates`] | state made of events, and decisions |
 //! | [`repositories`] | loading, states of the past, conflicts, snapshots, the cache |
 //! | [`work`] | several aggregates and documents in one commit; read models; unique fields |
+//! | [`entities`] | documents that are rows of tables: schemas, and how they change |
 //! | [`handlers`] | functions as handlers, and what is injected into them |
 //! | [`app`] | the build report, discovery, roles, the manifest |
 //! | [`layers`] | what runs around the handlers |
@@ -38,6 +39,8 @@
 pub mod aggregates {}
 #[doc = include_str!("app.md")]
 pub mod app {}
+#[doc = include_str!("entities.md")]
+pub mod entities {}
 #[doc = include_str!("errors.md")]
 pub mod errors {}
 #[doc = include_str!("event_handlers.md")]

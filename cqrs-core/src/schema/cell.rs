@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::payload::Json;
 use crate::message::timestamp::Timestamp;
 use crate::port::document::{FieldValue, IndexedField};
@@ -137,6 +137,17 @@ impl Field {
     /// As [`Mapping::cells`] has them for one value.
     pub fn check(&self, collection: &str, id: &str, json: &str) -> Result<()> {
         Of { collection, id }.cell(self, json).map(drop)
+    }
+
+    /// The error for what is stored and is no value of the field: for adapters.
+    #[cold]
+    pub fn unreadable(&self, collection: &str, id: &str) -> Error {
+        let Self { name, column, of, .. } = self;
+        let context = format!(
+            "`{name}` of {collection}/{id} is no {of}: repair `{column}` where it is stored"
+        );
+        let field = Some(name.clone().into_owned());
+        Error::new(ErrorKind::Decode { message: collection.to_owned(), field }, context)
     }
 }
 

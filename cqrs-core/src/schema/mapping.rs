@@ -226,4 +226,16 @@ impl Field {
         let (new, old) = (self.of.present(), old.of.present());
         if new.is_plain() || old.is_plain() { new == old } else { new.takes(old) }
     }
+
+    /// The error for a change that would lose something, or does not fit what is stored, with the statement that
+    /// it would need: for adapters, which have changed nothing then.
+    #[cold]
+    pub fn cannot_change(&self, collection: &str, what: &str, needed: &str) -> Error {
+        let name = &self.name;
+        let context = format!(
+            "`{name}` of `{collection}` {what}: nothing was changed. What it would need, after a look at \
+             what it does: {needed}"
+        );
+        Error::invalid_field(&**name, context)
+    }
 }

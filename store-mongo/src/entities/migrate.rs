@@ -503,10 +503,6 @@ impl Changing<'_> {
     }
 
     fn refuse(&self, field: &Field, what: &str, needed: &str) -> Result<(), Trouble> {
-        let context = format!(
-            "`{}` of `{}` {what}: nothing was changed. What it would need, after a look at what it does: {needed}",
-            field.name, self.collection.name
-        );
-        Err(Error::invalid_field(&*field.name, context).into())
+        Err(field.cannot_change(&self.collection.name, what, needed).into())
     }
 }

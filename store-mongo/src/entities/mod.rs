@@ -9,8 +9,7 @@ pub(crate) use migrate::declare;
 use bson::raw::{CString, RawBson, RawDocument};
 use bson::{Bson, Document as Bsons, RawDocumentBuf, doc};
 use cqrs_core::{
-    Cell, Collection, Document, DocumentKey, Error, ErrorKind, Field, FieldType, FindDocuments,
-    Mapping,
+    Cell, Collection, Document, DocumentKey, Error, ErrorKind, FieldType, FindDocuments, Mapping,
 };
 
 use crate::error::Trouble;
@@ -99,20 +98,9 @@ pub(crate) fn document_of(
                 Err(_) => None,
             },
         };
-        cells.push(cell.ok_or_else(|| unlike(collection, field, &id))?);
+        cells.push(cell.ok_or_else(|| field.unreadable(name, &id))?);
     }
     Ok(Document { id, version, body: mapping.body(cells) })
-}
-
-#[cold]
-fn unlike(collection: &Collection, field: &Field, id: &str) -> Error {
-    let name = &collection.name;
-    let context = format!(
-        "`{}` of {name}/{id} is no {}: repair `{}` in its document",
-        field.name, field.of, field.column
-    );
-    let field = Some(field.name.clone().into_owned());
-    Error::new(ErrorKind::Decode { message: name.clone().into_owned(), field }, context)
 }
 
 /// The condition on the entities to find. `None`: none is one of them. The field must be declared.

@@ -333,12 +333,7 @@ impl Changing<'_> {
     }
 
     fn refuse(&self, field: &Field, what: &str, needed: &str) -> Result<(), Trouble> {
-        let context = format!(
-            "`{}` of `{}` {what}: nothing was changed. What it would need, after a look at what it does: {needed}",
-            field.name,
-            self.collection().name
-        );
-        Err(Error::invalid_field(&*field.name, context).into())
+        Err(field.cannot_change(&self.collection().name, what, needed).into())
     }
 
     /// Makes the indexes that are missing, and looks after the values that no two may share.

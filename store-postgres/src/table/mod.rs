@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cqrs_core::{
-    Cell, Collection, Document, DocumentKey, Error, ErrorKind, Field, FieldType, FindDocuments,
-    Mapping, Timestamp,
+    Cell, Collection, Document, DocumentKey, Field, FieldType, FindDocuments, Mapping, Timestamp,
 };
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
@@ -190,20 +189,9 @@ impl Table {
                 column += 1;
                 from_row(&field.of, row, column - 1)
             };
-            cells.push(cell.ok_or_else(|| self.damaged(field, &id))?);
+            cells.push(cell.ok_or_else(|| field.unreadable(&self.collection.name, &id))?);
         }
         Ok(Document { version: version as u64, body: mapping.body(cells), id })
-    }
-
-    #[cold]
-    fn damaged(&self, field: &Field, id: &str) -> Error {
-        let name = &self.collection.name;
-        let context = format!(
-            "`{}` of {name}/{id} is no {}: repair the column `{}` of its row",
-            field.name, field.of, field.column
-        );
-        let field = Some(field.name.clone().into_owned());
-        Error::new(ErrorKind::Decode { message: name.clone().into_owned(), field }, context)
     }
 }
 

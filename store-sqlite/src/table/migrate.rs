@@ -236,11 +236,7 @@ impl Changing<'_> {
     }
 
     fn refuse(&self, field: &Field, what: &str, needed: &str) -> Result<(), Trouble> {
-        let context = format!(
-            "`{}` of `{}` {what}: nothing was changed. What it would need, after a look at what it does: {needed}",
-            field.name, self.name
-        );
-        Err(Error::invalid_field(&*field.name, context).into())
+        Err(field.cannot_change(self.name, what, needed).into())
     }
 
     /// Whether more is to be done than to add columns.

@@ -8,8 +8,7 @@ pub(crate) use migrate::migrate;
 use std::sync::Arc;
 
 use cqrs_core::{
-    Cell, Collection, Document, DocumentKey, Error, ErrorKind, Field, FieldType, FindDocuments,
-    Index, Mapping,
+    Cell, Collection, Document, DocumentKey, Field, FieldType, FindDocuments, Index, Mapping,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
@@ -185,20 +184,9 @@ impl Table {
                 true => Cell::of_id(&field.of, &id),
                 false => from_sql(&field.of, value),
             };
-            cells.push(cell.ok_or_else(|| self.damaged(field, &id))?);
+            cells.push(cell.ok_or_else(|| field.unreadable(&self.collection.name, &id))?);
         }
         Ok(Document { version: version as u64, body: mapping.body(cells), id })
-    }
-
-    #[cold]
-    fn damaged(&self, field: &Field, id: &str) -> Error {
-        let name = &self.collection.name;
-        let context = format!(
-            "`{}` of {name}/{id} is no {}: repair the column `{}` of its row",
-            field.name, field.of, field.column
-        );
-        let field = Some(field.name.clone().into_owned());
-        Error::new(ErrorKind::Decode { message: name.clone().into_owned(), field }, context)
     }
 }
 
