@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     Down,
     /// It was done, and it is not known by how many members.
     Unknown,
+    /// A change stream was away for longer than the server remembers.
+    HistoryLost,
 }
 
 pub(crate) const FAULTS: [Fault; 4] = [Fault::Cut, Fault::Conflict, Fault::Down, Fault::Unknown];
@@ -37,7 +39,11 @@ pub(crate) const FAULTS: [Fault; 4] = [Fault::Cut, Fault::Conflict, Fault::Down,
 impl Fault {
     /// Whether there is such a failure of that command.
     pub(crate) fn befalls(self, command: &str) -> bool {
-        self != Self::Unknown || command == "commitTransaction"
+        match self {
+            Self::Unknown => command == "commitTransaction",
+            Self::HistoryLost => command == "getMore",
+            Self::Cut | Self::Conflict | Self::Down => true,
+        }
     }
 
     fn data(self) -> Document {
@@ -47,6 +53,9 @@ impl Fault {
                 doc! { "errorCode": 112, "errorLabels": ["TransientTransactionError"] }
             }
             Self::Down => doc! { "errorCode": 91 },
+            Self::HistoryLost => {
+                doc! { "errorCode": 286, "errorLabels": ["NonResumableChangeStreamError"] }
+            }
             Self::Unknown => {
                 doc! { "writeConcernError": { "code": 91, "errmsg": "it goes down" } }
             }

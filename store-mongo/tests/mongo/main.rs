@@ -7,6 +7,7 @@ mod common;
 mod connecting;
 mod entities;
 mod faults;
+mod hints;
 mod kills;
 mod limits;
 mod migrations;
