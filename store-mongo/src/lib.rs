@@ -87,14 +87,15 @@
 //!
 //! The entities of a [schema](cqrs_core::Schema) are in the collection that it names, with a validator and with
 //! indexes. `_id` is the id of the entity, or `{tenant, id}` of a tenant's; `_tenant` and `_version` are the
-//! store's. Whole numbers are `long` (larger ones `decimal`), UUIDs and times are texts, as serde writes them:
-//! the driver's `Collection<T>` reads them. What a shell writes in their place (an `int`, a `double` without a
-//! fraction, a binary UUID, a date) is read as well.
+//! store's. Whole numbers are `long` (larger ones `decimal`), UUIDs those of BSON, and times texts with all their
+//! digits. What a shell writes in their place (an `int`, a `double` without a fraction; a date, where it is not
+//! indexed) is read as well. The driver's `Collection<T>` reads an entity without UUIDs and other names;
+//! [`MongoStore::entity_of`] reads any.
 //!
 //! A change of the schema is made when a store declares it with a higher version: fields that may be missing are
 //! added, fields are renamed, indexes come and go. What would lose something, or does not fit what is stored, is
 //! refused with the statement that it would need; the validator refuses such a statement unless it says
-//! `bypassDocumentValidation`. Entities are written through the store, which knows their versions; a unique
+//! `bypassDocumentValidation`. Indexes named `tutors__…` are the store's, all others are yours. Entities are written through the store, which knows their versions; a unique
 //! value that somebody else writes is not known to it until the entity is saved again.
 //!
 //! # Privileges

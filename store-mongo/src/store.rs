@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cqrs_core::{Capabilities, Entity, Position, Result, Support};
+use bson::raw::RawDocument;
+use cqrs_core::{Capabilities, Entity, Error, ErrorKind, Position, Result, Support};
 use mongodb::{Collection, Database};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -12,6 +13,7 @@ use crate::alone::{Alone, OneAtATime};
 use crate::config::{MongoBuilder, check_limits};
 use crate::connect::Connector;
 use crate::deaths::Deaths;
+use crate::entities;
 use crate::error::CONNECTING;
 use crate::hint;
 use crate::migrate::migrate;
@@ -83,9 +85,12 @@ impl MongoStore {
         &self.inner.reader.connector.db
     }
 
-    /// The entities of one kind as the driver has them, for queries of one's own: fields under their names in JSON,
-    /// but for those that [the schema](cqrs_core::Schema) gives another one, beside `_id`, `_tenant` and `_version`.
-    /// They are written through the store: it knows their versions.
+    /// The collection of the entities of one kind, for queries of one's own: fields under their names in JSON, or
+    /// those that [the schema](cqrs_core::Schema) gives them, beside `_id`, `_tenant` and `_version`. They are written
+    /// through the store: it knows their versions.
+    ///
+    /// The driver reads a `T` where each field has its name in JSON and none is a UUID or larger than an `i64`: BSON
+    /// is no JSON. [`entity_of`](Self::entity_of) reads any.
     ///
     /// ```no_run
     /// use cqrs_core::Entity;
@@ -99,6 +104,40 @@ impl MongoStore {
     /// ```
     pub fn collection<T: Entity>(&self) -> Collection<T> {
         self.database().collection(T::COLLECTION)
+    }
+
+    /// The entity that a document of its collection is, as the store reads it.
+    ///
+    /// ```no_run
+    /// use cqrs_core::{BoxError, Entity};
+    /// use store_mongo::MongoStore;
+    /// use store_mongo::bson::{RawDocumentBuf, doc};
+    ///
+    /// async fn first<T: Entity>(store: &MongoStore) -> Result<Option<T>, BoxError> {
+    ///     let all = store.database().collection::<RawDocumentBuf>(T::COLLECTION);
+    ///     let found = all.find_one(doc! { "_tenant": "" }).await?;
+    ///     Ok(found.map(|found| MongoStore::entity_of(&found)).transpose()?)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Decode`](cqrs_core::ErrorKind::Decode) naming the field when it is none;
+    /// [`Invalid`](cqrs_core::ErrorKind::Invalid) when the entity has no schema.
+    pub fn entity_of<T: Entity>(document: &RawDocument) -> Result<T> {
+        let collection = T::collection();
+        let Some(mapping) = &collection.mapping else {
+            let context =
+                format!("`{}` has no schema: it is in no collection of its own", T::COLLECTION);
+            return Err(Error::invalid_field("collection", context));
+        };
+        let found = entities::document_of(&collection, mapping, document);
+        let found =
+            found.map_err(|trouble| trouble.into_error("reading an entity", T::COLLECTION))?;
+        found.body.decode().map_err(|cause| {
+            let context = format!("{}/{} is no entity: {cause}", T::COLLECTION, found.id);
+            let kind = ErrorKind::Decode { message: T::COLLECTION.to_owned(), field: None };
+            Error::new(kind, context).with_source(cause)
+        })
     }
 
     /// Takes no more commits, and writes those that it has. Commits on any clone are

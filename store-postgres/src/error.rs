@@ -125,6 +125,10 @@ fn is_passing(code: &SqlState) -> bool {
 /// What the server said, without what it quotes: values of a row are nobody's to log.
 fn said(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
+        // What says that a value is none quotes it.
+        Some(refused) if refused.code().code().starts_with("22") => {
+            format!("{}: a value is not what it should be", refused.code().code())
+        }
         Some(refused) => format!("{}: {}", refused.code().code(), refused.message()),
         None => match error.source() {
             Some(source) => format!("{error}: {source}"),

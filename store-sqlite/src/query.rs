@@ -4,6 +4,7 @@ use cqrs_core::Result;
 use rusqlite::Connection;
 
 use crate::error::Trouble;
+use crate::statements::Sql;
 use crate::store::SqliteStore;
 
 impl SqliteStore {
@@ -35,12 +36,33 @@ impl SqliteStore {
             .readers
             .run("running a query", move |conn| {
                 // Of a store in memory it is the connection that writes.
-                let before: bool = conn.pragma_query_value(None, "query_only", |row| row.get(0))?;
-                conn.pragma_update(None, "query_only", true)?;
-                let done = query(conn);
-                conn.pragma_update(None, "query_only", before)?;
-                done.map_err(Trouble::from)
+                let _only = ReadOnly::of(conn)?;
+                query(conn).map_err(Trouble::from)
             })
             .await
+    }
+}
+
+/// A connection that only reads for a while; it comes back as it was, whatever happens in between.
+struct ReadOnly<'c> {
+    conn: &'c Connection,
+    before: bool,
+}
+
+impl<'c> ReadOnly<'c> {
+    fn of(conn: &'c Connection) -> rusqlite::Result<Self> {
+        let before = conn.pragma_query_value(None, "query_only", |row| row.get(0))?;
+        conn.pragma_update(None, "query_only", true)?;
+        Ok(Self { conn, before })
+    }
+}
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        // A transaction that was begun and not ended would hold up whoever is next.
+        if !self.conn.is_autocommit() {
+            let _ = self.conn.execute_batch(Sql::Rollback.text());
+        }
+        let _ = self.conn.pragma_update(None, "query_only", self.before);
     }
 }

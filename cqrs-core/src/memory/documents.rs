@@ -46,11 +46,15 @@ impl Documents {
                 plan.remove.extend(entries(collection, &write.key, body)?);
             }
             if let Some(body) = &write.body {
-                if let Some(mapping) = &collection.mapping {
-                    let cells = mapping.cells(&write.key.collection, &write.key.id, body)?;
-                    plan.rows.insert(write.key.clone(), mapping.body(cells));
-                }
-                plan.insert.extend(entries(collection, &write.key, body)?);
+                let Some(mapping) = &collection.mapping else {
+                    plan.insert.extend(entries(collection, &write.key, body)?);
+                    continue;
+                };
+                // As a table would have it.
+                let cells = mapping.cells(&write.key.collection, &write.key.id, body)?;
+                let body = mapping.body(cells);
+                plan.insert.extend(entries(collection, &write.key, &body)?);
+                plan.rows.insert(write.key.clone(), body);
             }
         }
         let mut taken = BTreeSet::new();

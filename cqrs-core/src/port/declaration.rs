@@ -80,10 +80,13 @@ impl Collection {
             (Some(known), Some(mapping)) if mapping.version < known.version => Ok(false),
             (Some(known), Some(mapping)) if mapping.version == known.version => {
                 let changed = known.changes(mapping).into_iter().next();
-                let field = changed.map_or("id", |change| match change {
-                    Change::Added(field) | Change::Removed(field) => &*field.name,
-                    Change::Changed { to, .. } => &*to.name,
-                });
+                let field = match changed {
+                    // The order of fields says nothing.
+                    None if known.id == mapping.id => return Ok(false),
+                    None => "id",
+                    Some(Change::Added(field) | Change::Removed(field)) => &*field.name,
+                    Some(Change::Changed { to, .. }) => &*to.name,
+                };
                 let context = format!(
                     "`{field}` of `{name}` is not what version {} of its schema was declared with: \
                      raise the version",

@@ -100,7 +100,8 @@ impl Mapping {
         }
     }
 
-    /// The entity with these values, in the order of the fields: what an adapter has read.
+    /// The entity with these values, in the order of the fields: what an adapter has read. Times are written as
+    /// [`Timestamp`] writes them; what is written from the values of a body is the same entity.
     pub fn body(&self, cells: impl IntoIterator<Item = Cell>) -> Json {
         let mut text = String::from("{");
         for (field, cell) in self.fields.iter().zip(cells) {
@@ -157,6 +158,7 @@ impl Cell {
         match self {
             Self::Text(text) => text == id,
             Self::Integer(n) => n.to_string() == id,
+            Self::Unsigned(n) => n.to_string() == id,
             Self::Uuid(uuid) => uuid.to_string() == id,
             _ => false,
         }
@@ -168,6 +170,7 @@ impl Cell {
     pub fn of_id(of: &FieldType, id: &str) -> Option<Self> {
         let cell = match of.present() {
             FieldType::Integer => Self::Integer(id.parse().ok()?),
+            FieldType::Unsigned => Self::Unsigned(id.parse().ok()?),
             FieldType::Uuid => Self::Uuid(id.parse().ok()?),
             _ => Self::Text(id.to_owned()),
         };
@@ -313,6 +316,9 @@ fn uuid(text: &str) -> Option<Uuid> {
     (uuid.to_string() == text).then_some(uuid)
 }
 
+/// A moment from the year 1 on, in whole microseconds: no store has finer ones.
 fn time(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>().ok().filter(|time| *time >= YEAR_ONE)
+    let exact = text.parse::<jiff::Timestamp>().ok()?;
+    let time = text.parse::<Timestamp>().ok()?;
+    (time >= YEAR_ONE && exact.subsec_nanosecond() % 1_000 == 0).then_some(time)
 }

@@ -110,6 +110,20 @@ impl FieldType {
         }
     }
 
+    /// Whether it is the same, in whatever order the fields of its structs are.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Optional(one), Self::Optional(other)) | (Self::List(one), Self::List(other)) => {
+                one.is_same(other)
+            }
+            (Self::Struct(one), Self::Struct(other)) => {
+                one.len() == other.len()
+                    && one.iter().all(|field| other.iter().any(|other| field.is_same(other)))
+            }
+            _ => self == other,
+        }
+    }
+
     /// Whether each value of the other one is one of these, as JSON.
     pub(crate) fn takes(&self, other: &Self) -> bool {
         match (self, other) {
@@ -141,7 +155,7 @@ impl fmt::Display for FieldType {
             Self::Float => f.write_str("number"),
             Self::Bool => f.write_str("boolean"),
             Self::Uuid => f.write_str("UUID in lower case with hyphens"),
-            Self::Time => f.write_str("time in RFC 3339, from the year 1 on"),
+            Self::Time => f.write_str("time in RFC 3339, from the year 1 on, in microseconds"),
             Self::Optional(of) => of.fmt(f),
             Self::List(_) => f.write_str("list"),
             Self::Struct(_) => f.write_str("object"),
@@ -208,6 +222,16 @@ impl Field {
     pub fn unique(mut self) -> Self {
         self.index = Some(Index::Unique);
         self
+    }
+
+    /// Whether it is the same, in whatever order the fields of its structs are.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let Self { name, column, of, may_miss, index } = self;
+        *name == other.name
+            && *column == other.column
+            && of.is_same(&other.of)
+            && *may_miss == other.may_miss
+            && *index == other.index
     }
 
     /// Whether an entity may have no value there.

@@ -97,25 +97,27 @@ impl Mapping {
         self.fields.iter().find(|field| field.name == name)
     }
 
-    /// The name of the index on a field, or of its constraint, of at most 63 bytes: for adapters.
+    /// The name of the index on a field, or of its constraint, of at most 63 bytes, which no other field and no
+    /// other collection has: for adapters.
     ///
     /// ```
     /// use cqrs_core::{Field, FieldType, Mapping};
     ///
     /// let email = Field::new("email", FieldType::Text).unique();
-    /// assert_eq!(Mapping::index_name("tutors", &email), "tutors_email_key");
+    /// assert_eq!(Mapping::index_name("tutors", &email), "tutors__email__key");
     /// ```
     pub fn index_name(collection: &str, field: &Field) -> String {
         let kind = if field.index == Some(Index::Unique) { "key" } else { "idx" };
-        let whole = format!("{collection}_{}_{kind}", field.column);
+        // No name of a collection or column has two `_` in a row.
+        let whole = format!("{collection}__{}__{kind}", field.column);
         if whole.len() <= 63 {
             return whole;
         }
         // Names of collections and columns are ASCII.
         let digest = Sha256::digest(whole.as_bytes());
-        let short: String = whole.chars().take(50).collect();
+        let short: String = whole.chars().take(48).collect();
         format!(
-            "{short}_{:02x}{:02x}{:02x}{:02x}_{kind}",
+            "{short}{:02x}{:02x}{:02x}{:02x}__{kind}",
             digest[0], digest[1], digest[2], digest[3]
         )
     }
@@ -157,16 +159,41 @@ impl Mapping {
         }
         let removed = gone.into_iter().map(Change::Removed);
         let others = to.fields.iter().zip(of_old).filter_map(|(to, from)| match from {
-            Some(from) if from == to => None,
+            Some(from) if from.is_same(to) => None,
             Some(from) => Some(Change::Changed { from, to }),
             None => Some(Change::Added(to)),
         });
         removed.chain(others).collect()
     }
 
+    /// Whether a field of it has this column: for adapters. A column that a table has and no field had was made
+    /// by an operator, ahead of a change.
+    pub fn has_column(&self, column: &str) -> bool {
+        column == self.id_column() || self.fields.iter().any(|field| field.column == column)
+    }
+
+    /// Whether entities keep their ids from this one to the other: for adapters.
+    pub fn keeps_id(&self, to: &Self) -> bool {
+        match (self.id_field(), to.id_field()) {
+            (None, None) => true,
+            (Some(before), Some(now)) => {
+                let is_one = before.name == now.name
+                    || (before.column == now.column && to.field(&before.name).is_none());
+                is_one && before.of == now.of
+            }
+            _ => false,
+        }
+    }
+
     /// Checks its names, and what is indexed.
     pub(crate) fn check(&self, collection: &str) -> Result<()> {
         name("collection", collection, Self::MAX_NAME)?;
+        let lower = collection.to_ascii_lowercase();
+        if RESERVED.contains(&&*lower) || OF_OTHERS.iter().any(|prefix| lower.starts_with(prefix)) {
+            let context =
+                format!("`{collection}` is a table of a store or of a database: take another name");
+            return Err(Error::invalid_field("collection", context));
+        }
         let (mut names, mut columns) = (HashSet::new(), HashSet::new());
         for field in &self.fields {
             name("column", &field.column, Self::MAX_COLUMN)?;
@@ -175,6 +202,9 @@ impl Mapping {
                 || field.name.chars().any(char::is_control);
             let what = match () {
                 () if unnamed => "is no name: 1 to 256 bytes without control characters",
+                () if OF_POSTGRES.contains(&&*field.column.to_ascii_lowercase()) => {
+                    "has a column that PostgreSQL has in every table: give it another name"
+                }
                 () if !names.insert(&*field.name) => "is there twice",
                 // Databases differ in whether case counts.
                 () if !columns.insert(field.column.to_ascii_lowercase()) => "shares its column",
@@ -189,7 +219,14 @@ impl Mapping {
         let Some(id) = &self.id else { return Ok(()) };
         let of = self.id_field().map(|field| (&field.of, field.may_miss));
         match of {
-            Some((FieldType::Text | FieldType::Integer | FieldType::Uuid, false)) => Ok(()),
+            Some((_, true)) => {
+                let context = format!("`{id}`, the id of `{collection}`, may be missing");
+                Err(Error::invalid_field(&**id, context))
+            }
+            Some((
+                FieldType::Text | FieldType::Integer | FieldType::Unsigned | FieldType::Uuid,
+                false,
+            )) => Ok(()),
             Some(_) => {
                 let context = format!(
                     "`{id}`, the id of `{collection}`, is neither a text nor a whole number nor a UUID"
@@ -204,16 +241,54 @@ impl Mapping {
     }
 }
 
+/// Tables of the stores, which share their place with those of entities.
+const RESERVED: [&str; 28] = [
+    "checkpoints",
+    "collections",
+    "commit_rows",
+    "commits",
+    "document_fields",
+    "documents",
+    "event_rows",
+    "event_tags",
+    "events",
+    "heads",
+    "inbox",
+    "inbox_rows",
+    "lease_rows",
+    "leases",
+    "log",
+    "outgoing",
+    "outgoing_rows",
+    "parked",
+    "parked_rows",
+    "pg_catalog",
+    "snapshot_rows",
+    "snapshots",
+    "staged_1",
+    "tables",
+    "tick",
+    "timer_rows",
+    "timers",
+    "writers",
+];
+
+/// What names of a database's own begin with.
+const OF_OTHERS: [&str; 3] = ["cqrs_", "sqlite_", "pg_"];
+
+/// Columns that every table of PostgreSQL has.
+const OF_POSTGRES: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+
 /// Names that each database takes, and that mean the same in each.
 fn name(what: &str, name: &str, most: usize) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    if begins && name.chars().all(plain) && name.len() <= most {
+    if begins && name.chars().all(plain) && name.len() <= most && !name.contains("__") {
         return Ok(());
     }
     let shown: String = name.chars().take(most).collect();
     let context = format!(
-        "`{}` is no name of a mapped {what}: a letter, then letters, digits and _, at most {most} bytes",
+        "`{}` is no name of a mapped {what}: a letter, then letters, digits and single _, at most {most} bytes",
         shown.escape_debug()
     );
     Err(Error::invalid_field(what, context))

@@ -52,7 +52,7 @@ pub(crate) enum Shape<'a> {
     /// An object with these fields.
     Struct(Vec<Field<'a>>),
     /// What its one field is.
-    Same(&'a Type),
+    Same(Box<Type>),
     /// A name.
     Names,
     /// Anything.
@@ -126,7 +126,8 @@ impl<'a> Shape<'a> {
                 if let Some(collection) = collection {
                     faults.at(collection, "an entity is a struct with named fields");
                 }
-                let names = data.variants.iter().all(|variant| variant.fields.is_empty())
+                let is_name = |variant: &syn::Variant| matches!(variant.fields, Fields::Unit);
+                let names = data.variants.iter().all(is_name)
                     && serde_name::is_written_as_names(&input.attrs);
                 return if names { Self::Names } else { Self::Json };
             }
@@ -138,6 +139,18 @@ impl<'a> Shape<'a> {
                 let fields = named.named.iter();
                 let fields = fields.filter_map(|field| Field::read(field, &stored, faults));
                 let fields: Vec<_> = fields.collect();
+                if stored.is_transparent
+                    && let [only] = &*fields
+                {
+                    if let Some(collection) = collection {
+                        faults.at(
+                            collection,
+                            "an entity is written as an object, not as its one field",
+                        );
+                    }
+                    check_part(&fields, faults);
+                    return Self::Same(Box::new(only.looks_like().clone()));
+                }
                 match collection {
                     Some(_) => check_entity(&input.ident, &fields, faults),
                     None => check_part(&fields, faults),
@@ -148,8 +161,10 @@ impl<'a> Shape<'a> {
                 if let Some(collection) = collection {
                     faults.at(collection, "an entity is a struct with named fields");
                 }
-                let of = unnamed.unnamed.first().map(|field| plain::ty(&field.ty));
-                of.map_or(Self::Json, Self::Same)
+                // What serde makes of the struct, and of its field.
+                serde_name::stored_fields(&input.attrs, faults);
+                let Some(field) = unnamed.unnamed.first() else { return Self::Json };
+                Self::Same(around(field, faults))
             }
             Fields::Unnamed(_) | Fields::Unit => {
                 let message = "name its fields: their names are what they are stored under";
@@ -158,6 +173,35 @@ impl<'a> Shape<'a> {
             }
         }
     }
+}
+
+/// What the one field of a struct around it looks like.
+fn around(field: &syn::Field, faults: &mut Faults) -> Box<Type> {
+    let mut like = None;
+    FIELD_KEYS.read(&field.attrs, faults, |key, input, faults| {
+        match key.to_string().as_str() {
+            "as" => like = Some(value::<Type>(key, input)?),
+            "name" => drop(value::<LitStr>(key, input)?),
+            _ => {}
+        }
+        if key != "as" {
+            faults.at(key, "a struct around one value has no fields of its own: remove this");
+        }
+        Ok(())
+    });
+    if let Some(with) = serde_name::written_with(field)
+        && like.is_none()
+    {
+        faults.at(&with, written_otherwise(&with));
+    }
+    Box::new(like.unwrap_or_else(|| plain::ty(&field.ty).clone()))
+}
+
+fn written_otherwise(with: &Ident) -> String {
+    format!(
+        "`{with}` makes other JSON of it than its type: add `#[schema(as = Type)]` with a type that \
+         looks like it"
+    )
 }
 
 impl<'a> Field<'a> {
@@ -198,11 +242,7 @@ impl<'a> Field<'a> {
         if let Some(with) = &of.with
             && like.is_none()
         {
-            let message = format!(
-                "`{with}` makes other JSON of it than its type: add `#[schema(as = Type)]` with a type \
-                 that looks like it"
-            );
-            faults.at(with, message);
+            faults.at(with, written_otherwise(with));
         }
         Some(Self {
             ident,
@@ -210,7 +250,8 @@ impl<'a> Field<'a> {
             ty: plain::ty(&field.ty),
             like,
             column,
-            may_miss: of.may_miss,
+            // An entity without an id is none, whatever the struct has a default for.
+            may_miss: of.may_miss && id.is_none(),
             is_id: id.is_some(),
             indexed: indexed.is_some(),
             unique: unique.is_some(),

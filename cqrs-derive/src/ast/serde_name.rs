@@ -113,6 +113,8 @@ pub(crate) struct Stored {
 pub(crate) struct StoredFields {
     rule: Option<Rule>,
     may_miss: bool,
+    /// Whether it is written as its one field.
+    pub(crate) is_transparent: bool,
 }
 
 /// Reads what serde is told of a struct that is stored, and refuses what hides its fields.
@@ -133,7 +135,8 @@ pub(crate) fn stored_fields(attrs: &[Attribute], faults: &mut Faults) -> StoredF
         let at = names.all.0.as_ref().or(names.all.1.as_ref());
         faults.at(at, "what is stored is written and read under the same names");
     }
-    StoredFields { rule: written, may_miss: names.others.iter().any(|key| key == "default") }
+    let said = |name: &str| names.others.iter().any(|key| key == name);
+    StoredFields { rule: written, may_miss: said("default"), is_transparent: said("transparent") }
 }
 
 impl StoredFields {
@@ -167,6 +170,13 @@ impl StoredFields {
         let may_miss = self.may_miss || key("default").or(key("skip_serializing_if")).is_some();
         Some(Stored { name, may_miss, with })
     }
+}
+
+/// What writes or reads the one field of a struct around it, where its type does not.
+pub(crate) fn written_with(field: &Field) -> Option<Ident> {
+    let names = Names::of(&field.attrs);
+    let with = ["with", "serialize_with", "deserialize_with"];
+    names.others.into_iter().find(|key| with.iter().any(|with| key == with))
 }
 
 /// Whether serde writes the variants of an enum as their names alone, if they have no fields.

@@ -46,9 +46,12 @@ fn stored(what: &str, at: impl ToTokens, text: &str, most: usize, faults: &mut F
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if text.len() > most {
         faults.at(at, format!("the name of {what} has at most {most} bytes, not {}", text.len()));
-    } else if !text.starts_with(|c: char| c.is_ascii_alphabetic()) || !text.chars().all(plain) {
+    } else if !text.starts_with(|c: char| c.is_ascii_alphabetic())
+        || !text.chars().all(plain)
+        || text.contains("__")
+    {
         let message = format!(
-            "the name of {what} is a letter, then letters, digits and `_`: `{text}` is not"
+            "the name of {what} is a letter, then letters, digits and single `_`: `{text}` is not"
         );
         faults.at(at, message);
     }

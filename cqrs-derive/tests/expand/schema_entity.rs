@@ -27,9 +27,12 @@ impl ::cqrs_core::Entity for Tutor {
         ::cqrs_core::AggregateId::key(&self.tutor_id)
     }
     fn mapping() -> ::core::option::Option<::cqrs_core::Mapping> {
-        let fields = <Self as ::cqrs_core::Schema>::field_type().into_fields();
         ::core::option::Option::Some(
-            ::cqrs_core::Mapping::new(3u32, fields).id("tutor_id"),
+            ::cqrs_core::Mapping::new(
+                    3u32,
+                    <Self as ::cqrs_core::Schema>::field_type().into_fields(),
+                )
+                .id("tutor_id"),
         )
     }
 }

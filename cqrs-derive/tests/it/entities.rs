@@ -49,6 +49,26 @@ enum Level {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
+#[serde(transparent)]
+struct Inside {
+    only: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
+struct Told(
+    #[serde(with = "seconds")]
+    #[schema(as = i64)]
+    Timestamp,
+);
+
+/// No variant has a field, and none is a name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
+enum Bare {
+    Object {},
+    List(),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 enum Payment {
     Cash,
     Card { number: u64 },
@@ -115,6 +135,9 @@ fn a_schema_says_what_serde_writes() {
     assert_eq!(Tutor::UNIQUE, ["email"]);
     assert_eq!(Tutor::collection().fields.len(), 2);
     assert_eq!(Level::field_type(), FieldType::Text);
+    assert_eq!(Inside::field_type(), FieldType::Integer);
+    assert_eq!(Told::field_type(), FieldType::Integer);
+    assert_eq!(Bare::field_type(), FieldType::Json);
     assert_eq!(mapping.field("email").unwrap().index, Some(Index::Unique));
 }
 

@@ -53,6 +53,33 @@ struct Flat {
     number: u64,
 }
 
+#[derive(Serialize, Deserialize, Schema)]
+struct Around(#[serde(with = "text")] #[schema(id)] u64);
+
+#[derive(Clone, Serialize, Deserialize, Schema)]
+#[serde(into = "String", from = "String")]
+struct Other(u64);
+
+impl From<Other> for String {
+    fn from(other: Other) -> Self {
+        other.0.to_string()
+    }
+}
+
+impl From<String> for Other {
+    fn from(_: String) -> Self {
+        Self(0)
+    }
+}
+
+#[derive(Serialize, Deserialize, Schema)]
+#[schema(collection = "transparent")]
+#[serde(transparent)]
+struct Transparent {
+    #[schema(id)]
+    id: String,
+}
+
 mod text {
     pub fn serialize<S: serde::Serializer>(_: &u64, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str("")

@@ -13,7 +13,7 @@ use cqrs_core::{
 };
 use mongodb::{ClientSession, Database};
 
-use super::value::from_bson;
+use super::value::{from_bson, to_bson};
 use super::{ELSEWHERE, document_of, row, shape};
 use crate::alone::{Alone, Done, Work};
 use crate::declare::{AT_ONCE, LONGEST, Values, check_unique};
@@ -36,6 +36,8 @@ struct Noted {
     is_ours: bool,
     /// Nothing is left to be done.
     is_made: bool,
+    /// How often something was begun.
+    begun: i64,
 }
 
 /// Declares a collection of entities, or changes what was declared.
@@ -77,8 +79,8 @@ pub(crate) async fn declare(
         let entities =
             Entities { known: known.as_ref(), declared: noted.declared.as_deref(), collection };
         match alone.run(&doing, LONGEST, entities).await {
-            Ok(true) => return reader.patiently(&doing, || finish(reader, name)).await,
-            Ok(false) => {}
+            Ok(Moved::Done) => return reader.patiently(&doing, || finish(reader, name)).await,
+            Ok(Moved::Overtaken) => {}
             Err(refused) => {
                 // As it was: whoever comes next does it, if it cannot be done now.
                 if let Err(trouble) = finish(reader, name).await {
@@ -109,6 +111,7 @@ impl Noted {
                 declared: fields.maybe_text("fields")?.map(str::to_owned),
                 is_ours: fields.maybe_flag("is_own")?.unwrap_or_default(),
                 is_made: fields.maybe_flag("is_made")?.unwrap_or_default(),
+                begun: fields.maybe_number("begun")?.unwrap_or_default(),
             })
         };
         read().map_err(|cause| Trouble::damaged("a declared collection", cause))
@@ -147,7 +150,8 @@ impl Work for Begin<'_> {
         if in_session(db, session, name).await?.declared.as_deref() != declared {
             return Ok(Done::Unchanged(false));
         }
-        let begun = rawdoc! { "$set": { "is_own": true, "is_made": false } };
+        let begun =
+            rawdoc! { "$set": { "is_own": true, "is_made": false }, "$inc": { "begun": 1_i64 } };
         let begun = rawdoc! { "q": { "_id": name }, "u": begun, "upsert": true };
         statements(db, session, Coll::Collections, Kind::Update, vec![begun]).await?;
         Ok(Done::Changed(true))
@@ -183,7 +187,7 @@ async fn prepare(db: &Database, name: &str) -> Result<(), Trouble> {
 async fn finish(reader: &Reader, name: &str) -> Result<(), Trouble> {
     let db = &reader.connector.db;
     for _ in 0..TIMES {
-        let Noted { declared: Some(declared), .. } = noted(reader, name).await? else {
+        let Noted { declared: Some(declared), begun, .. } = noted(reader, name).await? else {
             return Ok(());
         };
         let collection = Collection::from_declaration(name, Some(&declared))?;
@@ -212,7 +216,7 @@ async fn finish(reader: &Reader, name: &str) -> Result<(), Trouble> {
         }
         let made = doc! { "$set": { "is_made": true } };
         let all = db.collection::<Bsons>(Coll::Collections.name());
-        let of = doc! { "_id": name, "fields": declared };
+        let of = doc! { "_id": name, "fields": declared, "begun": begun };
         if all.update_one(of, made).await?.matched_count > 0 {
             return Ok(());
         }
@@ -220,7 +224,14 @@ async fn finish(reader: &Reader, name: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Changes what is stored, and notes what is declared. False: somebody else has declared something.
+/// What became of a change.
+enum Moved {
+    Done,
+    /// Somebody else has declared something, or has put a validator in the way.
+    Overtaken,
+}
+
+/// Changes what is stored, and notes what is declared.
 struct Entities<'a> {
     known: Option<&'a Collection>,
     declared: Option<&'a str>,
@@ -229,23 +240,39 @@ struct Entities<'a> {
 
 #[async_trait]
 impl Work for Entities<'_> {
-    type Output = bool;
+    type Output = Moved;
 
     async fn run(
         &self,
         db: &Database,
         session: &mut ClientSession,
         _: &Turn,
-    ) -> Result<Done<bool>, Trouble> {
+    ) -> Result<Done<Moved>, Trouble> {
+        match self.change(db, session).await {
+            // Who was about to finish an older change has made it strict again.
+            Err(trouble) if trouble.code() == Some(code::DOCUMENT_VALIDATION) => {
+                Ok(Done::Unchanged(Moved::Overtaken))
+            }
+            done => done,
+        }
+    }
+}
+
+impl Entities<'_> {
+    async fn change(
+        &self,
+        db: &Database,
+        session: &mut ClientSession,
+    ) -> Result<Done<Moved>, Trouble> {
         let Self { known, declared, collection } = *self;
         let (name, Some(mapping)) = (&*collection.name, &collection.mapping) else {
-            return Ok(Done::Unchanged(true));
+            return Ok(Done::Unchanged(Moved::Done));
         };
         if in_session(db, session, name).await?.declared.as_deref() != declared {
-            return Ok(Done::Unchanged(false));
+            return Ok(Done::Unchanged(Moved::Overtaken));
         }
         let text = collection.declaration();
-        let set = rawdoc! { "$set": { "fields": text.as_str() } };
+        let set = rawdoc! { "$set": { "fields": text.as_str(), "is_made": false } };
         let put = rawdoc! { "q": { "_id": name }, "u": set };
         statements(db, session, Coll::Collections, Kind::Update, vec![put]).await?;
         let counted = rawdoc! { "q": { "_id": LOG }, "u": { "$inc": { "declared": 1_i64 } } };
@@ -260,7 +287,7 @@ impl Work for Entities<'_> {
                 }
             }
         }
-        Ok(Done::Changed(true))
+        Ok(Done::Changed(Moved::Done))
     }
 }
 
@@ -382,24 +409,26 @@ struct Changing<'a> {
 
 impl Changing<'_> {
     async fn run(&mut self) -> Result<(), Trouble> {
-        let changes = self.before.changes(self.mapping);
-        for change in &changes {
-            self.check(change).await?;
-        }
         self.check_id().await?;
+        let changes = self.before.changes(self.mapping);
         let (mut unset, mut away, mut back) = (Bsons::new(), Bsons::new(), Bsons::new());
         for change in &changes {
             match *change {
                 Change::Removed(field) => {
+                    self.check_removed(field).await?;
                     unset.insert(&*field.column, "");
                 }
-                Change::Changed { from, to } if from.column != to.column => {
-                    // By way of another name: two may swap theirs.
-                    let other = format!("_{}", to.column);
-                    away.insert(&*from.column, &*other);
-                    back.insert(other, &*to.column);
+                Change::Added(field) => self.check_added(field).await?,
+                Change::Changed { from, to } => {
+                    let at = self.column_of(from, to).await?;
+                    self.check_changed(at, from, to).await?;
+                    if at != to.column {
+                        // By way of another name: two may swap theirs.
+                        let other = format!("__was_{}", away.len());
+                        away.insert(at, &*other);
+                        back.insert(other, &*to.column);
+                    }
                 }
-                _ => {}
             }
         }
         self.update("$unset", unset).await?;
@@ -423,58 +452,76 @@ impl Changing<'_> {
         Ok(found.session(&mut *self.session).await?.is_some())
     }
 
-    /// Whether nothing is lost by a change, and all that is stored fits.
-    async fn check(&mut self, change: &Change<'_>) -> Result<(), Trouble> {
-        let name = self.collection.name.clone();
-        match *change {
-            Change::Removed(field) => {
-                let column = &*field.column;
-                if self.any(doc! { column: { "$ne": Bson::Null } }).await? {
-                    let needed =
-                        format!("db.{name}.updateMany({{}}, {{$unset: {{{column}: ''}}}})");
-                    return self.refuse(field, "has values, and is no field any more", &needed);
-                }
-                Ok(())
-            }
-            Change::Added(field) => self.check_present(field, field).await,
-            Change::Changed { from, to } => {
-                if !to.keeps(from) {
-                    self.check_values(from, to).await?;
-                }
-                self.check_present(from, to).await
-            }
+    /// Where the values of a changed field are: an operator may have put them under the new name.
+    async fn column_of<'f>(&mut self, from: &'f Field, to: &'f Field) -> Result<&'f str, Trouble> {
+        let (old, new) = (&*from.column, &*to.column);
+        if old == new || self.before.has_column(new) {
+            return Ok(old);
         }
+        let moved = doc! { old: { "$exists": false }, new: { "$exists": true } };
+        let is_moved =
+            !self.any(doc! { old: { "$exists": true } }).await? && self.any(moved).await?;
+        Ok(if is_moved { new } else { old })
     }
 
-    /// Whether all have a value, where they must.
-    async fn check_present(&mut self, from: &Field, to: &Field) -> Result<(), Trouble> {
-        let column = &*from.column;
-        if !to.may_be_absent() && self.any(doc! { column: Bson::Null }).await? {
+    /// Whether nothing is lost with a field.
+    async fn check_removed(&mut self, field: &Field) -> Result<(), Trouble> {
+        let (name, column) = (self.collection.name.clone(), &*field.column);
+        if self.any(doc! { column: { "$ne": Bson::Null } }).await? {
+            let needed = format!("db.{name}.updateMany({{}}, {{$unset: {{{column}: ''}}}})");
+            return self.refuse(field, "has values, and is no field any more", &needed);
+        }
+        Ok(())
+    }
+
+    /// Whether all have a value of a new field, where they must.
+    async fn check_added(&mut self, field: &Field) -> Result<(), Trouble> {
+        let column = &*field.column;
+        // What another field leaves there goes with it.
+        let missing = match self.before.has_column(column) {
+            true => doc! {},
+            false => doc! { column: Bson::Null },
+        };
+        if field.may_be_absent() || !self.any(missing).await? {
+            return Ok(());
+        }
+        let name = &self.collection.name;
+        let needed = format!("db.{name}.updateMany({{{column}: null}}, {{$set: {{{column}: …}}}})");
+        self.refuse(field, "is missing in what is stored", &needed)
+    }
+
+    /// Whether all that is stored fits, as it is.
+    async fn check_changed(&mut self, at: &str, from: &Field, to: &Field) -> Result<(), Trouble> {
+        if !to.keeps(from) {
+            self.check_values(at, to).await?;
+        }
+        if !to.may_be_absent() && self.any(doc! { at: Bson::Null }).await? {
             let name = &self.collection.name;
-            let needed =
-                format!("db.{name}.updateMany({{{column}: null}}, {{$set: {{{column}: …}}}})");
+            let needed = format!("db.{name}.updateMany({{{at}: null}}, {{$set: {{{at}: …}}}})");
             return self.refuse(to, "has no value in some of what is stored", &needed);
         }
         Ok(())
     }
 
-    /// Whether all values are what the field is now.
-    async fn check_values(&mut self, from: &Field, to: &Field) -> Result<(), Trouble> {
-        let (name, column) = (&*self.collection.name, &*from.column);
+    async fn check_values(&mut self, at: &str, to: &Field) -> Result<(), Trouble> {
+        let name = &*self.collection.name;
         let rows = self.db.collection::<RawDocumentBuf>(name);
-        let with = doc! { column: { "$ne": Bson::Null } };
-        let found = rows.find(with).projection(doc! { column: 1 });
+        let with = doc! { at: { "$ne": Bson::Null } };
+        let found = rows.find(with).projection(doc! { at: 1 });
         let mut found = found.session(&mut *self.session).await?;
         while let Some(row) = found.next(self.session).await {
             let row = row?;
-            let value = row.get(column).ok().flatten();
-            let fits = match value.map(|value| from_bson(&to.of, value)) {
-                Some(Some(Cell::Json(json))) => to.check(name, "…", &json).is_ok(),
-                Some(cell) => cell.is_some(),
-                None => true,
+            let Some(value) = row.get(at).ok().flatten() else { continue };
+            let fits = match from_bson(&to.of, value) {
+                Some(Cell::Json(json)) => to.check(name, "…", &json).is_ok(),
+                // What is read as the same and is written otherwise would not be found.
+                Some(cell) => {
+                    to_bson(&to.of, &cell).is_some_and(|same| same.as_raw_bson_ref() == value)
+                }
+                None => false,
             };
             if !fits {
-                let needed = format!("db.{name}.updateMany({{}}, [{{$set: {{{column}: …}}}}])");
+                let needed = format!("db.{name}.updateMany({{}}, [{{$set: {{{at}: …}}}}])");
                 return self.refuse(to, &format!("has values that are no {}", to.of), &needed);
             }
         }
@@ -483,17 +530,11 @@ impl Changing<'_> {
 
     /// The id stays what it is, once there are entities.
     async fn check_id(&mut self) -> Result<(), Trouble> {
-        let (before, now) = (self.before.id_field(), self.mapping.id_field());
-        let same = match (before, now) {
-            (Some(before), Some(now)) => before.of == now.of,
-            (None, None) => true,
-            _ => false,
-        };
-        let same = same && before.map(|field| &field.name) == now.map(|field| &field.name);
-        if same || !self.any(doc! {}).await? {
+        if self.before.keeps_id(self.mapping) || !self.any(doc! {}).await? {
             return Ok(());
         }
-        let field = now.or(before).map_or("id", |field| &*field.name);
+        let field = self.mapping.id_field().or(self.before.id_field());
+        let field = field.map_or("id", |field| &*field.name);
         let context = format!(
             "`{field}` of `{}` would be another id than what is stored has: move the entities into a \
              collection of another name",

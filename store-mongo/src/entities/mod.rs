@@ -59,7 +59,7 @@ pub(crate) fn row(
         if *cell == Cell::Null && !field.of.takes_null() {
             continue;
         }
-        let value = to_bson(cell).ok_or_else(|| {
+        let value = to_bson(&field.of, cell).ok_or_else(|| {
             invalid(&field.name, "is nested too deep, or has names that no document takes")
         })?;
         put(&field.column, value)?;
@@ -121,7 +121,7 @@ pub(crate) fn condition(
     let Some((name, value)) = &find.field else { return Ok(Some(condition)) };
     collection.field(name)?;
     let Some(field) = mapping.field(name) else { return Ok(None) };
-    let cell = Cell::to_find(&field.of, value).and_then(|cell| to_bson(&cell));
+    let cell = Cell::to_find(&field.of, value).and_then(|cell| to_bson(&field.of, &cell));
     let Some(value) = cell.and_then(|cell| Bson::try_from(cell).ok()) else { return Ok(None) };
     condition.insert("_tenant", tenant(find.tenant.as_deref()));
     // The index of a unique field has only those with a value.

@@ -13,7 +13,7 @@ pub(super) fn validator(mapping: &Mapping) -> Document {
     };
     let mut required = vec!["_tenant", "_version"];
     for field in &mapping.fields {
-        properties.insert(&*field.column, schema(&field.of));
+        properties.insert(&*field.column, schema(&field.of, field.index.is_some()));
         if !field.may_be_absent() {
             required.push(&field.column);
         }
@@ -21,11 +21,12 @@ pub(super) fn validator(mapping: &Mapping) -> Document {
     doc! { "$jsonSchema": { "bsonType": "object", "required": required, "properties": properties } }
 }
 
-/// What values of a field are.
-fn schema(of: &FieldType) -> Document {
+/// What values of a field are. Of an indexed one they are what is looked for, and nothing else that is read as
+/// the same.
+fn schema(of: &FieldType, is_indexed: bool) -> Document {
     match of {
         FieldType::Optional(of) => {
-            let mut schema = schema(of);
+            let mut schema = schema(of, is_indexed);
             let types = match schema.remove("bsonType") {
                 Some(Bson::Array(types)) => types,
                 Some(one) => vec![one],
@@ -36,24 +37,21 @@ fn schema(of: &FieldType) -> Document {
             schema.insert("bsonType", types);
             schema
         }
-        FieldType::Text | FieldType::Uuid | FieldType::Time => {
-            // Binary UUIDs and dates are read as well.
-            match of {
-                FieldType::Uuid => doc! { "bsonType": ["string", "binData"] },
-                FieldType::Time => doc! { "bsonType": ["string", "date"] },
-                _ => doc! { "bsonType": "string" },
-            }
-        }
+        FieldType::Text => doc! { "bsonType": "string" },
+        FieldType::Uuid if is_indexed => doc! { "bsonType": "binData" },
+        FieldType::Uuid => doc! { "bsonType": ["binData", "string"] },
+        FieldType::Time if is_indexed => doc! { "bsonType": "string" },
+        FieldType::Time => doc! { "bsonType": ["string", "date"] },
         FieldType::Integer => doc! { "bsonType": ["long", "int", "double"] },
-        FieldType::Unsigned => doc! { "bsonType": ["long", "int", "decimal"] },
-        FieldType::Float => doc! { "bsonType": ["double", "long", "int", "decimal"] },
+        FieldType::Unsigned => doc! { "bsonType": ["long", "int", "double", "decimal"] },
+        FieldType::Float => doc! { "bsonType": ["double", "long", "int"] },
         FieldType::Bool => doc! { "bsonType": "bool" },
-        FieldType::List(of) => doc! { "bsonType": "array", "items": schema(of) },
+        FieldType::List(of) => doc! { "bsonType": "array", "items": schema(of, false) },
         FieldType::Struct(fields) => {
             let mut properties = Document::new();
             let mut required = Vec::new();
             for field in fields {
-                properties.insert(&*field.name, schema(&field.of));
+                properties.insert(&*field.name, schema(&field.of, false));
                 if !field.may_be_absent() {
                     required.push(&*field.name);
                 }
@@ -72,6 +70,7 @@ fn schema(of: &FieldType) -> Document {
 pub(super) fn indexed_type(of: &FieldType) -> &'static str {
     match of.present() {
         FieldType::Bool => "bool",
+        FieldType::Uuid => "binData",
         of if is_number(of) => "number",
         _ => "string",
     }
@@ -98,8 +97,9 @@ fn index(collection: &str, field: &Field) -> Document {
     }
 }
 
-/// Whether an index of this name is one of ours, of an entity that is or was.
+/// Whether an index of this name is one of ours, of an entity that is or was. Those of others do not have two `_` in
+/// these places.
 pub(super) fn is_ours(collection: &str, name: &str) -> bool {
-    let rest = name.strip_prefix(collection).and_then(|rest| rest.strip_prefix('_'));
-    rest.is_some_and(|rest| rest.ends_with("_key") || rest.ends_with("_idx"))
+    let rest = name.strip_prefix(collection).and_then(|rest| rest.strip_prefix("__"));
+    rest.is_some_and(|rest| rest.ends_with("__key") || rest.ends_with("__idx"))
 }

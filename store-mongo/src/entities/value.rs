@@ -1,4 +1,4 @@
-//! Values of entities in BSON: what serde would write, so that the driver's own collections read it.
+//! Values of entities in BSON: what the driver's own collections read as the same entities.
 
 use std::fmt::Write as _;
 
@@ -9,13 +9,13 @@ use cqrs_core::{Cell, FieldType};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::row::time_of;
+use crate::row::{self, time_of};
 
 /// Levels of a value within one. The server takes 100 in a document.
 const DEEPEST: usize = 90;
 
 /// A value as a document has it; `None`: none can.
-pub(super) fn to_bson(cell: &Cell) -> Option<RawBson> {
+pub(super) fn to_bson(of: &FieldType, cell: &Cell) -> Option<RawBson> {
     Some(match cell {
         Cell::Null => RawBson::Null,
         Cell::Text(text) => RawBson::String(text.clone()),
@@ -23,10 +23,10 @@ pub(super) fn to_bson(cell: &Cell) -> Option<RawBson> {
         Cell::Unsigned(n) => unsigned(*n)?,
         Cell::Float(n) => RawBson::Double(*n),
         Cell::Bool(b) => RawBson::Boolean(*b),
-        Cell::Uuid(uuid) => RawBson::String(uuid.to_string()),
+        Cell::Uuid(uuid) => RawBson::Binary(row::uuid(*uuid)),
         // With all digits, so that the order of the texts is that of the times. Dates have milliseconds only.
         Cell::Time(time) => RawBson::String(format!("{time:.6}")),
-        Cell::Json(text) => of_json(&serde_json::from_str(text).ok()?, DEEPEST)?,
+        Cell::Json(text) => of_json(of, &serde_json::from_str(text).ok()?, DEEPEST)?,
     })
 }
 
@@ -38,32 +38,56 @@ fn unsigned(n: u64) -> Option<RawBson> {
     })
 }
 
-fn of_json(value: &Value, deepest: usize) -> Option<RawBson> {
-    let deepest = deepest.checked_sub(1)?;
+/// JSON as the field has it.
+fn of_json(of: &FieldType, value: &Value, deepest: usize) -> Option<RawBson> {
+    let (of, deepest) = (of.present(), deepest.checked_sub(1)?);
     Some(match value {
         Value::Null => RawBson::Null,
         Value::Bool(b) => RawBson::Boolean(*b),
-        Value::String(text) => RawBson::String(text.clone()),
+        Value::String(text) => match of {
+            FieldType::Uuid => RawBson::Binary(row::uuid(text.parse().ok()?)),
+            _ => RawBson::String(text.clone()),
+        },
         Value::Number(n) => match (n.as_i64(), n.as_u64()) {
+            _ if matches!(of, FieldType::Float) => RawBson::Double(n.as_f64()?),
             (Some(n), _) => RawBson::Int64(n),
             (None, Some(n)) => unsigned(n)?,
             (None, None) => RawBson::Double(n.as_f64()?),
         },
         Value::Array(list) => {
+            let each = each_of(of);
             let mut array = RawArrayBuf::new();
             for value in list {
-                array.push(of_json(value, deepest)?);
+                array.push(of_json(each, value, deepest)?);
             }
             RawBson::Array(array)
         }
         Value::Object(object) => {
             let mut document = RawDocumentBuf::new();
             for (name, value) in object {
-                document.append(CString::try_from(name.as_str()).ok()?, of_json(value, deepest)?);
+                let value = of_json(field_of(of, name), value, deepest)?;
+                document.append(CString::try_from(name.as_str()).ok()?, value);
             }
             RawBson::Document(document)
         }
     })
+}
+
+/// What the values of a list are.
+fn each_of(of: &FieldType) -> &FieldType {
+    match of {
+        FieldType::List(each) => each,
+        _ => &FieldType::Json,
+    }
+}
+
+/// What the values of a field within a struct are.
+fn field_of<'t>(of: &'t FieldType, name: &str) -> &'t FieldType {
+    let field = match of {
+        FieldType::Struct(fields) => fields.iter().find(|field| field.name == name),
+        _ => None,
+    };
+    field.map_or(&FieldType::Json, |field| &field.of)
 }
 
 /// A value out of a document; `None`: it is none of the field's. What a shell writes as another type of number
@@ -86,6 +110,7 @@ pub(super) fn from_bson(of: &FieldType, value: RawBsonRef<'_>) -> Option<Cell> {
         FieldType::Unsigned => Cell::Unsigned(match value {
             RawBsonRef::Int64(n) => n.try_into().ok()?,
             RawBsonRef::Int32(n) => n.try_into().ok()?,
+            RawBsonRef::Double(n) if n.fract() == 0.0 && (0.0..9.0e15).contains(&n) => n as u64,
             RawBsonRef::Decimal128(n) => n.to_string().parse().ok()?,
             _ => return None,
         }),
@@ -142,10 +167,7 @@ fn to_json(of: &FieldType, value: RawBsonRef<'_>, json: &mut String) -> Option<(
             write!(json, "\"{}\"", Uuid::from_slice(binary.bytes).ok()?).ok()?;
         }
         RawBsonRef::Array(array) => {
-            let each = match of {
-                FieldType::List(each) => each,
-                _ => &FieldType::Json,
-            };
+            let each = each_of(of);
             json.push('[');
             for (n, value) in array.into_iter().enumerate() {
                 if n > 0 {
@@ -164,11 +186,7 @@ fn to_json(of: &FieldType, value: RawBsonRef<'_>, json: &mut String) -> Option<(
                 }
                 json.push_str(&Value::from(name.as_str()).to_string());
                 json.push(':');
-                let field = match of {
-                    FieldType::Struct(fields) => fields.iter().find(|f| f.name == name.as_str()),
-                    _ => None,
-                };
-                to_json(field.map_or(&FieldType::Json, |field| &field.of), value, json)?;
+                to_json(field_of(of, name.as_str()), value, json)?;
             }
             json.push('}');
         }

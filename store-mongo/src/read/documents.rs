@@ -9,6 +9,8 @@ use cqrs_core::{
     BoxError, Collection, Document, DocumentKey, Error, ErrorKind, FindDocuments, Json,
 };
 
+use mongodb::options::ReadConcern;
+
 use super::{Find, Reader};
 use crate::entities::{self, ELSEWHERE};
 use crate::error::Trouble;
@@ -104,7 +106,9 @@ async fn entity(reader: &Reader, key: &DocumentKey) -> Result<Option<Document>, 
     ];
     let mut session = reader.connector.session().await?;
     let rows = reader.connector.db.collection::<RawDocumentBuf>(name);
-    let found = rows.aggregate(pipeline).with_type::<RawDocumentBuf>();
+    // Of one moment, also when the server does something else in between.
+    let found = rows.aggregate(pipeline).read_concern(ReadConcern::snapshot());
+    let found = found.with_type::<RawDocumentBuf>();
     let mut found = found.session(&mut session).await?;
     let first = found.next(&mut session).await.transpose()?;
     reader.connector.note(&session);

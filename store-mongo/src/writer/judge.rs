@@ -330,12 +330,14 @@ impl Judge<'_> {
             let collection = collection.ok_or_else(|| Collection::undeclared(&key.collection))?;
             let (mut fields, mut row) = (Vec::new(), None);
             if let Some(body) = body {
+                let mut body = body.clone();
                 if let Some(mapping) = &collection.mapping {
-                    let cells = mapping.cells(&key.collection, &key.id, body)?;
+                    let cells = mapping.cells(&key.collection, &key.id, &body)?;
                     let version = self.standing(key).version + 1;
                     row = Some(entities::row(mapping, key, version, &cells)?);
+                    body = mapping.body(cells);
                 }
-                for (n, value) in collection.values(&key.id, body)? {
+                for (n, value) in collection.values(&key.id, &body)? {
                     // An entity is found by its own fields.
                     if row.is_none() || collection.fields[n].unique {
                         fields.push((n, value_text(&collection.fields[n].name, &value)));

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use cqrs_core::{
     Collection, Commit, DocumentKey, DocumentWrite, Documents, Entity, ErrorKind, Expected, Field,
-    FieldType, FindDocuments, Json, Mapping, Store,
+    FieldType, FindDocuments, Json, Mapping, Store, Timestamp,
 };
 use cqrs_derive::Schema;
 use serde::{Deserialize, Serialize};
 use store_mongo::MongoStore;
-use store_mongo::bson::{Bson, Document, doc};
+use store_mongo::bson::spec::BinarySubtype;
+use store_mongo::bson::{Binary, Bson, Document, RawDocumentBuf, doc};
 use store_mongo::mongodb;
+use uuid::Uuid;
 
 use crate::common::{self, Database};
 
@@ -25,6 +27,8 @@ struct Tutor {
     #[schema(indexed)]
     city: String,
     bio: String,
+    badge: Uuid,
+    since: Timestamp,
     subjects: Vec<Subject>,
 }
 
@@ -32,6 +36,7 @@ struct Tutor {
 struct Subject {
     name: String,
     hours: u32,
+    taught_by: Option<Uuid>,
 }
 
 fn ada() -> Tutor {
@@ -40,8 +45,15 @@ fn ada() -> Tutor {
         email: Some("ada@example.org".into()),
         city: "London".into(),
         bio: "computes".into(),
-        subjects: vec![Subject { name: "logic".into(), hours: 3 }],
+        badge: Uuid::from_u128(7),
+        since: Timestamp::UNIX_EPOCH,
+        subjects: vec![Subject { name: "logic".into(), hours: 3, taught_by: Some(Uuid::nil()) }],
     }
+}
+
+fn uuid(n: u128) -> Binary {
+    let bytes = Uuid::from_u128(n).as_bytes().to_vec();
+    Binary { subtype: BinarySubtype::Uuid, bytes }
 }
 
 fn saves(tutor: &Tutor) -> Commit {
@@ -64,19 +76,21 @@ fn tutors(store: &MongoStore) -> mongodb::Collection<Document> {
 }
 
 #[tokio::test]
-async fn an_entity_is_a_document_that_the_driver_reads() {
+async fn an_entity_is_a_document_with_its_fields() {
     let database = Database::new();
     let (store, _) = begun(&database).await;
     let found = tutors(&store).find_one(doc! { "_id": "ada" }).await.unwrap().unwrap();
     let expected = doc! {
         "_id": "ada", "_tenant": "", "_version": 1_i64, "tutor_id": "ada",
-        "email": "ada@example.org", "city": "London", "bio": "computes",
-        "subjects": [{ "hours": 3_i64, "name": "logic" }],
+        "email": "ada@example.org", "city": "London", "bio": "computes", "badge": uuid(7),
+        "since": "1970-01-01T00:00:00.000000Z",
+        "subjects": [{ "hours": 3_i64, "name": "logic", "taught_by": uuid(0) }],
     };
     assert_eq!(found, expected);
-    let typed = store.collection::<Tutor>();
-    let teaches = typed.find_one(doc! { "subjects.name": "logic" }).await;
-    assert_eq!(teaches.unwrap(), Some(ada()));
+    // Its UUIDs are those of BSON, which the driver alone does not read into those of Rust.
+    let raw = store.database().collection::<RawDocumentBuf>("tutors");
+    let teaches = raw.find_one(doc! { "subjects.name": "logic" }).await.unwrap().unwrap();
+    assert_eq!(MongoStore::entity_of::<Tutor>(&teaches).unwrap(), ada());
 }
 
 #[tokio::test]
@@ -108,7 +122,7 @@ async fn entities_have_their_indexes_and_lose_those_that_are_not_declared_any_mo
     let (store, _) = begun(&database).await;
     let mut names = tutors(&store).list_index_names().await.unwrap();
     names.sort();
-    assert_eq!(names, ["_id_", "tutors_city_idx", "tutors_email_key"]);
+    assert_eq!(names, ["_id_", "tutors__city__idx", "tutors__email__key"]);
     // One of the user's own stays.
     let own = doc! { "name": "by_subject", "key": { "subjects.name": 1 } };
     let create = doc! { "createIndexes": "tutors", "indexes": [own] };

@@ -16,6 +16,9 @@ use crate::row::{Text, bound, can_be_tenant, can_exist, tenant, value_text};
 use crate::statements::{Sql, Statements};
 use crate::table::{self, Declaration, ELSEWHERE};
 
+/// How often a table is read again because it was changed meanwhile.
+const TIMES: u32 = 10;
+
 /// Documents that are indexed anew at once.
 const AT_ONCE: i64 = 1_000;
 
@@ -47,14 +50,12 @@ pub(crate) async fn document(reader: &Reader, key: &DocumentKey) -> Found<Option
     if !(can_be_tenant(key.tenant.as_deref()) && can_exist(&key.collection) && can_exist(&key.id)) {
         return Ok(None);
     }
-    // As it was the last time. Where it was changed since, the table may have other columns.
+    // As it was the last time.
     if let Some(known) = declared.last(&key.collection)
         && let Some(table) = &known.table
+        && let Some(found) = table.document(statements, client, key).await?
     {
-        match table.document(statements, client, key).await {
-            Err(trouble) if trouble.code() == Some(&SqlState::UNDEFINED_COLUMN) => {}
-            found => return found,
-        }
+        return Ok(found);
     }
     let rows =
         statements.query(client, Sql::Document, &[&&*key.collection, &whose, &key.id]).await?;
@@ -62,25 +63,38 @@ pub(crate) async fn document(reader: &Reader, key: &DocumentKey) -> Found<Option
     if found.as_ref().is_none_or(|found| found.body.as_str() != ELSEWHERE) {
         return Ok(found);
     }
-    let declaration = declared.read(statements, client, &key.collection).await?;
-    match &declaration.table {
-        Some(table) => table.document(statements, client, key).await,
-        None => Ok(found),
+    for _ in 0..TIMES {
+        let declaration = declared.read(statements, client, &key.collection).await?;
+        let Some(table) = &declaration.table else { return Ok(found) };
+        if let Some(found) = table.document(statements, client, key).await? {
+            return Ok(found);
+        }
     }
+    Err(changing(&key.collection))
+}
+
+/// It is declared again and again meanwhile.
+fn changing(name: &str) -> Trouble {
+    let context = format!("the collection `{name}` is being changed; try again");
+    Error::new(ErrorKind::Unavailable, context).into()
 }
 
 /// A page of documents.
 pub(crate) async fn find(reader: &Reader, find: &FindDocuments) -> Found<Vec<Document>> {
     let client = reader.connector.get().await?;
-    let declaration = declaration(reader, &client, find).await?;
-    let field = declared_field(&declaration, find)?;
-    let (name, whose) = (&*find.collection, tenant(find.tenant.as_deref()));
+    let mut declaration = last(reader, &client, find).await?;
     if is_of_nobody(find) {
         return Ok(Vec::new());
     }
-    if let Some(table) = &declaration.table {
-        return table.find(&reader.statements, &client, find).await;
+    while let Some(table) = &declaration.table {
+        let found = table.find(&reader.statements, &client, find).await;
+        match still(reader, &client, &declaration, find).await? {
+            None => return found,
+            Some(now) => declaration = now,
+        }
     }
+    let field = declared_field(&declaration, find)?;
+    let (name, whose) = (&*find.collection, tenant(find.tenant.as_deref()));
     let after = find.after.as_deref().unwrap_or_default();
     let (limit, skip) = (i64::from(find.limit), bound(find.skip));
     let rows = match field {
@@ -102,15 +116,19 @@ pub(crate) async fn find(reader: &Reader, find: &FindDocuments) -> Found<Vec<Doc
 /// How many there are on all pages.
 pub(crate) async fn count(reader: &Reader, find: &FindDocuments) -> Found<u64> {
     let client = reader.connector.get().await?;
-    let declaration = declaration(reader, &client, find).await?;
-    let field = declared_field(&declaration, find)?;
-    let (name, whose) = (&*find.collection, tenant(find.tenant.as_deref()));
+    let mut declaration = last(reader, &client, find).await?;
     if is_of_nobody(find) {
         return Ok(0);
     }
-    if let Some(table) = &declaration.table {
-        return table.count(&reader.statements, &client, find).await;
+    while let Some(table) = &declaration.table {
+        let found = table.count(&reader.statements, &client, find).await;
+        match still(reader, &client, &declaration, find).await? {
+            None => return found,
+            Some(now) => declaration = now,
+        }
     }
+    let field = declared_field(&declaration, find)?;
+    let (name, whose) = (&*find.collection, tenant(find.tenant.as_deref()));
     let row = match field {
         None => reader.statements.one(&client, Sql::CountDocuments, &[&name, &whose]).await?,
         Some((field, value)) => {
@@ -121,6 +139,35 @@ pub(crate) async fn count(reader: &Reader, find: &FindDocuments) -> Found<u64> {
         }
     };
     Ok(row.try_get::<_, i64>(0)? as u64)
+}
+
+/// What the collection is declared as now, if that is something else: what was read is of no use then.
+async fn still(
+    reader: &Reader,
+    client: &ClientWrapper,
+    as_known: &Arc<Declaration>,
+    find: &FindDocuments,
+) -> Found<Option<Arc<Declaration>>> {
+    let now = declaration(reader, client, find).await?;
+    Ok((!Arc::ptr_eq(&now, as_known)).then_some(now))
+}
+
+/// What the collection was declared as when it was last read, if it is a table: it is looked at once more in
+/// the end.
+async fn last(
+    reader: &Reader,
+    client: &ClientWrapper,
+    find: &FindDocuments,
+) -> Found<Arc<Declaration>> {
+    let known = reader.declared.last(&find.collection);
+    match known.filter(|known| known.table.is_some() && declared_field(known, find).is_ok()) {
+        Some(known) => Ok(known),
+        None => {
+            let declaration = declaration(reader, client, find).await?;
+            declared_field(&declaration, find)?;
+            Ok(declaration)
+        }
+    }
 }
 
 /// What the collection is declared as.
@@ -183,7 +230,10 @@ pub(crate) async fn declare(
     }
     // A connection of its own: what is not committed ends with it.
     let client = &reader.connector.own().await?;
-    client.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'").await?;
+    // What is done to a large table takes its time.
+    let begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; \
+                 SET LOCAL statement_timeout = 0";
+    client.batch_execute(begin).await?;
     statements.query(client, Sql::TakeTurn, &[&lock_timeout]).await?;
     let (known, is_done) = known(client).await?;
     if is_done {

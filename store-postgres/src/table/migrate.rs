@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cqrs_core::{
     Cell, Change, Collection, Conflict, Document, DocumentKey, Error, Field, Index, Mapping,
 };
 use deadpool_postgres::ClientWrapper;
+use tokio_postgres::types::{ToSql, Type};
 
-use super::{ELSEWHERE, Table, from_row, make, named, others, query, quoted, read, text};
+use super::{ELSEWHERE, Param, Table, from_row, make, named, others, quoted, read, text};
 use crate::error::Trouble;
 use crate::read::{Columns, body_of};
 use crate::row::tenant;
@@ -16,6 +18,9 @@ use crate::statements::{Sql, Statements};
 
 /// Rows that are looked at at once.
 const AT_ONCE: i64 = 1_000;
+
+/// How long one statement may take. Nobody writes meanwhile.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 /// A column as it is: its type, and whether it is NOT NULL.
 type Shape = HashMap<String, (String, bool)>;
@@ -62,11 +67,20 @@ impl Changing<'_> {
     }
 
     async fn run(&self, sql: &str) -> Result<(), Trouble> {
-        self.statements.bounded(async { Ok(self.client.batch_execute(sql).await?) }).await
+        let run = tokio::time::timeout(LONGEST, self.client.batch_execute(sql));
+        Ok(run.await.map_err(|_| Trouble::TooLong)??)
+    }
+
+    /// As [`query`](super::query), with the time that a large table needs.
+    async fn ask(&self, sql: &str, params: &[Param]) -> Result<Vec<tokio_postgres::Row>, Trouble> {
+        let params: Vec<(&(dyn ToSql + Sync), Type)> =
+            params.iter().map(|(value, of)| (&**value as _, of.clone())).collect();
+        let asked = tokio::time::timeout(LONGEST, self.client.query_typed(sql, &params));
+        Ok(asked.await.map_err(|_| Trouble::TooLong)??)
     }
 
     async fn rows(&self, sql: &str) -> Result<Vec<tokio_postgres::Row>, Trouble> {
-        query(self.statements, self.client, sql, &[]).await
+        self.ask(sql, &[]).await
     }
 
     async fn any(&self, condition: &str) -> Result<bool, Trouble> {
@@ -80,16 +94,12 @@ impl Changing<'_> {
         let all = "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull \
                    FROM pg_attribute AS a \
                    WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
-        let rows = query(self.statements, self.client, all, &[text(self.table.name())]).await?;
+        let rows = self.ask(all, &[text(self.table.name())]).await?;
         let mut shape = Shape::new();
         for row in rows {
             shape.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
         }
         Ok(shape)
-    }
-
-    fn is_there(&self, field: &Field) -> bool {
-        self.shape.contains_key(&*field.column)
     }
 
     async fn make(&self) -> Result<(), Trouble> {
@@ -132,11 +142,11 @@ impl Changing<'_> {
                WHERE d.collection = $1 AND d.body IS NOT NULL) AS b"
         );
         let of = [text(name.to_owned())];
-        query(self.statements, self.client, &rows, &of).await?;
+        self.ask(&rows, &of).await?;
         let elsewhere = format!(
             "UPDATE {documents} SET body = '{ELSEWHERE}' WHERE collection = $1 AND body IS NOT NULL"
         );
-        query(self.statements, self.client, &elsewhere, &of).await.map(drop)
+        self.ask(&elsewhere, &of).await.map(drop)
     }
 
     async fn change(&self, before: &Mapping) -> Result<(), Trouble> {
@@ -148,15 +158,32 @@ impl Changing<'_> {
             );
             return Err(Error::invalid_field("collection", context).into());
         }
+        if !before.keeps_id(self.table.mapping()) {
+            return self.begin_anew(before).await;
+        }
         let changes = before.changes(self.table.mapping());
         for change in &changes {
-            self.check(change).await?;
+            self.check(before, change).await?;
         }
-        self.check_id(before).await?;
         for sql in self.steps(before, &changes) {
             self.run(&sql).await?;
         }
         Ok(())
+    }
+
+    /// Another id: only where nothing is stored.
+    async fn begin_anew(&self, before: &Mapping) -> Result<(), Trouble> {
+        let (mapping, name) = (self.table.mapping(), &*self.collection().name);
+        if self.any("true").await? {
+            let id = mapping.id_field().or(before.id_field()).map_or("id", |field| &*field.name);
+            let context = format!(
+                "`{id}` of `{name}` would be another id than what is stored has: move the entities into \
+                 a collection of another name"
+            );
+            return Err(Error::invalid_field(id, context).into());
+        }
+        self.run(&format!("DROP TABLE {}", self.table.name())).await?;
+        self.run(&make::table(&self.table.schema, name, mapping)).await
     }
 
     /// What changes the table, where nothing speaks against it.
@@ -177,31 +204,40 @@ impl Changing<'_> {
         };
         let indexed = before.fields.iter().filter(|field| field.index.is_some());
         gone.extend(indexed.filter(changed).map(|old| make::drop_index(schema, name, old)));
+        let add = |field: &Field| {
+            let add = format!("ADD COLUMN {}", make::column(field));
+            (!self.is_ahead(before, field)).then(|| alter(add))
+        };
         for change in changes {
             match *change {
-                Change::Removed(field) if self.is_there(field) => {
-                    gone.push(alter(format!("DROP COLUMN {}", quoted(&field.column))));
-                }
-                Change::Removed(_) => {}
-                Change::Added(field) if !self.is_there(field) => {
-                    steps.push(alter(format!("ADD COLUMN {}", make::column(field))));
+                Change::Removed(field) => {
+                    if self.shape.contains_key(&*field.column) {
+                        gone.push(alter(format!("DROP COLUMN {}", quoted(&field.column))));
+                    }
                 }
                 Change::Added(field) => {
-                    steps.extend(self.presence(field, &field.column).map(alter));
+                    steps.extend(add(field));
+                    if self.is_ahead(before, field) {
+                        steps.extend(self.presence(field, &field.column).map(alter));
+                    }
                 }
                 Change::Changed { from, to } => {
+                    let Some(at) = self.column_of(before, from, to) else {
+                        steps.extend(add(to));
+                        continue;
+                    };
                     let column = quoted(&to.column);
-                    let moved = from.column != to.column && self.is_there(from);
-                    if moved {
+                    if at != to.column {
                         // By way of another name: two may swap theirs.
-                        let other = quoted(&format!("_{}", to.column));
-                        let from = quoted(&from.column);
-                        away.push(alter(format!("RENAME COLUMN {from} TO {other}")));
+                        let other = quoted(&format!("__was_{}", away.len()));
+                        away.push(alter(format!("RENAME COLUMN {} TO {other}", quoted(at))));
                         back.push(alter(format!("RENAME COLUMN {other} TO {column}")));
                     }
-                    let old = if moved { from } else { to };
+                    if self.is_id(to) {
+                        continue;
+                    }
                     let kind = make::kind(&to.of);
-                    if self.shape.get(&*old.column).is_some_and(|(of, _)| of != kind) {
+                    if self.shape.get(at).is_some_and(|(of, _)| of != kind) {
                         let value = match to.keeps(from) {
                             true => format!("{column}::{kind}"),
                             false => format!("NULL::{kind}"),
@@ -209,7 +245,7 @@ impl Changing<'_> {
                         let what = format!("ALTER COLUMN {column} TYPE {kind} USING {value}");
                         steps.push(alter(what));
                     }
-                    steps.extend(self.presence(to, &old.column).map(alter));
+                    steps.extend(self.presence(to, at).map(alter));
                 }
             }
         }
@@ -227,43 +263,71 @@ impl Changing<'_> {
         }
     }
 
+    /// Its column is a text, whatever it is.
+    fn is_id(&self, field: &Field) -> bool {
+        self.table.mapping().id.as_deref() == Some(&*field.name)
+    }
+
+    /// Whether somebody has made the column of a field ahead of the change.
+    fn is_ahead(&self, before: &Mapping, field: &Field) -> bool {
+        self.shape.contains_key(&*field.column) && !before.has_column(&field.column)
+    }
+
+    /// Where the values of a changed field are; `None`: somebody has put them aside.
+    fn column_of<'f>(&self, before: &Mapping, from: &'f Field, to: &'f Field) -> Option<&'f str> {
+        match self.shape.contains_key(&*from.column) {
+            true => Some(&from.column),
+            false => self.is_ahead(before, to).then_some(&*to.column),
+        }
+    }
+
     /// Whether nothing is lost by a change, and all that is stored fits.
-    async fn check(&self, change: &Change<'_>) -> Result<(), Trouble> {
+    async fn check(&self, before: &Mapping, change: &Change<'_>) -> Result<(), Trouble> {
         let table = self.table.name();
         match *change {
             Change::Removed(field) => {
                 let column = quoted(&field.column);
-                if self.is_there(field) && self.any(&format!("{column} IS NOT NULL")).await? {
+                let is_there = self.shape.contains_key(&*field.column);
+                if is_there && self.any(&format!("{column} IS NOT NULL")).await? {
                     let needed = format!("ALTER TABLE {table} DROP COLUMN {column}");
                     return self.refuse(field, "has values, and is no field any more", &needed);
                 }
                 Ok(())
             }
-            Change::Added(field) if field.may_be_absent() => Ok(()),
-            Change::Added(field) if !self.is_there(field) => {
-                if self.any("true").await? {
-                    let column = make::column(field);
-                    let needed = format!("ALTER TABLE {table} ADD COLUMN {column} DEFAULT …");
-                    return self.refuse(field, "is missing in what is stored", &needed);
-                }
-                Ok(())
+            Change::Added(field) if self.is_ahead(before, field) => {
+                self.check_present(&field.column, field).await
             }
-            Change::Added(field) => self.check_present(field).await,
+            Change::Added(field) => self.check_added(field).await,
             Change::Changed { from, to } => {
-                let field = if self.is_there(from) { from } else { to };
-                if !to.keeps(from) {
-                    self.check_values(field, to).await?;
+                let Some(at) = self.column_of(before, from, to) else {
+                    return self.check_added(to).await;
+                };
+                if self.is_id(to) {
+                    return Ok(());
                 }
-                if !to.may_be_absent() { self.check_present(field).await } else { Ok(()) }
+                if !to.keeps(from) {
+                    self.check_values(before, at, (from, to)).await?;
+                }
+                self.check_present(at, to).await
             }
         }
     }
 
-    /// Whether all rows have a value.
-    async fn check_present(&self, field: &Field) -> Result<(), Trouble> {
-        let (table, column) = (self.table.name(), quoted(&field.column));
-        let may_miss = self.shape.get(&*field.column).is_none_or(|(_, not_null)| !not_null);
-        if may_miss && self.any(&format!("{column} IS NULL")).await? {
+    /// Whether a field can be added.
+    async fn check_added(&self, field: &Field) -> Result<(), Trouble> {
+        if field.may_be_absent() || !self.any("true").await? {
+            return Ok(());
+        }
+        let (table, column) = (self.table.name(), make::column(field));
+        let needed = format!("ALTER TABLE {table} ADD COLUMN {column} DEFAULT …");
+        self.refuse(field, "is missing in what is stored", &needed)
+    }
+
+    /// Whether all rows have a value, where they must.
+    async fn check_present(&self, at: &str, field: &Field) -> Result<(), Trouble> {
+        let (table, column) = (self.table.name(), quoted(at));
+        let may_miss = self.shape.get(at).is_none_or(|(_, not_null)| !not_null);
+        if !field.may_be_absent() && may_miss && self.any(&format!("{column} IS NULL")).await? {
             let needed = format!("UPDATE {table} SET {column} = … WHERE {column} IS NULL");
             return self.refuse(field, "has no value in some of what is stored", &needed);
         }
@@ -271,10 +335,19 @@ impl Changing<'_> {
     }
 
     /// Whether all values are what the field is now.
-    async fn check_values(&self, field: &Field, to: &Field) -> Result<(), Trouble> {
-        let (table, column) = (self.table.name(), quoted(&field.column));
+    async fn check_values(
+        &self,
+        before: &Mapping,
+        at: &str,
+        (from, to): (&Field, &Field),
+    ) -> Result<(), Trouble> {
+        let (table, column) = (self.table.name(), quoted(at));
         let kind = make::kind(&to.of);
-        let of_kind = self.shape.get(&*field.column).is_some_and(|(of, _)| of == kind);
+        let of_kind = self.shape.get(at).is_some_and(|(of, _)| of == kind);
+        // Whoever has changed the type of the column has seen to its values.
+        if of_kind && make::kind(&from.of) != kind && to.of.is_plain() {
+            return Ok(());
+        }
         if !of_kind {
             if self.any(&format!("{column} IS NOT NULL")).await? {
                 let needed = format!(
@@ -284,8 +357,8 @@ impl Changing<'_> {
             }
             return Ok(());
         }
-        let id = quoted(self.table.mapping().id_column());
-        let as_read = Field { column: field.column.clone(), ..to.clone() };
+        let id = quoted(before.id_column());
+        let as_read = Field { column: at.to_owned().into(), ..to.clone() };
         let page = format!(
             "SELECT _tenant, {id}, {} FROM {table} \
              WHERE {column} IS NOT NULL AND (_tenant, {id}) > ($1, $2) ORDER BY _tenant, {id} LIMIT {AT_ONCE}",
@@ -294,7 +367,7 @@ impl Changing<'_> {
         let mut after = (String::new(), String::new());
         loop {
             let place = [text(after.0.clone()), text(after.1.clone())];
-            let rows = query(self.statements, self.client, &page, &place).await?;
+            let rows = self.ask(&page, &place).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = (last.try_get(0)?, last.try_get(1)?);
             for row in &rows {
@@ -312,26 +385,6 @@ impl Changing<'_> {
         }
     }
 
-    /// The id stays what it is, once there are entities.
-    async fn check_id(&self, before: &Mapping) -> Result<(), Trouble> {
-        let (was, now) = (before.id_field(), self.table.mapping().id_field());
-        let same = match (was, now) {
-            (Some(was), Some(now)) => was.column == now.column && was.of == now.of,
-            (None, None) => true,
-            _ => false,
-        };
-        if same {
-            return Ok(());
-        }
-        let (field, name) =
-            (now.or(was).map_or("id", |field| &*field.name), &self.collection().name);
-        let context = format!(
-            "`{field}` of `{name}` would be another id than the table has: give the collection another \
-             name, and move what is stored"
-        );
-        Err(Error::invalid_field(field, context).into())
-    }
-
     fn refuse(&self, field: &Field, what: &str, needed: &str) -> Result<(), Trouble> {
         Err(field.cannot_change(&self.collection().name, what, needed).into())
     }
@@ -343,7 +396,7 @@ impl Changing<'_> {
         for field in mapping.fields.iter().filter(|field| field.index.is_some()) {
             let index = [text(named(schema, &Mapping::index_name(name, field)))];
             let is_there = "SELECT to_regclass($1) IS NOT NULL";
-            let found = query(self.statements, self.client, is_there, &index).await?;
+            let found = self.ask(is_there, &index).await?;
             if found.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default() {
                 continue;
             }
@@ -387,7 +440,7 @@ impl Changing<'_> {
         let mut after = (String::new(), String::new());
         loop {
             let place = [text(after.0.clone()), text(after.1.clone())];
-            let rows = query(self.statements, self.client, &page, &place).await?;
+            let rows = self.ask(&page, &place).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = (last.try_get(last.len() - 1)?, last.try_get(0)?);
             let mut columns = Columns::default();

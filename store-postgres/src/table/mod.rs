@@ -13,6 +13,7 @@ use cqrs_core::{
 };
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use crate::error::Trouble;
@@ -72,6 +73,7 @@ pub(crate) struct Table {
     schema: String,
     /// Everything of an entity.
     read: String,
+    declaration: String,
 }
 
 /// A value as a parameter.
@@ -88,7 +90,9 @@ impl Table {
             quoted(mapping.id_column()),
             columns.iter().map(|column| format!(", {column}")).collect::<String>(),
         );
-        Some(Self { collection: Arc::clone(collection), schema: schema.to_owned(), read })
+        let declaration = collection.declaration();
+        let (collection, schema) = (Arc::clone(collection), schema.to_owned());
+        Some(Self { collection, schema, read, declaration })
     }
 
     fn mapping(&self) -> &Mapping {
@@ -101,18 +105,33 @@ impl Table {
         named(&self.schema, &self.collection.name)
     }
 
+    /// One of them; `None`: the table is another one by now.
     pub(crate) async fn document(
         &self,
         statements: &Statements,
         client: &ClientWrapper,
         key: &DocumentKey,
-    ) -> Result<Option<Document>, Trouble> {
+    ) -> Result<Option<Option<Document>>, Trouble> {
         let id = quoted(self.mapping().id_column());
-        let sql = format!("{} WHERE _tenant = $1 AND {id} = $2", self.read);
+        // What it is declared as in the same moment.
+        let sql = format!(
+            "SELECT t.*, k.fields FROM {}.collections AS k \
+             LEFT JOIN LATERAL ({} WHERE _tenant = $1 AND {id} = $2) AS t ON true WHERE k.name = $3",
+            self.schema, self.read
+        );
         let owner = tenant(key.tenant.as_deref()).to_owned();
-        let params = vec![text(owner), text(key.id.clone())];
-        let rows = query(statements, client, &sql, &params).await?;
-        rows.first().map(|row| self.document_of(row)).transpose()
+        let name = self.collection.name.clone().into_owned();
+        let params = vec![text(owner), text(key.id.clone()), text(name)];
+        let rows = match query(statements, client, &sql, &params).await {
+            Err(trouble) if trouble.code() == Some(&SqlState::UNDEFINED_COLUMN) => return Ok(None),
+            rows => rows?,
+        };
+        let Some(row) = rows.first() else { return Ok(None) };
+        if row.try_get::<_, &str>(row.len() - 1)? != self.declaration {
+            return Ok(None);
+        }
+        let is_there = row.try_get::<_, Option<&str>>(0)?.is_some();
+        Ok(Some(is_there.then(|| self.document_of(row)).transpose()?))
     }
 
     /// A page of them.
@@ -196,7 +215,7 @@ impl Table {
 }
 
 /// Runs a statement that is made of names.
-pub(crate) async fn query(
+async fn query(
     statements: &Statements,
     client: &ClientWrapper,
     sql: &str,

@@ -121,19 +121,23 @@ impl<'a> Group<'a> {
         let before = self.places;
         let all_documents = || documents.iter().chain(views);
         // What can be refused here, before anything is added.
-        let mut fields = Vec::new();
+        let (mut fields, mut rows) = (Vec::new(), Vec::new());
         let mut taken = HashSet::new();
         for write in all_documents() {
             let Some((collection, _)) = known.get(&*write.key.collection) else {
                 return Err(Collection::undeclared(&write.key.collection));
             };
-            let Some(body) = &write.body else { continue };
-            let is_row = match &collection.mapping {
-                Some(mapping) => {
-                    mapping.cells(&write.key.collection, &write.key.id, body)?;
-                    true
+            let row = match (&write.body, &collection.mapping) {
+                (Some(body), Some(mapping)) => {
+                    let cells = mapping.cells(&write.key.collection, &write.key.id, body)?;
+                    Some(mapping.body(cells))
                 }
-                None => false,
+                _ => None,
+            };
+            let is_row = row.is_some();
+            rows.push(row);
+            let Some(body) = rows.last().and_then(Option::as_ref).or(write.body.as_ref()) else {
+                continue;
             };
             for (n, value) in collection.values(&write.key.id, body)? {
                 // A row is found by its columns.
@@ -184,13 +188,15 @@ impl<'a> Group<'a> {
             self.inbox.replies.push(reply.as_ref().map(Bytes::as_ref));
         }
         let (others, texts) = (&mut self.others, &mut self.texts);
-        for write in all_documents() {
+        for (write, row) in all_documents().zip(rows) {
             let of = known.get(&*write.key.collection).map(|(collection, _)| collection);
             let is_row = of.is_some_and(|collection| collection.mapping.is_some());
-            let body = write.body.as_ref().map(|body| texts.place(body.as_str()));
-            let (body, row) = match body {
-                Some(row) if is_row => (Some(texts.place(ELSEWHERE)), Some(row)),
-                body => (body, None),
+            let (body, row) = match (&write.body, row) {
+                (_, Some(row)) => {
+                    let row = texts.place(row.as_str().to_owned());
+                    (Some(texts.place(ELSEWHERE)), Some(row))
+                }
+                (body, None) => (body.as_ref().map(|body| texts.place(body.as_str())), None),
             };
             if is_row {
                 others.mapped.insert(&write.key.collection);

@@ -138,7 +138,7 @@ async fn a_unique_value_that_somebody_else_wrote_is_not_written_twice() {
     client.batch_execute(&format!("UPDATE {table} SET email = 'eve@example.org'")).await.unwrap();
     let eve = Tutor { tutor_id: "eve".into(), email: Some("eve@example.org".into()), ..ada() };
     let refused = store.commit(saves(&eve)).await.unwrap_err();
-    assert!(refused.to_string().contains("tutors_email_key"), "{refused}");
+    assert!(refused.to_string().contains("tutors__email__key"), "{refused}");
 }
 
 #[tokio::test]

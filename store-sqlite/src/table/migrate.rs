@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cqrs_core::{Cell, Change, Collection, Conflict, DocumentKey, Error, Field, Index, Mapping};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::types::Value;
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
-use super::cells::from_sql;
-use super::{ELSEWHERE, Table, column, create, create_index, kind, others, quoted};
+use super::cells::{from_sql, to_sql};
+use super::{ELSEWHERE, Table, column, create, create_index, kind, quoted, zero};
 use crate::collection::body_of;
 use crate::error::Trouble;
 
@@ -65,7 +66,7 @@ fn take_over(conn: &Connection, table: &Table, mapping: &Mapping) -> Result<(), 
         };
         let body = body_of(row, 2, name, &key.id)?;
         let cells = mapping.cells(name, &key.id, &body)?;
-        table.insert(conn, &key, row.get(3)?, &cells)?;
+        table.put(conn, &key, row.get(3)?, &cells)?;
     }
     let elsewhere = "UPDATE documents SET body = ?2 WHERE collection = ?1 AND body IS NOT NULL";
     conn.execute(elsewhere, (name, ELSEWHERE))?;
@@ -100,19 +101,121 @@ impl Changing<'_> {
             );
             return Err(Error::invalid_field("collection", context).into());
         }
+        if !self.before.keeps_id(self.mapping) {
+            return self.begin_anew();
+        }
         let changes = self.before.changes(self.mapping);
         changes.iter().try_for_each(|change| self.check(change))?;
-        self.check_id()?;
-        self.drop_indexes()?;
-        if self.needs_copy() {
-            return self.copy(&changes);
-        }
-        for field in others(self.mapping).filter(|field| !self.columns.contains_key(&*field.column))
-        {
-            let add = format!("ALTER TABLE {} ADD COLUMN {}", quoted(self.name), column(field));
-            self.conn.execute_batch(&add)?;
+        self.drop_indexes(&changes)?;
+        for (field, step) in self.steps(&changes) {
+            self.alter(field, &step)?;
         }
         Ok(())
+    }
+
+    /// Another id: only where nothing is stored.
+    fn begin_anew(&self) -> Result<(), Trouble> {
+        if self.any("true")? {
+            let id = self.mapping.id_field().or(self.before.id_field());
+            let id = id.map_or("id", |field| &*field.name);
+            let context = format!(
+                "`{id}` of `{}` would be another id than what is stored has: move the entities into a \
+                 collection of another name",
+                self.name
+            );
+            return Err(Error::invalid_field(id, context).into());
+        }
+        self.conn.execute_batch(&format!("DROP TABLE {}", quoted(self.name)))?;
+        Ok(self.conn.execute_batch(&create(self.name, self.mapping))?)
+    }
+
+    /// Changes the table. What others have made of it may stand in the way.
+    fn alter(&self, field: &Field, step: &str) -> Result<(), Trouble> {
+        self.conn.execute_batch(step).map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::Unknown | ErrorCode::ConstraintViolation) => {
+                let what = format!("has something beside it that is not the store's ({error})");
+                Trouble::Ours(field.cannot_change(self.name, &what, step))
+            }
+            _ => error.into(),
+        })
+    }
+
+    /// What changes the table, where nothing speaks against it: with what it has of others.
+    fn steps<'f>(&self, changes: &[Change<'f>]) -> Vec<(&'f Field, String)> {
+        let table = quoted(self.name);
+        let alter = |what: String| format!("ALTER TABLE {table} {what}");
+        let (mut gone, mut away, mut back, mut steps) = (vec![], vec![], vec![], vec![]);
+        for change in changes {
+            match *change {
+                Change::Removed(field) => {
+                    if self.columns.contains_key(&*field.column) {
+                        let drop = format!("DROP COLUMN {}", quoted(&field.column));
+                        gone.push((field, alter(drop)));
+                    }
+                }
+                Change::Added(field) => steps.extend(self.add(field).map(|add| (field, add))),
+                Change::Changed { from, to } => {
+                    let Some(at) = self.column_of(from, to) else {
+                        steps.extend(self.add(to).map(|add| (to, add)));
+                        continue;
+                    };
+                    if at != to.column {
+                        // By way of another name: two may swap theirs.
+                        let (was, column) = (quoted(at), quoted(&to.column));
+                        let other = quoted(&format!("__was_{}", away.len()));
+                        away.push((to, alter(format!("RENAME COLUMN {was} TO {other}"))));
+                        back.push((to, alter(format!("RENAME COLUMN {other} TO {column}"))));
+                    }
+                    steps.extend(self.retype(at, to).map(|step| (to, step)));
+                }
+            }
+        }
+        gone.into_iter().chain(away).chain(back).chain(steps).collect()
+    }
+
+    /// What adds a column. One that must have a value is added where nothing is stored.
+    fn add(&self, field: &Field) -> Option<String> {
+        let is_ahead = self.is_ahead(field);
+        let (table, null) = (quoted(self.name), field.may_be_absent());
+        let default = if null { String::new() } else { format!(" DEFAULT {}", zero(&field.of)) };
+        (!is_ahead).then(|| format!("ALTER TABLE {table} ADD COLUMN {}{default}", column(field)))
+    }
+
+    /// What makes another type of a column without values, or one that must have a value, or need not.
+    fn retype(&self, at: &str, to: &Field) -> Option<String> {
+        let (of, not_null) = self.columns.get(at)?;
+        let is_id = self.mapping.id.as_deref() == Some(&*to.name);
+        let (kind, may_miss) = (kind(&to.of), to.may_be_absent());
+        if is_id || (of == kind && *not_null != may_miss) {
+            return None;
+        }
+        let (table, name) = (quoted(self.name), quoted(&to.column));
+        let other = Field { column: "__new".into(), ..to.clone() };
+        let default = if may_miss { String::new() } else { format!(" DEFAULT {}", zero(&to.of)) };
+        // One of another type has no values.
+        let values = match of == kind {
+            true => format!("UPDATE {table} SET __new = {name}; "),
+            false => String::new(),
+        };
+        Some(format!(
+            "ALTER TABLE {table} ADD COLUMN {}{default}; {values}\
+             ALTER TABLE {table} DROP COLUMN {name}; \
+             ALTER TABLE {table} RENAME COLUMN __new TO {name}",
+            column(&other)
+        ))
+    }
+
+    /// Whether somebody has made the column of a field ahead of the change.
+    fn is_ahead(&self, field: &Field) -> bool {
+        self.columns.contains_key(&*field.column) && !self.before.has_column(&field.column)
+    }
+
+    /// Where the values of a changed field are; `None`: somebody has put them aside.
+    fn column_of<'f>(&self, from: &'f Field, to: &'f Field) -> Option<&'f str> {
+        match self.columns.contains_key(&*from.column) {
+            true => Some(&from.column),
+            false => self.is_ahead(to).then_some(&*to.column),
+        }
     }
 
     /// Whether nothing is lost by a change, and all that is stored fits.
@@ -121,112 +224,92 @@ impl Changing<'_> {
         match *change {
             Change::Removed(field) => {
                 let column = quoted(&field.column);
-                match self.is_there(field) && self.any(&format!("{column} IS NOT NULL"))? {
-                    true => {
-                        let index = field.index.map(|_| Mapping::index_name(self.name, field));
-                        let index = index.map(|index| format!("DROP INDEX {}; ", quoted(&index)));
-                        let index = index.unwrap_or_default();
-                        let needed = format!("{index}ALTER TABLE {table} DROP COLUMN {column}");
-                        self.refuse(field, "has values, and is no field any more", &needed)
-                    }
-                    false => Ok(()),
+                let is_there = self.columns.contains_key(&*field.column);
+                if is_there && self.any(&format!("{column} IS NOT NULL"))? {
+                    let index = drop_index(self.name, field);
+                    let needed = format!("{index}ALTER TABLE {table} DROP COLUMN {column}");
+                    return self.refuse(field, "has values, and is no field any more", &needed);
                 }
+                Ok(())
             }
-            Change::Added(field) if field.may_be_absent() => Ok(()),
-            Change::Added(field) if !self.is_there(field) => match self.any("true")? {
-                true => {
-                    let needed =
-                        format!("ALTER TABLE {table} ADD COLUMN {} DEFAULT …", column(field));
-                    self.refuse(field, "is missing in what is stored", &needed)
-                }
-                false => Ok(()),
-            },
-            Change::Added(field) => self.check_present(field),
+            Change::Added(field) if self.is_ahead(field) => {
+                self.check_present(&field.column, field)
+            }
+            Change::Added(field) => self.check_added(field),
             Change::Changed { from, to } => {
+                let Some(at) = self.column_of(from, to) else { return self.check_added(to) };
+                if self.mapping.id.as_deref() == Some(&*to.name) {
+                    return Ok(());
+                }
                 if !to.keeps(from) {
-                    self.check_values(from, to)?;
+                    self.check_values(at, from, to)?;
                 }
-                match from.may_be_absent() && !to.may_be_absent() {
-                    true => self.check_present(if self.is_there(from) { from } else { to }),
-                    false => Ok(()),
-                }
+                self.check_present(at, to)
             }
         }
     }
 
-    /// Whether all rows have a value.
-    fn check_present(&self, field: &Field) -> Result<(), Trouble> {
-        let (table, column) = (quoted(self.name), quoted(&field.column));
-        match self.any(&format!("{column} IS NULL"))? {
-            true => {
-                let needed = format!("UPDATE {table} SET {column} = … WHERE {column} IS NULL");
-                self.refuse(field, "has no value in some of what is stored", &needed)
-            }
-            false => Ok(()),
+    /// Whether a field can be added.
+    fn check_added(&self, field: &Field) -> Result<(), Trouble> {
+        if field.may_be_absent() || !self.any("true")? {
+            return Ok(());
         }
+        let needed =
+            format!("ALTER TABLE {} ADD COLUMN {} DEFAULT …", quoted(self.name), column(field));
+        self.refuse(field, "is missing in what is stored", &needed)
     }
 
-    /// Whether all values are what the field is now.
-    fn check_values(&self, from: &Field, to: &Field) -> Result<(), Trouble> {
-        let field = if self.is_there(from) { from } else { to };
-        let (table, column) = (quoted(self.name), quoted(&field.column));
-        let id = quoted(self.before.id_column());
-        let as_wanted = self.columns.get(&*field.column).is_some_and(|(of, _)| of == kind(&to.of));
-        let all = format!("SELECT {id}, {column} FROM {table} WHERE {column} IS NOT NULL");
-        let mut statement = self.conn.prepare(&all)?;
-        let mut rows = statement.query(())?;
-        while let Some(row) = rows.next()? {
-            let id: String = row.get(0)?;
-            let fits = match from_sql(&to.of, row.get_ref(1)?) {
-                _ if !as_wanted => false,
-                Some(Cell::Json(json)) => to.check(self.name, &id, &json).is_ok(),
-                cell => cell.is_some(),
-            };
-            if !fits {
-                let kind = kind(&to.of);
-                let needed = match as_wanted {
-                    true => format!("UPDATE {table} SET {column} = … WHERE {column} IS NOT NULL"),
-                    false => {
-                        // SQLite drops no column that is indexed.
-                        let index = field.index.map(|_| Mapping::index_name(self.name, field));
-                        let index = index.map(|index| format!("DROP INDEX {}; ", quoted(&index)));
-                        format!(
-                            "ALTER TABLE {table} RENAME COLUMN {column} TO before; \
-                             ALTER TABLE {table} ADD COLUMN {column} {kind}; \
-                             UPDATE {table} SET {column} = CAST(before AS {kind}); \
-                             {}ALTER TABLE {table} DROP COLUMN before",
-                            index.unwrap_or_default()
-                        )
-                    }
-                };
-                return self.refuse(to, &format!("has values that are no {}", to.of), &needed);
-            }
+    /// Whether all rows have a value, where they must.
+    fn check_present(&self, at: &str, field: &Field) -> Result<(), Trouble> {
+        let (table, column) = (quoted(self.name), quoted(at));
+        if !field.may_be_absent() && self.any(&format!("{column} IS NULL"))? {
+            let needed = format!("UPDATE {table} SET {column} = … WHERE {column} IS NULL");
+            return self.refuse(field, "has no value in some of what is stored", &needed);
         }
         Ok(())
     }
 
-    /// The id stays what it is, once there are entities.
-    fn check_id(&self) -> Result<(), Trouble> {
-        let (before, now) = (self.before.id_field(), self.mapping.id_field());
-        let same = match (before, now) {
-            (Some(before), Some(now)) => before.column == now.column && before.of == now.of,
-            (None, None) => true,
-            _ => false,
-        };
-        if same || !self.any("true")? {
-            return Ok(());
+    /// Whether all values are what the field is now, as they are.
+    fn check_values(&self, at: &str, from: &Field, to: &Field) -> Result<(), Trouble> {
+        let (table, column, kind) = (quoted(self.name), quoted(at), kind(&to.of));
+        let of_kind = self.columns.get(at).is_some_and(|(of, _)| of == kind);
+        // A text that looks like JSON is another thing than JSON.
+        let is_alike = from.of.is_plain() == to.of.is_plain();
+        let id = quoted(self.before.id_column());
+        let all = format!("SELECT {id}, {column} FROM {table} WHERE {column} IS NOT NULL");
+        let mut statement = self.conn.prepare(&all)?;
+        let mut rows = statement.query(())?;
+        while let Some(row) = rows.next()? {
+            let (id, value): (String, Value) = (row.get(0)?, row.get(1)?);
+            let fits = match from_sql(&to.of, (&value).into()) {
+                _ if !of_kind || !is_alike => false,
+                Some(Cell::Json(json)) => to.check(self.name, &id, &json).is_ok(),
+                // What is read as the same and is written otherwise would not be found.
+                Some(cell) => to_sql(&cell) == value,
+                None => false,
+            };
+            if fits {
+                continue;
+            }
+            let index = drop_index(self.name, from);
+            let needed = match (is_alike, of_kind) {
+                (true, true) => {
+                    format!("UPDATE {table} SET {column} = … WHERE {column} IS NOT NULL")
+                }
+                (true, false) => format!(
+                    "ALTER TABLE {table} RENAME COLUMN {column} TO before; \
+                     ALTER TABLE {table} ADD COLUMN {column} {kind}; \
+                     UPDATE {table} SET {column} = CAST(before AS {kind}); \
+                     {index}ALTER TABLE {table} DROP COLUMN before"
+                ),
+                // The field is as one that was not there before, and its values are to be found beside it.
+                (false, _) => {
+                    format!("{index}ALTER TABLE {table} RENAME COLUMN {column} TO before")
+                }
+            };
+            return self.refuse(to, &format!("has values that are no {}", to.of), &needed);
         }
-        let field = now.or(before).map_or("id", |field| &*field.name);
-        let context = format!(
-            "`{field}` of `{}` would be another id than what is stored has: move the entities into a \
-             collection of another name",
-            self.name
-        );
-        Err(Error::invalid_field(field, context).into())
-    }
-
-    fn is_there(&self, field: &Field) -> bool {
-        self.columns.contains_key(&*field.column)
+        Ok(())
     }
 
     fn any(&self, condition: &str) -> rusqlite::Result<bool> {
@@ -239,78 +322,40 @@ impl Changing<'_> {
         Err(field.cannot_change(self.name, what, needed).into())
     }
 
-    /// Whether more is to be done than to add columns.
-    fn needs_copy(&self) -> bool {
-        let differs = others(self.mapping).any(|field| match self.columns.get(&*field.column) {
-            Some((of, not_null)) => of != kind(&field.of) || *not_null == field.may_be_absent(),
-            None => !field.may_be_absent(),
-        });
-        let known = |name: &str| {
-            ["_tenant", "_version", self.mapping.id_column()].contains(&name)
-                || others(self.mapping).any(|field| field.column == name)
-        };
-        let more = self.columns.keys().any(|name| !known(name));
-        differs || more || self.before.id_column() != self.mapping.id_column()
-    }
-
-    /// Makes the table anew, with what is in it: SQLite changes no columns.
-    fn copy(&self, changes: &[Change<'_>]) -> Result<(), Trouble> {
-        let fresh = format!("{}__new", self.name);
-        self.conn.execute_batch(&create(&fresh, self.mapping))?;
-        let mut targets =
-            vec!["_tenant".into(), quoted(self.mapping.id_column()), "_version".into()];
-        let mut sources =
-            vec!["_tenant".into(), quoted(self.before.id_column()), "_version".into()];
-        for field in others(self.mapping) {
-            let was = changes.iter().find_map(|change| match change {
-                Change::Changed { from, to } if *to == field && self.is_there(from) => Some(*from),
-                _ => None,
-            });
-            let of_same_kind = |field: &&Field| {
-                self.columns.get(&*field.column).is_some_and(|(of, _)| of == kind(&field.of))
-            };
-            let source = [was, Some(field)].into_iter().flatten().find(of_same_kind);
-            if let Some(source) = source {
-                targets.push(quoted(&field.column));
-                sources.push(quoted(&source.column));
-            }
-        }
-        let (fresh, table) = (quoted(&fresh), quoted(self.name));
-        self.conn.execute_batch(&format!(
-            "INSERT INTO {fresh} ({}) SELECT {} FROM {table}; DROP TABLE {table}; \
-             ALTER TABLE {fresh} RENAME TO {table}",
-            targets.join(", "),
-            sources.join(", "),
-        ))?;
-        Ok(())
-    }
-
-    /// Those that are not as they should be; they are made anew.
-    fn drop_indexes(&self) -> Result<(), Trouble> {
-        let wanted: Vec<_> = indexed(self.mapping)
-            .map(|field| create_index(self.name, self.mapping, field))
-            .collect();
-        let ours: Vec<_> =
-            indexed(self.before).map(|field| Mapping::index_name(self.name, field)).collect();
-        for (name, sql) in indexes(self.conn, self.name)? {
-            if ours.contains(&name) && !wanted.contains(&sql) {
-                self.conn.execute_batch(&format!("DROP INDEX {}", quoted(&name)))?;
+    /// Those of fields that are something else now; they are made anew.
+    fn drop_indexes(&self, changes: &[Change<'_>]) -> Result<(), Trouble> {
+        for change in changes {
+            match *change {
+                Change::Removed(field) | Change::Changed { from: field, .. } => {
+                    let there = indexes(self.conn, self.name)?;
+                    let index = Mapping::index_name(self.name, field);
+                    if field.index.is_some() && there.contains(&index) {
+                        self.conn.execute_batch(&format!("DROP INDEX {}", quoted(&index)))?;
+                    }
+                }
+                Change::Added(_) => {}
             }
         }
         Ok(())
     }
+}
+
+/// SQLite drops no column that is indexed: what an operator has to do first.
+fn drop_index(collection: &str, field: &Field) -> String {
+    let index = field.index.map(|_| quoted(&Mapping::index_name(collection, field)));
+    index.map(|index| format!("DROP INDEX IF EXISTS {index}; ")).unwrap_or_default()
 }
 
 fn indexed(mapping: &Mapping) -> impl Iterator<Item = &Field> {
     mapping.fields.iter().filter(|field| field.index.is_some())
 }
 
-/// The indexes of a table that somebody made, and by which statement.
-fn indexes(conn: &Connection, name: &str) -> rusqlite::Result<Vec<(String, String)>> {
-    let all = "SELECT name, sql FROM sqlite_master \
+/// The indexes of a table that somebody made.
+fn indexes(conn: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
+    let all = "SELECT name FROM sqlite_master \
                WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL";
     let mut statement = conn.prepare(all)?;
-    let rows = statement.query_map((name,), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows = statement.query_map((name,), |row| row.get(0))?;
     rows.collect()
 }
 
@@ -319,7 +364,7 @@ fn index(conn: &Connection, name: &str, mapping: &Mapping) -> Result<(), Trouble
     let there = indexes(conn, name)?;
     for field in indexed(mapping) {
         let index = Mapping::index_name(name, field);
-        if there.iter().any(|(name, _)| *name == index) {
+        if there.contains(&index) {
             continue;
         }
         if field.index == Some(Index::Unique) {

@@ -24,7 +24,7 @@ pub(crate) const ELSEWHERE: &str = "null";
 #[derive(Debug)]
 pub(crate) struct Table {
     collection: Arc<Collection>,
-    insert: String,
+    put: String,
     delete: String,
     read: String,
 }
@@ -39,11 +39,14 @@ impl Table {
         let places: Vec<_> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
         let read: Vec<_> = mapping.fields.iter().map(|field| quoted(&field.column)).collect();
         let read = format!("SELECT {id}, _version, {} FROM {name}", read.join(", "));
+        let sets: Vec<_> =
+            columns[2..].iter().map(|column| format!("{column} = excluded.{column}")).collect();
         Some(Self {
-            insert: format!(
-                "INSERT INTO {name} ({}) VALUES ({})",
+            put: format!(
+                "INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT (_tenant, {id}) DO UPDATE SET {}",
                 columns.join(", "),
-                places.join(", ")
+                places.join(", "),
+                sets.join(", ")
             ),
             delete: format!("DELETE FROM {name} WHERE _tenant = ?1 AND {id} = ?2"),
             read,
@@ -72,12 +75,30 @@ impl Table {
         statement.query_row((tenant(owner), to_sql(value)), |row| row.get(0)).optional()
     }
 
+    /// Takes a unique value from an entity that gets another one, or none, in the same commit. Where there must be
+    /// one, the entity goes and comes again.
+    pub(crate) fn take(
+        &self,
+        conn: &Connection,
+        key: &DocumentKey,
+        field: &Field,
+    ) -> rusqlite::Result<()> {
+        if !field.may_be_absent() {
+            return self.delete(conn, key);
+        }
+        let (name, id) = (quoted(&self.collection.name), quoted(self.mapping().id_column()));
+        let column = quoted(&field.column);
+        let sql = format!("UPDATE {name} SET {column} = NULL WHERE _tenant = ?1 AND {id} = ?2");
+        let place = (tenant(key.tenant.as_deref()), &*key.id);
+        conn.prepare_cached(&sql)?.execute(place).map(drop)
+    }
+
     pub(crate) fn delete(&self, conn: &Connection, key: &DocumentKey) -> rusqlite::Result<()> {
         let place = (tenant(key.tenant.as_deref()), &*key.id);
         conn.prepare_cached(&self.delete)?.execute(place).map(drop)
     }
 
-    pub(crate) fn insert(
+    pub(crate) fn put(
         &self,
         conn: &Connection,
         key: &DocumentKey,
@@ -94,7 +115,7 @@ impl Table {
         let others =
             mapping.fields.iter().zip(cells).filter(|(field, _)| Some(&*field.name) != of_id);
         let values = begin.into_iter().chain(others.map(|(_, cell)| to_sql(cell)));
-        conn.prepare_cached(&self.insert)?.execute(params_from_iter(values)).map(drop)
+        conn.prepare_cached(&self.put)?.execute(params_from_iter(values)).map(drop)
     }
 
     pub(crate) fn document(
@@ -152,7 +173,7 @@ impl Table {
         Ok(statement.query_row(params_from_iter(values), |row| row.get::<_, i64>(0))? as u64)
     }
 
-    /// Removes those of these owners and ids.
+    /// Removes those of so many documents.
     pub(crate) fn purge(&self, conn: &Connection, limit: u32) -> rusqlite::Result<()> {
         let (name, id) = (quoted(&self.collection.name), quoted(self.mapping().id_column()));
         let sql = format!(
@@ -236,6 +257,15 @@ fn kind(of: &FieldType) -> &'static str {
         // What is larger than a whole number of SQLite is text of 20 digits, after all numbers.
         FieldType::Unsigned => "ANY",
         _ => "TEXT",
+    }
+}
+
+/// The value of a column that is added where nothing is stored.
+fn zero(of: &FieldType) -> &'static str {
+    match kind(of) {
+        "INTEGER" | "ANY" => "0",
+        "REAL" => "0.0",
+        _ => "''",
     }
 }
 

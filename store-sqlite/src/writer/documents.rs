@@ -18,6 +18,8 @@ use crate::table::ELSEWHERE;
 pub(super) struct Plan<'a> {
     fields: Vec<Field<'a>>,
     rows: Vec<Row<'a>>,
+    /// Unique values that go from one entity of the commit to another: whose they are, and of which field.
+    taken: Vec<(DocumentKey, Arc<Declaration>, cqrs_core::Field)>,
 }
 
 /// A value of a declared field that a document is going to have.
@@ -103,7 +105,7 @@ impl Transaction<'_, '_> {
                 return Err(field.conflict().into());
             }
         }
-        let mut taken = HashSet::new();
+        let (mut taken, mut gives) = (HashSet::new(), Vec::new());
         for Row { key, declaration, cells } in &plan.rows {
             let (Some(table), Some(mapping)) =
                 (&declaration.table, &declaration.collection.mapping)
@@ -116,13 +118,18 @@ impl Transaction<'_, '_> {
                 }
                 let owner = key.tenant.as_deref();
                 let holder = table.holder(self.statements.conn(), owner, field, cell)?;
-                let clash = holder.is_some_and(|id| is_other(key, id));
+                let clash = holder.clone().is_some_and(|id| is_other(key, id));
+                if let Some(id) = holder.filter(|id| *id != key.id) {
+                    let holder = DocumentKey { id, ..(*key).clone() };
+                    gives.push((holder, Arc::clone(declaration), field.clone()));
+                }
                 let place = (owner, &key.collection, &field.name, format!("{cell:?}"));
                 if clash || !taken.insert(place) {
                     return Err(conflict(key, &field.name).into());
                 }
             }
         }
+        plan.taken = gives;
         Ok(plan)
     }
 
@@ -130,14 +137,24 @@ impl Transaction<'_, '_> {
     pub(super) fn write_documents(
         &mut self,
         writes: &[DocumentWrite],
-        Plan { fields, rows }: &Plan<'_>,
+        Plan { fields, rows, taken }: &Plan<'_>,
     ) -> Result<(), Trouble> {
+        for (key, declaration, field) in taken {
+            if let Some(table) = &declaration.table {
+                let taken = table.take(self.statements.conn(), key, field);
+                taken.map_err(|error| refused(declaration, key, error))?;
+            }
+        }
         for write in writes {
             let DocumentWrite { key, expected: _, body } = write;
             let place = (tenant(key.tenant.as_deref()), &*key.collection, &*key.id);
             let known = self.collection(&key.collection)?;
             match &known.table {
-                Some(table) => table.delete(self.statements.conn(), key)?,
+                Some(table) if body.is_none() => {
+                    let deleted = table.delete(self.statements.conn(), key);
+                    deleted.map_err(|error| refused(&known, key, error))?;
+                }
+                Some(_) => {}
                 // Where none is declared, none is indexed.
                 None if known.collection.fields.is_empty() => {}
                 None => {
@@ -164,14 +181,8 @@ impl Transaction<'_, '_> {
             let place = (tenant(key.tenant.as_deref()), &*key.collection, &*key.id);
             let version = self.statements.get(Sql::DocumentVersion)?;
             let version = version.query_row(place, |row| row.get(0))?;
-            table.insert(self.statements.conn(), key, version, cells).map_err(
-                |error| match error.sqlite_error_code() {
-                    Some(ErrorCode::ConstraintViolation) => {
-                        Trouble::Ours(refused(declaration, key, &error))
-                    }
-                    _ => error.into(),
-                },
-            )?;
+            let put = table.put(self.statements.conn(), key, version, cells);
+            put.map_err(|error| refused(declaration, key, error))?;
         }
         Ok(())
     }
@@ -238,15 +249,18 @@ impl Transaction<'_, '_> {
 
 /// A constraint of the table that is not the store's, or a value that somebody else wrote there.
 #[cold]
-fn refused(declaration: &Declaration, key: &DocumentKey, error: &rusqlite::Error) -> Error {
+fn refused(declaration: &Declaration, key: &DocumentKey, error: rusqlite::Error) -> Trouble {
+    if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+        return error.into();
+    }
     let said = error.to_string();
     let mapping = declaration.collection.mapping.as_ref();
     let mut fields = mapping.into_iter().flat_map(|mapping| &mapping.fields);
     let named = |field: &&cqrs_core::Field| {
-        said.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .any(|word| *word == *field.column)
+        let mut words = said.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        words.any(|word| *word == *field.column)
     };
-    match fields.find(named) {
+    let refused = match fields.find(named) {
         Some(field) if field.index == Some(Index::Unique) && said.contains("UNIQUE") => {
             conflict(key, &field.name)
         }
@@ -258,5 +272,6 @@ fn refused(declaration: &Declaration, key: &DocumentKey, error: &rusqlite::Error
             );
             Error::invalid_field(field, context)
         }
-    }
+    };
+    refused.into()
 }

@@ -152,7 +152,7 @@ async fn a_refused_change_says_the_statement_that_it_needs() {
             "ALTER TABLE \"tutors\" RENAME COLUMN \"city\" TO before; \
              ALTER TABLE \"tutors\" ADD COLUMN \"city\" INTEGER; \
              UPDATE \"tutors\" SET \"city\" = CAST(before AS INTEGER); \
-             DROP INDEX \"tutors_city_idx\"; \
+             DROP INDEX IF EXISTS \"tutors__city__idx\"; \
              ALTER TABLE \"tutors\" DROP COLUMN before",
         ),
     ];
@@ -165,6 +165,62 @@ async fn a_refused_change_says_the_statement_that_it_needs() {
     store.declare(changed()).await.unwrap();
     let found = store.find_documents(FindDocuments::by("tutors", "city", 17)).await.unwrap();
     assert_eq!(found[0].id, "ada");
+}
+
+#[tokio::test]
+async fn what_an_operator_has_made_beside_the_store_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, conn, tutors) = begun(folder.path()).await;
+    conn.execute_batch(
+        "PRAGMA foreign_keys = ON;
+         ALTER TABLE tutors ADD COLUMN note TEXT;
+         UPDATE tutors SET note = 'kept';
+         CREATE INDEX by_note ON tutors (note);
+         CREATE VIEW londoners AS SELECT tutor_id FROM tutors WHERE city = 'London';
+         CREATE TABLE rooms (tutor TEXT, of TEXT,
+           FOREIGN KEY (of, tutor) REFERENCES tutors (_tenant, tutor_id) ON DELETE CASCADE);
+         INSERT INTO rooms VALUES ('ada', '')",
+    )
+    .unwrap();
+    // Written over, and with another schema: a column more, one that must be there no more.
+    store.commit(saves(&Tutor { bio: "x".into(), ..ada() })).await.unwrap();
+    let mut fields = Tutor::mapping().unwrap().fields;
+    fields.push(Field::new("age", FieldType::Integer.optional()));
+    fields[3].of = FieldType::Text.optional();
+    let next = Collection::new("tutors").indexed("city").unique("email");
+    let next = next.mapped(Mapping::new(2, fields).id("tutor_id"));
+    store.declare(next).await.unwrap();
+    store.commit(saves(&Tutor { bio: "y".into(), ..ada() })).await.unwrap();
+    assert_eq!(tutors.get("ada").await.unwrap().unwrap().bio, "y");
+    let kept = "SELECT t.note, l.tutor_id, r.tutor FROM tutors AS t, londoners AS l, rooms AS r";
+    let read = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
+    let kept: [String; 3] = conn.query_row(kept, (), read).unwrap();
+    assert_eq!(kept, ["kept", "ada", "ada"]);
+    let index = "SELECT count(*) FROM sqlite_master WHERE name = 'by_note'";
+    assert_eq!(conn.query_row(index, (), |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn unique_values_change_hands_in_one_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _, tutors) = begun(folder.path()).await;
+    let bob = Tutor { tutor_id: "bob".into(), email: Some("bob@example.org".into()), ..ada() };
+    store.commit(saves(&bob)).await.unwrap();
+    let swapped =
+        [Tutor { email: bob.email.clone(), ..ada() }, Tutor { email: ada().email, ..bob }];
+    let documents = swapped.iter().flat_map(|tutor| saves(tutor).documents).collect();
+    store.commit(Commit { documents, ..Commit::default() }).await.unwrap();
+    for tutor in swapped {
+        assert_eq!(*tutors.get(&tutor.tutor_id).await.unwrap().unwrap(), tutor);
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_panics_or_begins_a_transaction_spoils_nothing() {
+    let store = SqliteStore::in_memory().await.unwrap();
+    store.query(|_| -> Result<(), rusqlite::Error> { panic!("as it is to") }).await.unwrap_err();
+    store.query(|conn| conn.execute_batch("BEGIN")).await.unwrap();
+    store.commit(deposit("17")).await.unwrap();
 }
 
 #[tokio::test]

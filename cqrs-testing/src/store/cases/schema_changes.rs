@@ -20,9 +20,17 @@ cases! { "schema_changes":
     a_unique_field_may_become_one_that_is_not,
     a_column_is_renamed,
     a_field_is_renamed_over_its_column,
+    two_fields_swap_their_columns,
+    a_new_field_takes_the_column_that_another_one_leaves,
+    a_field_that_must_be_there_does_not_take_the_values_of_another_one,
+    columns_get_names_like_those_of_the_store,
+    an_id_gets_another_name,
+    indexes_of_collections_with_similar_names_are_apart,
+    the_order_of_fields_says_nothing,
     a_field_with_values_is_not_removed,
     a_field_without_values_is_removed,
     a_field_with_values_does_not_become_another_type,
+    a_text_does_not_become_what_it_looks_like,
     a_field_without_values_becomes_another_type,
     a_field_that_is_missing_somewhere_stays_optional,
     a_field_that_is_nowhere_missing_must_be_there_from_now_on,
@@ -218,6 +226,127 @@ async fn a_field_is_renamed_over_its_column(t: Probe) {
     t.declared(collection(2, vec![id(), name(), town])).await;
     let ada = json!({ "id": "1", "name": "Ada", "town": "London" });
     assert_eq!(says(&t, "1").await, ada, "under its new name");
+}
+
+async fn two_fields_swap_their_columns(t: Probe) {
+    let of = |version, first: &'static str, second: &'static str| {
+        let first = Field::new("x", FieldType::Text.optional()).column(first).indexed();
+        let second = Field::new("y", FieldType::Text.optional()).column(second);
+        collection(version, vec![id(), first, second])
+    };
+    t.declared(of(1, "a", "b")).await;
+    let other = t.another().await;
+    t.applied(puts("1", &json!({ "id": "1", "x": "X", "y": "Y" }))).await;
+    assert_eq!(says(&other, "1").await, json!({ "id": "1", "x": "X", "y": "Y" }), "before");
+    t.declared(of(2, "b", "a")).await;
+    for handle in [&t.handle(), &other] {
+        assert_eq!(says(handle, "1").await, json!({ "id": "1", "x": "X", "y": "Y" }), "swapped");
+        assert_eq!(handle.found(FindDocuments::by(TUTOR, "x", "X")).await, ["1"], "found by it");
+    }
+    t.applied(puts("2", &json!({ "id": "2", "x": "Z", "y": null }))).await;
+    assert_eq!(says(&other, "2").await, json!({ "id": "2", "x": "Z", "y": null }), "written since");
+}
+
+async fn a_new_field_takes_the_column_that_another_one_leaves(t: Probe) {
+    let x = || Field::new("x", FieldType::Text);
+    t.declared(collection(1, vec![id(), x().column("a")])).await;
+    t.applied(puts("1", &json!({ "id": "1", "x": "X" }))).await;
+    let y = Field::new("y", FieldType::Text.optional()).column("a");
+    t.declared(collection(2, vec![id(), x().column("b"), y])).await;
+    let expected = json!({ "id": "1", "x": "X", "y": null });
+    assert_eq!(says(&t, "1").await, expected, "what was in the column has gone with its field");
+    let both = json!({ "id": "1", "x": "Z", "y": "Y" });
+    t.applied(puts("1", &both)).await;
+    assert_eq!(says(&t, "1").await, both, "written since");
+}
+
+async fn a_field_that_must_be_there_does_not_take_the_values_of_another_one(t: Probe) {
+    two(&t).await;
+    let age = Field::new("age", FieldType::Text).column("name");
+    let fields = vec![id(), name().column("called"), city(), age];
+    refused(&t, fields, "age", "the values of the column are another field's").await;
+}
+
+async fn columns_get_names_like_those_of_the_store(t: Probe) {
+    two(&t).await;
+    let city = city().column("version").indexed();
+    t.declared(collection(2, vec![id(), name().column("tenant"), city])).await;
+    let ada = json!({ "id": "1", "name": "Ada", "city": "London" });
+    assert_eq!(says(&t, "1").await, ada, "as it was");
+    assert_eq!(t.tutor("1").await.map(|tutor| tutor.version), Some(1), "its version, too");
+    assert_eq!(t.found(FindDocuments::by(TUTOR, "city", "London")).await, ["1"], "found by it");
+}
+
+async fn an_id_gets_another_name(t: Probe) {
+    let declared = |version, name: &'static str| {
+        let id = Field::new(name, FieldType::Integer).column("number");
+        let fields = vec![id, Field::new("name", FieldType::Text)];
+        Collection::new(TUTOR).mapped(Mapping::new(version, fields).id(name))
+    };
+    t.declared(declared(1, "id")).await;
+    t.applied(puts("17", &json!({ "id": 17, "name": "Ada" }))).await;
+    t.declared(declared(2, "tutor_id")).await;
+    assert_eq!(says(&t, "17").await, json!({ "tutor_id": 17, "name": "Ada" }), "as it was");
+    t.applied(puts("18", &json!({ "tutor_id": 18, "name": "Bob" }))).await;
+    t.applied(puts("17", &json!({ "tutor_id": 17, "name": "Eve" }))).await;
+    assert_eq!(t.found(FindDocuments::all(TUTOR)).await, ["17", "18"], "written since");
+}
+
+async fn indexes_of_collections_with_similar_names_are_apart(t: Probe) {
+    let declared = |version, name: &'static str, field: &'static str, unique: bool| {
+        let of = Field::new(field, FieldType::Text);
+        let collection = Collection::new(name);
+        let (of, collection) = match unique {
+            true => (of.unique(), collection.unique(field)),
+            false => (of, collection),
+        };
+        collection.mapped(Mapping::new(version, vec![id(), of]).id("id"))
+    };
+    t.declared(declared(1, "user", "role_name", true)).await;
+    t.declared(declared(1, "user_role", "name", true)).await;
+    let put = |collection: &'static str, id: &str, value: Value| {
+        let key = cqrs_core::DocumentKey::new(collection, id);
+        writes(vec![cqrs_core::DocumentWrite::put(key, Expected::Any, body(&value))])
+    };
+    t.declared(declared(2, "user", "role_name", false)).await;
+    t.applied(put("user", "1", json!({ "id": "1", "role_name": "a" }))).await;
+    t.applied(put("user", "2", json!({ "id": "2", "role_name": "a" }))).await;
+    t.applied(put("user_role", "1", json!({ "id": "1", "name": "a" }))).await;
+    let taken = t.refused(put("user_role", "2", json!({ "id": "2", "name": "a" }))).await;
+    assert!(matches!(taken.kind(), ErrorKind::Conflict(Conflict::Unique { .. })), "{taken:?}");
+}
+
+async fn the_order_of_fields_says_nothing(t: Probe) {
+    two(&t).await;
+    t.declared(collection(1, vec![city(), id(), name()])).await;
+    assert_eq!(says(&t, "1").await["name"], "Ada", "as it was");
+}
+
+async fn a_text_does_not_become_what_it_looks_like(t: Probe) {
+    for (n, looks, of) in [
+        ("1", "2024-01-01T00:00:00Z", FieldType::Time),
+        ("2", "550E8400-E29B-41D4-A716-446655440000", FieldType::Uuid),
+        ("3", "12345", FieldType::Json),
+        ("4", "true", FieldType::Bool),
+    ] {
+        let name = format!("{TUTOR}{n}");
+        let declared = |version, of: FieldType| {
+            let fields = vec![id(), Field::new("city", of.optional())];
+            let mapping = Mapping::new(version, fields).id("id");
+            Collection::new(name.clone()).mapped(mapping)
+        };
+        t.declared(declared(1, FieldType::Text)).await;
+        let key = cqrs_core::DocumentKey::new(name.clone(), "1");
+        let value = json!({ "id": "1", "city": looks });
+        let put = cqrs_core::DocumentWrite::put(key.clone(), Expected::Any, body(&value));
+        t.applied(writes(vec![put])).await;
+        // Refused, or the very same.
+        if t.declare(declared(2, of.clone())).await.is_ok() {
+            let now = t.document(&key).await.expect("it can be read").expect("it is there");
+            let now: Value = now.body.decode().expect("JSON");
+            assert_eq!(now["city"], looks, "as {of:?}");
+        }
+    }
 }
 
 async fn a_field_with_values_is_not_removed(t: Probe) {
