@@ -1,5 +1,6 @@
 //! Entities with a schema: each is a document of a collection of their own, with fields that any client reads.
 
+mod change;
 mod migrate;
 mod shape;
 mod value;

@@ -4,6 +4,7 @@
 mod batch;
 mod facts;
 mod judge;
+mod learn;
 mod look;
 mod run;
 mod single;
@@ -22,7 +23,7 @@ use crate::seen::Seen;
 
 pub(crate) use batch::{Kind, statements, statements_of};
 pub(crate) use judge::Turn;
-pub(crate) use look::inbox_entry;
+pub(crate) use learn::inbox_entry;
 pub(crate) use single::{moves_checkpoint, only_moves_checkpoint, write_alone};
 
 /// Commits that wait; with more, whoever commits waits for room.

@@ -11,6 +11,7 @@ use super::cells::{from_sql, to_sql};
 use super::{ELSEWHERE, Table, column, create, create_index, kind, quoted, zero};
 use crate::collection::body_of;
 use crate::error::Trouble;
+use crate::statements::Sql;
 
 /// Makes the table of a collection, or brings it to what its mapping says.
 ///
@@ -41,8 +42,8 @@ pub(crate) fn migrate(
 
 /// A table of that name is somebody else's.
 fn refuse_other(conn: &Connection, name: &str) -> Result<(), Trouble> {
-    let other = "SELECT type FROM sqlite_master WHERE lower(name) = lower(?1)";
-    let other: Option<String> = conn.query_row(other, (name,), |row| row.get(0)).optional()?;
+    let other = conn.query_row(Sql::ObjectOfName.text(), (name,), |row| row.get(0));
+    let other: Option<String> = other.optional()?;
     let Some(kind) = other else { return Ok(()) };
     let context = format!(
         "a {kind} `{name}` is there that is not the collection's: give the collection another name"
@@ -53,9 +54,7 @@ fn refuse_other(conn: &Connection, name: &str) -> Result<(), Trouble> {
 /// Documents that were any JSON become rows.
 fn take_over(conn: &Connection, table: &Table, mapping: &Mapping) -> Result<(), Trouble> {
     let name = &*table.collection.name;
-    let all = "SELECT tenant, id, body, version FROM documents \
-               WHERE collection = ?1 AND body IS NOT NULL";
-    let mut documents = conn.prepare(all)?;
+    let mut documents = conn.prepare(Sql::DocumentsToRows.text())?;
     let mut rows = documents.query((name,))?;
     while let Some(row) = rows.next()? {
         let owner = row.get::<_, String>(0)?;
@@ -68,8 +67,7 @@ fn take_over(conn: &Connection, table: &Table, mapping: &Mapping) -> Result<(), 
         let cells = mapping.cells(name, &key.id, &body)?;
         table.put(conn, &key, row.get(3)?, &cells)?;
     }
-    let elsewhere = "UPDATE documents SET body = ?2 WHERE collection = ?1 AND body IS NOT NULL";
-    conn.execute(elsewhere, (name, ELSEWHERE))?;
+    conn.execute(Sql::DocumentsElsewhere.text(), (name, ELSEWHERE))?;
     Ok(())
 }
 
@@ -77,7 +75,7 @@ fn take_over(conn: &Connection, table: &Table, mapping: &Mapping) -> Result<(), 
 type Columns = HashMap<String, (String, bool)>;
 
 fn columns(conn: &Connection, name: &str) -> rusqlite::Result<Columns> {
-    let mut info = conn.prepare("SELECT name, type, \"notnull\" FROM pragma_table_info(?1)")?;
+    let mut info = conn.prepare(Sql::ColumnsOfTable.text())?;
     let rows = info.query_map((name,), |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
     rows.collect()
 }
@@ -352,9 +350,7 @@ fn indexed(mapping: &Mapping) -> impl Iterator<Item = &Field> {
 
 /// The indexes of a table that somebody made.
 fn indexes(conn: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
-    let all = "SELECT name FROM sqlite_master \
-               WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL";
-    let mut statement = conn.prepare(all)?;
+    let mut statement = conn.prepare(Sql::IndexesOfTable.text())?;
     let rows = statement.query_map((name,), |row| row.get(0))?;
     rows.collect()
 }

@@ -1,0 +1,1 @@
+SELECT name, type, "notnull" FROM pragma_table_info(?1)
