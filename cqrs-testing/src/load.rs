@@ -98,7 +98,7 @@ type Activity = Box<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 /// Tasks that commit, and a reader that follows the log, while something happens to the server. Three tasks on each store
 /// repeat a commit under its id until it is answered.
 ///
-/// ```
+/// ```no_run
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
@@ -107,7 +107,7 @@ type Activity = Box<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 /// use cqrs_testing::Load;
 ///
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-/// let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::default()); // one on a server
 /// let load = Load::begin(&[store.clone()]).await;
 /// // Here the server is killed.
 /// load.goes_on(10, Duration::from_secs(10)).await;

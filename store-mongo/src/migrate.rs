@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::raw::RawDocumentBuf;
 use bson::{DateTime, doc, rawdoc};
 use cqrs_core::{Error, ErrorKind};
+use futures_util::future::{try_join, try_join_all};
 use mongodb::Database;
 use uuid::Uuid;
 
@@ -49,11 +50,13 @@ pub(crate) async fn migrate(
     if !makes {
         return Ok(());
     }
-    for coll in Coll::ALL {
-        make(db, coll).await?;
-    }
-    forget_after(db, Coll::Commits, keep_commit_ids).await?;
-    forget_after(db, Coll::Inbox, keep_inbox).await?;
+    // Side by side: the server waits for its disk with each.
+    try_join_all(Coll::ALL.into_iter().map(|coll| make(db, coll))).await?;
+    try_join(
+        forget_after(db, Coll::Commits, keep_commit_ids),
+        forget_after(db, Coll::Inbox, keep_inbox),
+    )
+    .await?;
     // Last: who finds it finds the rest.
     let begin = doc! {
         "schema": VERSION,
