@@ -31,6 +31,7 @@ mod repeats;
 mod round_trip;
 mod schema;
 mod schema_changes;
+mod schema_entity;
 mod sending;
 mod snapshots;
 mod tenants;
