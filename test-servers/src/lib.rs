@@ -41,6 +41,7 @@ mod process;
 mod proxy;
 mod rabbit;
 mod server;
+mod test_process;
 
 pub use error::ServerError;
 pub use mongo::{Mongo, Standalone};
@@ -49,3 +50,4 @@ pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, PostgresBuilder};
 pub use proxy::Proxy;
 pub use rabbit::Rabbit;
+pub use test_process::TestProcess;

@@ -1,7 +1,6 @@
 //! What is of MongoDB alone: members that die, transactions of the dead, answers that are lost.
 #![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
-mod child;
 #[path = "../common/mod.rs"]
 mod common;
 mod connecting;

@@ -249,9 +249,9 @@ impl Users {
             if trouble.has(Trouble::Stopped) {
                 // At a random moment, in the middle of whatever its writers do.
                 tokio::time::sleep(Duration::from_micros(fastrand::u64(..20_000))).await;
-                racer.process.pause().await;
+                racer.process.pause().unwrap();
                 tokio::time::sleep(DEAD).await;
-                racer.process.go_on();
+                racer.process.go_on().unwrap();
             }
         };
         let calm = async {

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod appending;
-mod child;
 #[path = "../common/mod.rs"]
 mod common;
 mod cuts;

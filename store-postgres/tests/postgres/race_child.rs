@@ -10,7 +10,8 @@ use cqrs_core::{
     Append, Commit, Expected, Json, NewEvent, Outgoing, OutgoingKind, Payload, Store, StreamId,
 };
 
-use crate::child::{Killed, child};
+use test_servers::TestProcess;
+
 use crate::common;
 use crate::short::event;
 
@@ -102,7 +103,7 @@ fn commit(stream: &str, n: u64) -> Commit {
 
 /// A process that races.
 pub(crate) struct Racer {
-    pub(crate) process: Killed,
+    pub(crate) process: TestProcess,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
@@ -110,15 +111,16 @@ impl Racer {
     /// Starts one, which waits until it is told to begin.
     pub(crate) fn start(schema: &str, name: &str) -> Self {
         let told = format!("{schema} {name}");
-        let mut process = child("race_child::process_that_races", RACE, &told);
-        let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
+        let mut process =
+            TestProcess::start("race_child::process_that_races", RACE, &told).unwrap();
+        let mut lines = BufReader::new(process.child.stdout.take().unwrap()).lines();
         lines.find(|line| line.as_ref().unwrap().trim() == "ready").unwrap().unwrap();
         Self { process, lines }
     }
 
     /// Lets it begin, or end.
     pub(crate) fn tell(&mut self) {
-        self.process.0.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        self.process.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
     /// How many commits it made, and how long they took. It was told to end.
@@ -129,7 +131,7 @@ impl Racer {
             if let Some(commits) = line.strip_prefix("commits ") {
                 let commits = commits.trim().parse().unwrap();
                 self.lines.by_ref().for_each(drop);
-                assert!(self.process.0.wait().unwrap().success());
+                assert!(self.process.child.wait().unwrap().success());
                 return (commits, waited);
             }
             if let Some(numbers) = line.strip_prefix("waited ") {
