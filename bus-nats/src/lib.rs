@@ -44,18 +44,19 @@
 //!
 //! # What "stored" means
 //!
-//! A message counts as stored when the server has acknowledged it: it is in the page cache of the
-//! machine, and with more than one [replica](NatsBuilder::replicas) in that of most of them. It outlives the death of the server's
-//! process. To outlive a loss of power, JetStream must write to the disk before it acknowledges: servers from 2.10 on do, with `sync_interval: always` in the `jetstream` block of their settings; without it, and before 2.10, they do so every two
-//! minutes. Replicas on machines that do not fail together are the usual answer.
+//! A message counts as stored when the server has acknowledged it: it is in the page cache of the machine, and with
+//! more than one [replica](NatsBuilder::replicas) in that of most of them. It outlives the death of the server's
+//! process. To outlive a loss of power, JetStream must write to the disk before it acknowledges: servers from 2.10 on
+//! do, with `sync_interval: always` in the `jetstream` block of their settings; without it, and before 2.10, they do
+//! so every two minutes. Replicas on machines that do not fail together are the usual answer.
 //!
 //! # Limits
 //!
 //! - A message that a group wants is never removed, however old. A group that nobody takes for any more
 //!   keeps its messages: [`NatsBus::forget_group`]. [`NatsBuilder::max_bytes`] bounds the stream; publishing then fails
 //!   as [`Overloaded`](cqrs_core::ErrorKind::Overloaded), and the relay of an app tries again.
-//! - Of each of the 4 parts, 512 messages are held in memory, fewer when they are large. When as many wait behind one of
-//!   their key that is to be retried, other keys of that part wait as well.
+//! - Of each of the 4 parts, 512 messages are held in memory, fewer when they are large. When as many wait behind one
+//!   of their key that is to be retried, other keys of that part wait as well.
 //! - A part that another connection is to have waits until what is handed over of it is settled.
 //! - A retry that waits for its time comes at once when its part changes hands.
 //! - A request that the server hands to an instance in the moment in which that one stops taking requests may get no

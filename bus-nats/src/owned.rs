@@ -130,8 +130,8 @@ impl Owned {
         self.suspect.is_some()
     }
 
-    /// The next of those that are to come one after the other, if no other part `tries` one: then this one does. Whether
-    /// all of them have come, so that reading can go on.
+    /// The next of those that are to come one after the other, if no other part `tries` one: then this one does.
+    /// Whether all of them have come, so that reading can go on.
     pub(crate) fn advance(&mut self, tries: &mut bool) -> bool {
         if self.suspect.is_some() || (*tries && !self.suspects.is_empty()) {
             return false;

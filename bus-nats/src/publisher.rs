@@ -75,7 +75,8 @@ pub(crate) async fn store(
                 Ok(stored) => return Ok(stored.sequence),
                 Err(error) => error,
             },
-            // What was on its way over the connection before is lost, or the word that it is stored: nobody waits for it.
+            // What was on its way over the connection before is lost, or the word that it is stored: nobody waits for
+            // it.
             Ok(()) = connections.changed(), if Instant::now() < deadline => {
                 may_be_stored = true;
                 continue;

@@ -118,8 +118,8 @@ impl Reader {
         }
     }
 
-    /// Room for the messages of one request. While much waits already, it is asked for many at once, or each message that
-    /// is finished would be a request.
+    /// Room for the messages of one request. While much waits already, it is asked for many at once, or each message
+    /// that is finished would be a request.
     async fn permits(&self) -> Option<OwnedSemaphorePermit> {
         let many = self.room.clone().acquire_many_owned(BATCH as u32 / 2);
         let mut permits = match tokio::time::timeout(GATHERED, many).await {

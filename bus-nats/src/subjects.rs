@@ -2,9 +2,9 @@
 
 use cqrs_core::{Error, Lane, MessageId, OutboundKind, Result};
 
-/// Parts that keys are spread over, beside the one for messages of others. Few: the server looks at each message once for
-/// each of them, and one write says of all messages of a part what became of them. Whose connection owns none is lent
-/// messages by others.
+/// Parts that keys are spread over, beside the one for messages of others. Few: the server looks at each message once
+/// for each of them, and one write says of all messages of a part what became of them. Whose connection owns none is
+/// lent messages by others.
 pub(crate) const PARTS: u16 = 4;
 
 /// The part of messages that others have published: they need not know how keys are spread.

@@ -71,9 +71,9 @@ impl RabbitBus {
     }
 
     /// Settings of a bus at `amqp://user:password@host:5672/vhost`, or `amqps://…` with TLS. The virtual host is that
-    /// of the server's default where none is named; in its name `/` is `%2f`. Several addresses are separated by commas.
-    /// Behind them `?prefix=shop` sets the [prefix](RabbitBuilder::prefix), and `?heartbeat=10` the seconds after which
-    /// a silent side is believed to be dead.
+    /// of the server's default where none is named; in its name `/` is `%2f`. Several addresses are separated by
+    /// commas. Behind them `?prefix=shop` sets the [prefix](RabbitBuilder::prefix), and `?heartbeat=10` the seconds
+    /// after which a silent side is believed to be dead.
     pub fn builder(url: impl Into<String>) -> RabbitBuilder {
         RabbitBuilder::new(url)
     }

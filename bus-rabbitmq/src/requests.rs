@@ -33,8 +33,8 @@ use crate::post;
 use crate::session::{ANSWER, Session, at_once};
 use crate::topology;
 
-/// Requests that wait to be taken at most: in the queue of a name, and with one who answers. More than that are dropped there,
-/// and refused here.
+/// Requests that wait to be taken at most: in the queue of a name, and with one who answers. More than that are
+/// dropped there, and refused here.
 const WAITING: i32 = 10_000;
 
 /// When it is looked first whether a request has come back.
@@ -85,8 +85,8 @@ pub(crate) async fn hear_answers(link: Weak<Link>, session: Arc<Session>, mut re
     session.fail();
 }
 
-/// Tells who asks of requests that have come back, his own or those of others. The client says so only when it is asked,
-/// so it is asked more and more seldom; most are answered before.
+/// Tells who asks of requests that have come back, his own or those of others. The client says so only when it is
+/// asked, so it is asked more and more seldom; most are answered before.
 async fn look_back(link: &Link, session: &Session) -> Infallible {
     let mut pause = LOOKS_BACK;
     loop {

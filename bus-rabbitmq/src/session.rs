@@ -195,8 +195,8 @@ impl Session {
         self.answer(self.connection.close(200, "bye".into())).await.unwrap_or(Ok(()))
     }
 
-    /// What comes of a call of the server, within [`ANSWER`] and for as long as there is a connection. The client does not
-    /// tell everybody who calls in the moment in which it is lost.
+    /// What comes of a call of the server, within [`ANSWER`] and for as long as there is a connection. The client
+    /// does not tell everybody who calls in the moment in which it is lost.
     pub(crate) async fn answer<T>(&self, call: impl Future<Output = T>) -> Result<T, NoAnswer> {
         let gone = async {
             while !self.is_gone() {
@@ -210,8 +210,8 @@ impl Session {
         }
     }
 
-    /// One call of the server, of those that are done one after the other; as an error of the port what does not come of
-    /// it. Where that is no answer at all, the session is of no more use.
+    /// One call of the server, of those that are done one after the other; as an error of the port what does not come
+    /// of it. Where that is no answer at all, the session is of no more use.
     pub(crate) async fn step<T>(
         &self,
         doing: impl fmt::Display,
@@ -264,8 +264,8 @@ impl Session {
         }
     }
 
-    /// Sends a request, whose answer comes to this connection; or it [comes back](Self::come_back). It is not confirmed:
-    /// the answer is the confirmation.
+    /// Sends a request, whose answer comes to this connection; or it [comes back](Self::come_back). It is not
+    /// confirmed: the answer is the confirmation.
     pub(crate) fn ask(
         &self,
         queue: ShortString,
@@ -329,8 +329,8 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Has the client send a message, and does not wait until it has: then the connection is lost, or the server takes nothing,
-/// and nobody is woken to hear that all is well.
+/// Has the client send a message, and does not wait until it has: then the connection is lost, or the server takes
+/// nothing, and nobody is woken to hear that all is well.
 fn on_its_way(
     publishing: impl Future<Output = lapin::Result<PublisherConfirm>>,
 ) -> lapin::Result<()> {

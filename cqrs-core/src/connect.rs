@@ -21,9 +21,10 @@ pub struct BusKind {
 
 inventory::collect!(BusKind);
 
-/// Connects to the bus that a URL names, with the usual settings: `memory:` is a new one in this process, of
-/// which only those know that it is handed to, and each adapter that is linked adds its own, as `nats://host:4222` and `amqp://host:5672`. The name is that of the service:
-/// the `source` of what it sends. For other settings, use the adapter's own builder.
+/// Connects to the bus that a URL names, with the usual settings: `memory:` is a new one in this process, of which
+/// only those know that it is handed to, and each adapter that is linked adds its own, as `nats://host:4222` and
+/// `amqp://host:5672`. The name is that of the service: the `source` of what it sends. For other settings, use the
+/// adapter's own builder.
 ///
 /// A broker that is out of reach is no error: the bus connects once it can.
 ///

@@ -33,11 +33,11 @@
 //!
 //! # How the parts fit
 //!
-//! A [`StoreFixture`] makes new, empty stores; each is a [`StoreUnderTest`], which opens any number
-//! of handles on itself, as so many processes would. Closures are both. A [`Suite`] runs its
-//! cases on them, each on a store and in a runtime of its own, and answers with an [`Outcome`]: as
-//! a test binary that `cargo test` and `cargo nextest` know how to drive, or from code. For buses, a
-//! [`BusFixture`] makes [`BusUnderTest`]s, and a [`BusSuite`] runs its cases on them; a [`Broker`] is one that can be killed.
+//! A [`StoreFixture`] makes new, empty stores; each is a [`StoreUnderTest`], which opens any number of handles on
+//! itself, as so many processes would. Closures are both. A [`Suite`] runs its cases on them, each on a store and in
+//! a runtime of its own, and answers with an [`Outcome`]: as a test binary that `cargo test` and `cargo nextest` know
+//! how to drive, or from code. For buses, a [`BusFixture`] makes [`BusUnderTest`]s, and a [`BusSuite`] runs its cases
+//! on them; a [`Broker`] is one that can be killed.
 //!
 //! # What it covers
 //!

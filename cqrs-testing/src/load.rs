@@ -95,8 +95,8 @@ struct Task {
 /// Tells what a server is doing.
 type Activity = Box<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 
-/// Tasks that commit, and a reader that follows the log, while something happens to the server. Three tasks on each store
-/// repeat a commit under its id until it is answered.
+/// Tasks that commit, and a reader that follows the log, while something happens to the server. Three tasks on each
+/// store repeat a commit under its id until it is answered.
 ///
 /// ```no_run
 /// use std::sync::Arc;

@@ -9,10 +9,10 @@ use cqrs_core::{
 
 /// A test of one decision: what happened before, at which time, under which ids.
 ///
-/// Every event passes through its recorded form, and the state through the one in which it is
-/// stored ([`Aggregate::storage`]), so that a codec or an upcaster that loses something fails here
-/// too. After the event that deletes an aggregate it is the default one, and does not exist. And each decision is made twice, so that one which does not follow
-/// from its inputs alone is found out.
+/// Every event passes through its recorded form, and the state through the one in which it is stored
+/// ([`Aggregate::storage`]), so that a codec or an upcaster that loses something fails here too. After the event that
+/// deletes an aggregate it is the default one, and does not exist. And each decision is made twice, so that one which
+/// does not follow from its inputs alone is found out.
 ///
 /// ```
 /// use cqrs_testing::scenario::Scenario;

@@ -54,8 +54,8 @@ impl Alone {
         Self { connector, one, session: Mutex::default() }
     }
 
-    /// Does something that can be done twice, in a transaction of its own that takes so long at most. Again for a while, when others write or the
-    /// server is out of reach.
+    /// Does something that can be done twice, in a transaction of its own that takes so long at most. Again for a
+    /// while, when others write or the server is out of reach.
     pub(crate) async fn run<W: Work>(
         &self,
         doing: &str,

@@ -103,8 +103,8 @@ impl MongoBuilder {
     /// transaction has to fit into the cache of the server. One that does not is
     /// [`TooLarge`](cqrs_core::ErrorKind::TooLarge), too.
     ///
-    /// A document of MongoDB has 16 MiB, and so has a command: a body has 7 MiB at most, metadata 1 MiB, and an event 1,024
-    /// tags. Ids, names and parts of a commit can be fewer than those of [`Limits`], and not more.
+    /// A document of MongoDB has 16 MiB, and so has a command: a body has 7 MiB at most, metadata 1 MiB, and an event
+    /// 1,024 tags. Ids, names and parts of a commit can be fewer than those of [`Limits`], and not more.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -113,10 +113,11 @@ impl MongoBuilder {
     /// Connects, and makes the collections where they are missing.
     ///
     /// # Errors
-    /// [`Invalid`](cqrs_core::ErrorKind::Invalid) for a URL or database that is none, for [limits](Self::limits) that are
-    /// too high, when the server refuses the user, or is no member of a replica set; [`SchemaTooNew`](cqrs_core::ErrorKind::SchemaTooNew) when a newer
-    /// program made the collections; [`Unavailable`](cqrs_core::ErrorKind::Unavailable) when it is out of reach, or has no
-    /// collections yet and none are to be [made](Self::migrate).
+    /// [`Invalid`](cqrs_core::ErrorKind::Invalid) for a URL or database that is none, for [limits](Self::limits) that
+    /// are too high, when the server refuses the user, or is no member of a replica set;
+    /// [`SchemaTooNew`](cqrs_core::ErrorKind::SchemaTooNew) when a newer program made the collections;
+    /// [`Unavailable`](cqrs_core::ErrorKind::Unavailable) when it is out of reach, or has no collections yet and none
+    /// are to be [made](Self::migrate).
     pub async fn connect(self) -> Result<MongoStore> {
         MongoStore::start(self).await
     }

@@ -1,5 +1,5 @@
-//! Nodes that have died: their leases are over before their time. The server knows which nodes are connected, by what each
-//! says of itself when it connects.
+//! Nodes that have died: their leases are over before their time. The server knows which nodes are connected, by what
+//! each says of itself when it connects.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -222,6 +222,23 @@ pub(crate) const CONNECTING: &str = "connecting";
 /// Characters of what the driver says.
 const LONGEST: usize = 300;
 
+/// Why no member can be asked, by what the driver says of the members.
+fn why_none(topology: &str) -> &'static str {
+    let has = |text: &str| topology.contains(text);
+    match () {
+        () if has("invalid peer certificate") => {
+            ": a certificate is not trusted, or is for another name"
+        }
+        () if has("Connection refused") => ": connections are refused",
+        () if has("failed to lookup address") => ": nobody knows a host of this name",
+        // The driver forgets whoever is of another one.
+        () if has("Set Name: ") && !has("Address: ") => ": the hosts are members of another set",
+        () if has("RSSecondary") => ": none of them is the primary",
+        () if has("Error: ") => "",
+        () => ": no answer in time",
+    }
+}
+
 /// What the server said, without what it quotes: values of a document are nobody's to log.
 fn said(error: &mongodb::error::Error) -> String {
     match &*error.kind {
@@ -239,7 +256,9 @@ fn said(error: &mongodb::error::Error) -> String {
         Of::Authentication { .. } => "the user or the password is refused".to_owned(),
         Of::Io(error) => error.to_string(),
         // They quote answers of the server, byte by byte.
-        Of::ServerSelection { .. } => "no member can be asked".to_owned(),
+        Of::ServerSelection { message, .. } => {
+            format!("no member can be asked{}", why_none(message))
+        }
         Of::ConnectionPoolCleared { .. } => "its connections were closed".to_owned(),
         kind => kind.to_string().chars().take(LONGEST).collect(),
     }

@@ -95,13 +95,20 @@
 //! A change of the schema is made when a store declares it with a higher version: fields that may be missing are
 //! added, fields are renamed, indexes come and go. What would lose something, or does not fit what is stored, is
 //! refused with the statement that it would need; the validator refuses such a statement unless it says
-//! `bypassDocumentValidation`. Indexes named `tutors__…` are the store's, all others are yours. Entities are written through the store, which knows their versions; a unique
-//! value that somebody else writes is not known to it until the entity is saved again.
+//! `bypassDocumentValidation`. Indexes named `tutors__…` are the store's, all others are yours. Entities are written
+//! through the store, which knows their versions; a unique value that somebody else writes is not known to it until
+//! the entity is saved again.
 //!
 //! # Privileges
 //!
 //! `readWrite` and `dbAdmin` on the database. Whoever is logged in sees and ends its own sessions, so all nodes
 //! have one user. Without a login, it needs none.
+//!
+//! # TLS
+//!
+//! `tls=true` in the URL protects every connection; the driver does so by itself for `mongodb+srv://`. The
+//! certificate of a member must be for the name by which the set knows it, and is checked against the authorities
+//! that browsers trust, or against those of a file: `mongodb://a,b,c/shop?replicaSet=rs0&tls=true&tlsCAFile=ca.pem`.
 //!
 //! # Sharding
 //!

@@ -101,9 +101,9 @@ pub trait MongoProjection: Send + Sync + 'static {
 /// A [`Sink`] of a projection into collections of its own. See [`MongoProjection`] for an example.
 ///
 /// A failing or panicking `project` ends the transaction of the whole page and is
-/// [`EventNotHandled`](ErrorKind::EventNotHandled), with the name of the subscription as the handler. What passes by itself
-/// is tried again, where the error is that of the driver, or is caused by it. A page that was applied under its commit id
-/// before is not applied again.
+/// [`EventNotHandled`](ErrorKind::EventNotHandled), with the name of the subscription as the handler. What passes by
+/// itself is tried again, where the error is that of the driver, or is caused by it. A page that was applied under
+/// its commit id before is not applied again.
 pub struct MongoSink<P> {
     store: MongoStore,
     projection: Arc<P>,

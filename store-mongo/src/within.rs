@@ -11,8 +11,8 @@ use crate::store::MongoStore;
 use crate::writer::{Kept, Pending, write_alone};
 
 impl MongoStore {
-    /// A session for transactions of one's own, with [`commit_in`](Self::commit_in). What is read and written with it is
-    /// agreed upon by most members. If this process dies in a transaction, other nodes end it.
+    /// A session for transactions of one's own, with [`commit_in`](Self::commit_in). What is read and written with it
+    /// is agreed upon by most members. If this process dies in a transaction, other nodes end it.
     ///
     /// # Errors
     /// When the server is out of reach.
@@ -27,14 +27,14 @@ impl MongoStore {
         begun.map_err(|trouble| trouble.into_error("beginning a session", &connector.place))
     }
 
-    /// Applies a commit in a transaction of one's own: it is there when that is committed, or not at all. What it answers
-    /// holds then.
+    /// Applies a commit in a transaction of one's own: it is there when that is committed, or not at all. What it
+    /// answers holds then.
     ///
-    /// From here to the end of the transaction nobody else writes to the log: call it first, and end it soon. One in which
-    /// nothing is done for 2 seconds is ended by others who want to write, and none lasts for more than a minute. A
-    /// transaction has the snapshot of its first command; where others have written to the log since, it is
-    /// [`Unavailable`](ErrorKind::Unavailable), and to be begun again. After any other error the transaction is as it was, and
-    /// can go on.
+    /// From here to the end of the transaction nobody else writes to the log: call it first, and end it soon. One in
+    /// which nothing is done for 2 seconds is ended by others who want to write, and none lasts for more than a
+    /// minute. A transaction has the snapshot of its first command; where others have written to the log since, it is
+    /// [`Unavailable`](ErrorKind::Unavailable), and to be begun again. After any other error the transaction is as it
+    /// was, and can go on.
     ///
     /// ```no_run
     /// use cqrs_core::{Commit, Error};
@@ -61,8 +61,8 @@ impl MongoStore {
     /// ```
     ///
     /// # Errors
-    /// As [`Store::commit`](cqrs_core::Store::commit) has them; [`Invalid`](ErrorKind::Invalid) when the session is in no
-    /// transaction.
+    /// As [`Store::commit`](cqrs_core::Store::commit) has them; [`Invalid`](ErrorKind::Invalid) when the session is
+    /// in no transaction.
     pub async fn commit_in(
         &self,
         session: &mut ClientSession,
@@ -102,8 +102,8 @@ impl MongoStore {
         Kept { commit_ids: capabilities.keeps_commit_ids, inbox: capabilities.keeps_inbox }
     }
 
-    /// Where a commit ended in the log; `None`: it was not applied, or its id is not kept any more. Whoever waits for the
-    /// log to grow is told here.
+    /// Where a commit ended in the log; `None`: it was not applied, or its id is not kept any more. Whoever waits for
+    /// the log to grow is told here.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -94,9 +94,23 @@ impl Mongo {
     ///
     /// As [`start`](Self::start).
     pub fn start_members(folder: &Path, members: usize) -> Result<Self, ServerError> {
+        Self::start_set(folder, members, None)
+    }
+
+    /// Starts a set of one member that takes connections with TLS and without. `pem`: its certificate and the key to it.
+    /// `setParameter` with `tlsMode` makes it `preferTLS`, and then `requireTLS`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with_certificate(folder: &Path, pem: &str) -> Result<Self, ServerError> {
+        Self::start_set(folder, 1, Some(pem))
+    }
+
+    fn start_set(folder: &Path, members: usize, pem: Option<&str>) -> Result<Self, ServerError> {
         // The same for all members, and for no other set; so is the key by which they know each other.
         let (name, key) = (format!("set-{}", password::fresh()?), password::fresh()?);
-        let start = |_| Member::start(folder, &["--replSet", &name], Some(&key));
+        let start = |_| Member::start(folder, &["--replSet", &name], Some(&key), pem);
         let members = (0..members.max(1)).map(start).collect::<Result<Vec<_>, _>>()?;
         let set = Self { members, name, password: password::fresh()? };
         set.initiate()?;
@@ -109,7 +123,7 @@ impl Mongo {
     ///
     /// As [`start`](Self::start).
     pub fn start_standalone(folder: &Path) -> Result<Standalone, ServerError> {
-        Member::start(folder, &[], None).map(Standalone)
+        Member::start(folder, &[], None, None).map(Standalone)
     }
 
     /// Whether its program is on `PATH`, or was put in this folder or one above it.
@@ -252,8 +266,14 @@ impl Standalone {
 }
 
 impl Member {
-    /// Starts a server. Those with one key trust each other, and nobody else without a password.
-    fn start(folder: &Path, settings: &[&str], key: Option<&str>) -> Result<Self, ServerError> {
+    /// Starts a server. Those with one key trust each other, and nobody else without a password. With a certificate it
+    /// takes connections with TLS as well.
+    fn start(
+        folder: &Path,
+        settings: &[&str],
+        key: Option<&str>,
+        pem: Option<&str>,
+    ) -> Result<Self, ServerError> {
         let program = program(folder).ok_or(ServerError::NotInstalled {
             server: "MongoDB",
             install: "`cargo xtask services` gets it; elsewhere, put the folder with `mongod` on PATH",
@@ -266,6 +286,16 @@ impl Member {
         if let Some(key) = key {
             let key = server.home().write("key".as_ref(), key.as_bytes())?;
             args.extend(["--keyFile".to_owned(), key.display().to_string()]);
+        }
+        if let Some(pem) = pem {
+            let pem = server.home().write("certificate.pem".as_ref(), pem.as_bytes())?;
+            let pem = pem.display().to_string();
+            args.extend(
+                ["--tlsMode", "allowTLS", "--tlsCertificateKeyFile", &pem].map(str::to_owned),
+            );
+            // Clients have no certificates.
+            args.push("--tlsAllowConnectionsWithoutCertificates".to_owned());
+            args.extend(["--tlsCAFile".to_owned(), pem]);
         }
         let mut member = Self { server, program, args, port: 0 };
         let mut tries = 0;

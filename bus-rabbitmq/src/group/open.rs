@@ -319,8 +319,8 @@ impl Group {
     }
 }
 
-/// Reads what is known of messages that come again. Where nobody has written it since this process did, `memory` is what
-/// it knows itself.
+/// Reads what is known of messages that come again. Where nobody has written it since this process did, `memory` is
+/// what it knows itself.
 async fn read_claims(
     session: &Session,
     queue: &ShortString,

@@ -122,10 +122,10 @@ impl App {
     ///
     /// # Errors
     /// [`Failure::Rejected`] when the domain says no. [`Failure::Failed`] with
-    /// [`UnknownName`](ErrorKind::UnknownName) when no handler has the name, the request is
-    /// not [public](Visibility::Public), without a wire form or of the other kind;
-    /// [`TooLarge`](ErrorKind::TooLarge) when the body is over the limit of the app; [`Decode`](ErrorKind::Decode) when it is not the
-    /// request, or not of its version; or as the handler says.
+    /// [`UnknownName`](ErrorKind::UnknownName) when no handler has the name, the request is not
+    /// [public](Visibility::Public), without a wire form or of the other kind; [`TooLarge`](ErrorKind::TooLarge) when
+    /// the body is over the limit of the app; [`Decode`](ErrorKind::Decode) when it is not the request, or not of its
+    /// version; or as the handler says.
     pub async fn dispatch(&self, request: RawRequest) -> RawAnswer {
         self.dispatch_for(Caller::Anybody, request).await
     }

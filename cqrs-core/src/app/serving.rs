@@ -31,7 +31,8 @@ const AT_ONCE: usize = 1_024;
 
 impl App {
     /// Answers requests that others send over a bus: all that have a wire form and are not
-    /// [internal](crate::Visibility::Internal), and are handled here, by no [`Remote`](crate::Remote). Await it: from then on they are answered.
+    /// [internal](crate::Visibility::Internal), and are handled here, by no [`Remote`](crate::Remote). Await it: from
+    /// then on they are answered.
     ///
     /// The same handlers answer, through the same layers, as when the request comes
     /// [by name](Self::dispatch) from elsewhere. Instances of a service that serve the same requests share

@@ -16,11 +16,11 @@ use crate::message::request::RequestKind;
 
 /// Applies a command that brings an [`IdempotencyKey`] once, and answers its repeats as the first.
 ///
-/// A key counts within tenant, actor and name of the command; the id of the message is derived from
-/// the four. Callers without an actor share their keys: put this inside what finds out who asks. The answer is kept in the commit of the command itself
-/// ([`Metadata::with_inbox`](crate::Metadata::with_inbox)), for as long as the store keeps it. Only
-/// answers are kept: a rejected command may be repeated under its key, and is decided anew. The same
-/// key with another body is refused as [`IdReused`](ErrorKind::IdReused).
+/// A key counts within tenant, actor and name of the command; the id of the message is derived from the four. Callers
+/// without an actor share their keys: put this inside what finds out who asks. The answer is kept in the commit of
+/// the command itself ([`Metadata::with_inbox`](crate::Metadata::with_inbox)), for as long as the store keeps it.
+/// Only answers are kept: a rejected command may be repeated under its key, and is decided anew. The same key with
+/// another body is refused as [`IdReused`](ErrorKind::IdReused).
 ///
 /// While the first is being handled, a repeat in the same process waits for it, at most for the time
 /// that is set ([`wait_at_most`](Self::wait_at_most)), and is refused as

@@ -48,9 +48,9 @@ impl MessageId {
     /// The same message handled again makes the same ids, and that is what lets a store recognise
     /// a repeat after the process died between commit and answer.
     ///
-    /// Of a version 7 UUID, and of what is derived from it, the new one has the time, before 74 bits of
-    /// the digest: a version 8 UUID (section 5.8). Any other one of version 8 is taken for such. What is written at one time
-    /// then lies in one place of a store's index, however long the log.
+    /// Of a version 7 UUID, and of what is derived from it, the new one has the time, before 74 bits of the digest: a
+    /// version 8 UUID (section 5.8). Any other one of version 8 is taken for such. What is written at one time then
+    /// lies in one place of a store's index, however long the log.
     #[must_use]
     pub fn derived(self, what: &str, n: u32) -> Self {
         let mut name = Vec::with_capacity(what.len() + 4);

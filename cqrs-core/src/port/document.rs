@@ -78,8 +78,8 @@ pub struct Collection {
 
 /// A declared field of a [`Collection`].
 ///
-/// Its values are texts of at most 1,024 bytes without NUL, whole numbers and booleans. A document without the field, or with `null`
-/// in it, is not found by it and breaks no uniqueness; one with anything else in it is refused.
+/// Its values are texts of at most 1,024 bytes without NUL, whole numbers and booleans. A document without the field,
+/// or with `null` in it, is not found by it and breaks no uniqueness; one with anything else in it is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedField {
     /// Name of a field at the top of the body.

@@ -65,7 +65,8 @@ pub(crate) fn message(n: usize) -> OutboundMessage {
         .with_key((n % KEYS).to_string())
 }
 
-/// The same messages for who publishes by hand, made before they are, as those for the bus are: each key with its bodies.
+/// The same messages for who publishes by hand, made before they are, as those for the bus are: each key with its
+/// bodies.
 pub(crate) fn by_key(messages: usize) -> Vec<(String, Vec<Bytes>)> {
     let bodies = |key| (key..messages).step_by(KEYS).map(|_| body()).collect();
     (0..KEYS.min(messages)).map(|key| (key.to_string(), bodies(key))).collect()

@@ -217,8 +217,8 @@ pub(crate) async fn leases(reader: &Reader, prefix: &str) -> Result<Vec<Lease>, 
     Ok(leases)
 }
 
-/// The first text behind all that begin so, in the order of the server, which is that of the characters. `None`: there is
-/// none behind them.
+/// The first text behind all that begin so, in the order of the server, which is that of the characters. `None`:
+/// there is none behind them.
 fn behind(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {

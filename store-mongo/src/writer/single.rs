@@ -71,8 +71,8 @@ pub(crate) fn only_moves_checkpoint(commit: &Commit) -> bool {
     checkpoint.is_some() && !has_others
 }
 
-/// Moves the checkpoint of a commit that does nothing else. Whoever moves the same one, or takes one of the leases, is in
-/// conflict with it; others are not.
+/// Moves the checkpoint of a commit that does nothing else. Whoever moves the same one, or takes one of the leases,
+/// is in conflict with it; others are not.
 pub(crate) async fn moves_checkpoint(
     db: &Database,
     session: &mut ClientSession,

@@ -19,4 +19,5 @@ mod secrets;
 mod sharing;
 mod short;
 mod sink;
+mod tls;
 mod within;

@@ -1,5 +1,5 @@
-//! What is read of a long log is found by an index, and no more of it is looked at than is wanted. The server's profiler
-//! tells of each command that the store has sent.
+//! What is read of a long log is found by an index, and no more of it is looked at than is wanted. The server's
+//! profiler tells of each command that the store has sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
