@@ -37,7 +37,9 @@
 //! itself, as so many processes would. Closures are both. A [`Suite`] runs its cases on them, each on a store and in
 //! a runtime of its own, and answers with an [`Outcome`]: as a test binary that `cargo test` and `cargo nextest` know
 //! how to drive, or from code. For buses, a [`BusFixture`] makes [`BusUnderTest`]s, and a [`BusSuite`] runs its cases
-//! on them; a [`Broker`] is one that can be killed.
+//! on them; a [`Broker`] is one that can be killed. Stores on a server
+//! have more to prove, which a test of their own sets up: a [`Load`] of commits goes on while the server is killed, and
+//! processes [race](race).
 //!
 //! # What it covers
 //!
@@ -71,6 +73,7 @@ mod bus;
 pub mod faults;
 mod harness;
 mod load;
+pub mod race;
 mod runtime;
 pub mod scenario;
 mod store;

@@ -234,15 +234,15 @@ impl fmt::Debug for Load {
     }
 }
 
-fn answered<T>(answer: Result<T>) -> T {
+pub(crate) fn answered<T>(answer: Result<T>) -> T {
     answer.unwrap_or_else(|error| panic!("the store answers: {error:?}"))
 }
 
-async fn ended<T>(task: JoinHandle<T>) -> T {
+pub(crate) async fn ended<T>(task: JoinHandle<T>) -> T {
     task.await.unwrap_or_else(|error| panic!("a task has panicked: {error}"))
 }
 
-async fn log_of(store: &dyn Store) -> Vec<Page> {
+pub(crate) async fn log_of(store: &dyn Store) -> Vec<Page> {
     store.read_log(ReadLog::after(0)).map(answered).collect().await
 }
 

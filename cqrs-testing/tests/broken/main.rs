@@ -9,6 +9,7 @@ mod offers;
 mod outgoing;
 mod parked;
 mod purges;
+mod race;
 mod reads;
 mod snapshots;
 mod timers;

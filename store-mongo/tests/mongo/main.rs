@@ -14,7 +14,6 @@ mod orphans;
 mod own;
 mod plans;
 mod race;
-mod race_child;
 mod secrets;
 mod sharing;
 mod short;

@@ -3,27 +3,23 @@
 //!
 //! `RACE_SECONDS` makes it longer.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cqrs_core::{
-    Commit, CommitId, ErrorKind, Expected, Filter, FindOutgoing, Page, Position, ReadLog, Store,
-    StreamId,
+    Commit, CommitId, ErrorKind, Expected, Filter, FindOutgoing, Page, Position, Store, StreamId,
 };
-use futures_util::StreamExt;
+use cqrs_testing::race::{self, Racer, Readers, Took, Waited};
 use store_mongo::MongoStore;
 use store_mongo::bson::{Document, doc};
 use store_mongo::mongodb::options::ReadConcern;
 use store_mongo::mongodb::{ClientSession, Collection};
+use test_servers::TestProcess;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 
 use crate::common::{self, Database};
 use crate::own::wanted;
-use crate::race_child::{Racer, Waited, now};
-use crate::short::{deposit, log_of, positions};
+use crate::short::{deposit, positions};
 
 /// Nobody waits so long for somebody who does nothing any more.
 const BOUND: Duration = Duration::from_secs(5);
@@ -32,8 +28,8 @@ const BOUND: Duration = Duration::from_secs(5);
 const DEAD: Duration = Duration::from_secs(3);
 const SLOW: Duration = Duration::from_millis(300);
 
-/// Readings from the beginning that are kept.
-const READINGS: usize = 200;
+/// Tells a process where it writes, and its name.
+const RACE: &str = "STORE_MONGO_RACE";
 
 /// What disturbs those who write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,53 +61,52 @@ async fn what_a_reader_was_given_is_final_and_nobody_waits_for_long() {
     let database = Database::new();
     let store = common::store(&database.0).connect().await.unwrap();
     let users = Users::begin(&store).await;
-    let mut racers = ["one", "two"].map(|name| Racer::start(&database.0, name));
-    let is_over = Arc::new(AtomicBool::new(false));
-    let follow = |filter: Filter| (filter.clone(), follow(&store, filter, is_over.clone()));
-    let readers: Vec<_> = filters().into_iter().map(follow).collect();
-    let readings = read_again_and_again(&store, is_over.clone());
-    racers.iter_mut().for_each(Racer::tell);
+    let processes = ["one", "two"].map(|name| {
+        let told = format!("{} {name}", database.0);
+        TestProcess::start("race::process_that_races", RACE, &told).unwrap()
+    });
+    let [mut one, mut two] = processes;
+    let mut racers = [&mut one, &mut two].map(|process| Racer::of(&mut process.child));
+    let mut filters = race::filters("one", "two");
+    filters.push(Filter::default().event_type("race.blue").event_type("bank.deposited"));
+    filters.push(Filter::default().stream(StreamId::new("account", "user")));
+    let shared: Arc<dyn Store> = Arc::new(store.clone());
+    let readers = Readers::begin(&shared, filters);
+    racers.iter_mut().for_each(Racer::begins);
 
     let length = Duration::from_secs(wanted("RACE_SECONDS", 3));
     let (started, mut times) = (Instant::now(), Vec::new());
     while times.is_empty() || started.elapsed() < length {
         for trouble in Trouble::ALL {
-            let from = now();
-            users.disturb(trouble, &racers[1]).await;
-            times.push((trouble, from, now()));
+            let from = race::now();
+            users.disturb(trouble, &two).await;
+            times.push((trouble, from, race::now()));
         }
     }
-    racers.iter_mut().for_each(Racer::tell);
-    let [one, two] = racers.map(Racer::ended);
-    is_over.store(true, Ordering::Relaxed);
-
-    let log = log_of(&store, Filter::default()).await;
-    let all = positions(&log);
-    assert!(all.is_sorted_by(|one, next| one < next));
+    let [of_one, of_two] = racers.map(Racer::ends);
+    for process in [&mut one, &mut two] {
+        assert!(process.child.wait().unwrap().success());
+    }
+    let log = readers.end(&store).await;
     // With the places of messages there is no gap.
     let head = store.head().await.unwrap().position;
-    let mut places = [&all[..], &messages(&store).await].concat();
+    let mut places = [positions(&log), messages(&store).await].concat();
     places.sort_unstable();
     assert!(places.iter().copied().eq(1..=head), "up to {head}: {places:?}");
-    for (filter, reader) in readers {
-        let given = reader.await.unwrap();
-        assert_eq!(given, wanted_of(&log, &filter, Position::MAX), "{filter:?}");
-        assert!(!given.is_empty(), "{filter:?}");
-    }
-    let readings = readings.await.unwrap();
-    for Reading { filter, given, through } in &readings {
-        assert_eq!(*given, wanted_of(&log, filter, *through), "{filter:?} up to {through}");
-    }
-    no_version_is_missing(&log);
     let of_users = users.check(&log).await;
-    let commits = one.0 + two.0;
-    println!(
-        "{commits} commits of 8 writers in 2 processes, {of_users} of users, {} events, {} readings \
-         from the beginning",
-        all.len(),
-        readings.len()
-    );
-    waits(&one.1, &two.1, &times);
+    let commits = of_one.commits + of_two.commits;
+    println!("{commits} commits of 8 writers in 2 processes, {of_users} of users");
+    waits(&of_one.waited, &of_two.waited, &times);
+}
+
+/// Not a test of its own: one of the processes of a race.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_that_races() {
+    let Ok(told) = std::env::var(RACE) else { return };
+    let (database, name) = told.split_once(' ').unwrap();
+    let store = common::store(database).connect().await.unwrap();
+    race::write(Arc::new(store.clone()), name).await;
+    store.close().await;
 }
 
 /// Where the messages are that are to be sent.
@@ -125,91 +120,6 @@ async fn messages(store: &MongoStore) -> Vec<Position> {
         }
         found.extend(page.iter().map(|pending| pending.position));
     }
-}
-
-/// Everything, and by each kind of index.
-fn filters() -> Vec<Filter> {
-    let of = |category: &'static str, id: &str| StreamId::new(category, id);
-    let streams = vec![of("account", "one-0"), of("ledger", "two-3"), of("account", "user")];
-    let tags = vec!["early".to_owned()];
-    vec![
-        Filter::default(),
-        Filter::default().event_type("race.red"),
-        Filter::default().event_type("race.blue").event_type("bank.deposited"),
-        Filter { categories: vec!["ledger".into()], ..Filter::default() },
-        Filter { tags, ..Filter::default() },
-        Filter { streams, ..Filter::default() },
-    ]
-}
-
-fn any_size() -> u32 {
-    [1, 10, 100, 1_000][fastrand::usize(..4)]
-}
-
-/// Follows the log page by page. What it was given, once all is written and it has come to the end.
-fn follow(
-    store: &MongoStore,
-    filter: Filter,
-    is_over: Arc<AtomicBool>,
-) -> JoinHandle<Vec<Position>> {
-    let store = store.clone();
-    tokio::spawn(async move {
-        let (mut given, mut after) = (Vec::new(), 0);
-        loop {
-            let was_over = is_over.load(Ordering::Relaxed);
-            let read = ReadLog::after(after).filter(filter.clone()).page(any_size());
-            let mut pages = store.read_log(read);
-            while let Some(page) = pages.next().await {
-                let page = page.unwrap();
-                for event in page.iter() {
-                    assert!(event.position > after, "{} after {after}", event.position);
-                    given.push(event.position);
-                }
-                assert!(page.through() >= after, "{} after {after}", page.through());
-                after = page.through();
-                // Slower than those who write, so that others write between its pages.
-                if fastrand::u8(..8) == 0 {
-                    tokio::time::sleep(Duration::from_millis(fastrand::u64(..5))).await;
-                }
-            }
-            if was_over {
-                return given;
-            }
-        }
-    })
-}
-
-/// What somebody was given who read from the beginning.
-struct Reading {
-    filter: Filter,
-    given: Vec<Position>,
-    through: Position,
-}
-
-/// Reads from the beginning, in the middle of all that is written.
-fn read_again_and_again(store: &MongoStore, is_over: Arc<AtomicBool>) -> JoinHandle<Vec<Reading>> {
-    let store = store.clone();
-    tokio::spawn(async move {
-        let mut readings = Vec::new();
-        while !is_over.load(Ordering::Relaxed) {
-            let filter = filters().swap_remove(fastrand::usize(..filters().len()));
-            let (mut given, mut through) = (Vec::new(), 0);
-            let read = ReadLog::after(0).filter(filter.clone()).page(any_size());
-            let mut pages = store.read_log(read);
-            while let Some(page) = pages.next().await {
-                let page = page.unwrap();
-                given.extend(page.iter().map(|event| event.position));
-                through = page.through();
-            }
-            let reading = Reading { filter, given, through };
-            // Of many, some.
-            match readings.len() {
-                READINGS => readings[fastrand::usize(..READINGS)] = reading,
-                _ => readings.push(reading),
-            }
-        }
-        readings
-    })
 }
 
 /// Those who have transactions of their own.
@@ -227,7 +137,7 @@ impl Users {
         Self { store: store.clone(), invoices, staged: Mutex::default() }
     }
 
-    async fn disturb(&self, trouble: Trouble, racer: &Racer) {
+    async fn disturb(&self, trouble: Trouble, process: &TestProcess) {
         let transactions = async {
             if trouble.has(Trouble::Transaction) {
                 self.commits(SLOW).await;
@@ -249,9 +159,9 @@ impl Users {
             if trouble.has(Trouble::Stopped) {
                 // At a random moment, in the middle of whatever its writers do.
                 tokio::time::sleep(Duration::from_micros(fastrand::u64(..20_000))).await;
-                racer.process.pause().unwrap();
+                process.pause().unwrap();
                 tokio::time::sleep(DEAD).await;
-                racer.process.go_on().unwrap();
+                process.go_on().unwrap();
             }
         };
         let calm = async {
@@ -342,53 +252,20 @@ impl Users {
     }
 }
 
-/// What a filter lets through of the whole log, up to there.
-fn wanted_of(log: &[Page], filter: &Filter, through: Position) -> Vec<Position> {
-    let events = log.iter().flat_map(Page::iter).take_while(|event| event.position <= through);
-    let wanted = events.filter(|event| {
-        let Filter { types, categories, streams, tags, .. } = filter;
-        (types.is_empty() || types.iter().any(|name| name == event.event_type))
-            && (categories.is_empty() || categories.iter().any(|name| name == event.category))
-            && (streams.is_empty() || streams.contains(&event.stream_id()))
-            && tags.iter().all(|tag| event.tags().any(|has| has == tag))
-    });
-    wanted.map(|event| event.position).collect()
-}
-
-/// Versions are 1, 2, 3 … in each stream (P3).
-fn no_version_is_missing(log: &[Page]) {
-    let mut last = HashMap::new();
-    for event in log.iter().flat_map(Page::iter) {
-        let version = last.entry(event.stream_id()).or_insert(0);
-        *version += 1;
-        assert_eq!(event.version, *version, "{event:?}");
-    }
-}
-
-/// How long commits took in each trouble. Of the second process, those do not count that were in hand
-/// while it was stopped.
+/// How long commits took in each trouble. Of the second process, those do not count that were in hand while it was
+/// stopped.
 fn waits(one: &[Waited], two: &[Waited], times: &[(Trouble, Duration, Duration)]) {
-    let is_in = |waited: &Waited, from: &Duration, until: &Duration| {
-        waited.began < *until && waited.began + waited.took > *from
+    let is_in = |waited: &Waited, is_meant: &dyn Fn(Trouble) -> bool| {
+        times.iter().any(|(of, from, until)| is_meant(*of) && waited.is_in(*from, *until))
     };
-    let was_stopped = |waited: &&Waited| {
-        times.iter().any(|(of, from, until)| of.has(Trouble::Stopped) && is_in(waited, from, until))
-    };
-    let all: Vec<_> = one.iter().chain(two.iter().filter(|waited| !was_stopped(waited))).collect();
+    let others = two.iter().filter(|waited| !is_in(waited, &|of| of.has(Trouble::Stopped)));
+    let all: Vec<_> = one.iter().chain(others).collect();
     for trouble in Trouble::ALL {
-        let is_then = |waited: &&&Waited| {
-            times.iter().any(|(of, from, until)| *of == trouble && is_in(waited, from, until))
-        };
-        let mut took: Vec<_> = all.iter().filter(is_then).map(|waited| waited.took).collect();
-        took.sort_unstable_by(|one, other| other.cmp(one));
-        let of = |nth: usize| took.get(nth).copied().unwrap_or_default();
-        let (median, slow, longest) = (of(took.len() / 2), of(took.len() / 100), of(0));
-        println!(
-            "{trouble:?}: {} commits took {median:?}, one in 100 {slow:?}, the longest {longest:?}",
-            took.len()
-        );
+        let then = all.iter().filter(|waited| is_in(waited, &|of| of == trouble));
+        let took = Took::of(then.copied());
+        println!("{trouble:?}: {took}");
         // The one may have the turn after the other.
         let bound = if trouble == Trouble::All { BOUND * 2 } else { BOUND };
-        assert!(longest < bound, "{trouble:?}: a commit took {longest:?}");
+        assert!(took.longest < bound, "{trouble:?}: a commit took {:?}", took.longest);
     }
 }

@@ -16,7 +16,6 @@ mod migrations;
 mod plans;
 mod pooler;
 mod race;
-mod race_child;
 mod restore;
 mod short;
 mod sink;

@@ -3,20 +3,21 @@
 //!
 //! `RACE_SECONDS` makes it longer.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cqrs_core::{Expected, Filter, Page, Position, ReadLog, Store, StreamId};
-use futures_util::StreamExt;
+use cqrs_core::{Expected, Filter, Page, Store, StreamId};
+use cqrs_testing::race::{self, Racer, Readers, Took, Waited};
 use store_postgres::PostgresStore;
 use store_postgres::tokio_postgres::{IsolationLevel, Transaction};
-use tokio::task::JoinHandle;
+use test_servers::TestProcess;
 
 use crate::common::{self, Schema};
-use crate::race_child::{Racer, Waited, now};
-use crate::short::{deposit, log_of, plain, positions, wanted};
+use crate::short::{deposit, plain, wanted};
+
+/// Tells a process where it writes, and its name.
+const RACE: &str = "STORE_POSTGRES_RACE";
 
 /// Nobody may wait so long for somebody who is slow. Each is slow for longer.
 const BOUND: Duration = Duration::from_millis(1_500);
@@ -48,14 +49,19 @@ impl Trouble {
 async fn what_a_reader_was_given_is_final_and_nobody_waits_for_whoever_is_slow() {
     let schema = Schema::new();
     let store = common::store(&schema.0).connections(8).connect().await.unwrap();
-    let mut racers = ["one", "two"].map(|name| Racer::start(&schema.0, name));
-    let is_over = Arc::new(AtomicBool::new(false));
-    let readers: Vec<_> = filters()
-        .into_iter()
-        .map(|filter| (filter.clone(), follow(&store, filter, is_over.clone())))
-        .collect();
+    let processes = ["one", "two"].map(|name| {
+        let told = format!("{} {name}", schema.0);
+        TestProcess::start("race::process_that_races", RACE, &told).unwrap()
+    });
+    let [mut one, mut two] = processes;
+    let mut racers = [&mut one, &mut two].map(|process| Racer::of(&mut process.child));
+    let mut filters = race::filters("one", "two");
+    filters.push(Filter::default().event_type("race.blue").event_type("bank.deposited"));
+    filters.push(Filter::default().stream(StreamId::new("account", "user")));
+    let shared: Arc<dyn Store> = Arc::new(store.clone());
+    let readers = Readers::begin(&shared, filters);
     let users = Users::begin(&schema.0, &store).await;
-    racers.iter_mut().for_each(Racer::tell);
+    racers.iter_mut().for_each(Racer::begins);
 
     let seconds = wanted("RACE_SECONDS", 3);
     let (started, length) = (Instant::now(), Duration::from_secs(seconds));
@@ -64,77 +70,32 @@ async fn what_a_reader_was_given_is_final_and_nobody_waits_for_whoever_is_slow()
     let mut times = Vec::new();
     while times.is_empty() || started.elapsed() < length {
         for trouble in Trouble::ALL {
-            let from = now();
-            users.disturb(trouble, slow, &racers[1]).await;
-            times.push((trouble, from, now()));
+            let from = race::now();
+            users.disturb(trouble, slow, &two).await;
+            times.push((trouble, from, race::now()));
         }
     }
-    racers.iter_mut().for_each(Racer::tell);
-    let [one, two] = racers.map(Racer::ended);
-    is_over.store(true, Ordering::Relaxed);
-
-    let log = log_of(&store, Filter::default()).await;
-    let mut last = 0;
-    for position in positions(&log) {
-        assert!(position > last, "{position} after {last}");
-        last = position;
+    let [of_one, of_two] = racers.map(Racer::ends);
+    for process in [&mut one, &mut two] {
+        assert!(process.child.wait().unwrap().success());
     }
-    for (filter, reader) in readers {
-        let given = reader.await.unwrap();
-        assert_eq!(given, wanted_of(&log, &filter), "{filter:?}");
-        assert!(!given.is_empty(), "{filter:?}");
-    }
-    no_version_is_missing(&log);
+    let log = readers.end(&store).await;
     let of_users = users.written.load(Ordering::Relaxed);
-    assert_eq!(versions_of(&log, "user").len() as u64, of_users);
-    let commits = one.0 + two.0;
+    let events = log.iter().flat_map(Page::iter);
+    assert_eq!(events.filter(|event| event.stream == "user").count() as u64, of_users);
+    let commits = of_one.commits + of_two.commits;
     println!("{commits} commits of 8 writers in 2 processes, {of_users} of users");
-    waits(&one.1, &two.1, &times);
+    waits(&of_one.waited, &of_two.waited, &times);
 }
 
-/// Everything, and by each kind of index.
-fn filters() -> Vec<Filter> {
-    let of = |category: &'static str, id: &str| StreamId::new(category, id);
-    let streams = vec![of("account", "one-0"), of("ledger", "two-3"), of("account", "user")];
-    let tags = vec!["early".to_owned()];
-    vec![
-        Filter::default(),
-        Filter::default().event_type("race.red"),
-        Filter::default().event_type("race.blue").event_type("bank.deposited"),
-        Filter { categories: vec!["ledger".into()], ..Filter::default() },
-        Filter { tags, ..Filter::default() },
-        Filter { streams, ..Filter::default() },
-    ]
-}
-
-/// Follows the log page by page. What it was given, once all is written and it has come to the end.
-fn follow(
-    store: &PostgresStore,
-    filter: Filter,
-    is_over: Arc<AtomicBool>,
-) -> JoinHandle<Vec<Position>> {
-    let store = store.clone();
-    tokio::spawn(async move {
-        let (mut given, mut after) = (Vec::new(), 0);
-        loop {
-            let was_over = is_over.load(Ordering::Relaxed);
-            let size = [1, 10, 100, 1_000][fastrand::usize(..4)];
-            let read = ReadLog::after(after).filter(filter.clone()).page(size);
-            let mut pages = store.read_log(read);
-            while let Some(page) = pages.next().await {
-                let page = page.unwrap();
-                for event in page.iter() {
-                    assert!(event.position > after, "{} after {after}", event.position);
-                    given.push(event.position);
-                }
-                assert!(page.through() >= after, "{} after {after}", page.through());
-                after = page.through();
-            }
-            if was_over {
-                return given;
-            }
-        }
-    })
+/// Not a test of its own: one of the processes of a race.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_that_races() {
+    let Ok(told) = std::env::var(RACE) else { return };
+    let (schema, name) = told.split_once(' ').unwrap();
+    let store = common::store(schema).connect().await.unwrap();
+    race::write(Arc::new(store.clone()), name).await;
+    store.close().await;
 }
 
 /// Those who have transactions of their own.
@@ -153,7 +114,7 @@ impl Users {
         Self { store: store.clone(), schema: schema.to_owned(), written: AtomicU64::new(0) }
     }
 
-    async fn disturb(&self, trouble: Trouble, slow: Duration, racer: &Racer) {
+    async fn disturb(&self, trouble: Trouble, slow: Duration, process: &TestProcess) {
         let transaction = async {
             if trouble.has(Trouble::Transaction) {
                 tokio::join!(self.commits(slow), self.gives_up(slow), self.writes(slow));
@@ -168,9 +129,9 @@ impl Users {
             if trouble.has(Trouble::Stopped) {
                 // At a random moment, in the middle of whatever its writers do.
                 tokio::time::sleep(Duration::from_micros(fastrand::u64(..20_000))).await;
-                racer.process.pause().unwrap();
+                process.pause().unwrap();
                 tokio::time::sleep(slow).await;
-                racer.process.go_on().unwrap();
+                process.go_on().unwrap();
             }
         };
         let calm = async {
@@ -229,58 +190,18 @@ impl Users {
     }
 }
 
-/// What a filter lets through of the whole log.
-fn wanted_of(log: &[Page], filter: &Filter) -> Vec<Position> {
-    let events = log.iter().flat_map(Page::iter);
-    let wanted = events.filter(|event| {
-        let Filter { types, categories, streams, tags, .. } = filter;
-        (types.is_empty() || types.iter().any(|name| name == event.event_type))
-            && (categories.is_empty() || categories.iter().any(|name| name == event.category))
-            && (streams.is_empty() || streams.contains(&event.stream_id()))
-            && tags.iter().all(|tag| event.tags().any(|has| has == tag))
-    });
-    wanted.map(|event| event.position).collect()
-}
-
-fn versions_of(log: &[Page], stream: &str) -> Vec<u64> {
-    let events = log.iter().flat_map(Page::iter);
-    events.filter(|event| event.stream == stream).map(|event| event.version).collect()
-}
-
-/// Versions are 1, 2, 3 … in each stream (P3).
-fn no_version_is_missing(log: &[Page]) {
-    let mut last = HashMap::new();
-    for event in log.iter().flat_map(Page::iter) {
-        let version = last.entry(event.stream_id()).or_insert(0);
-        *version += 1;
-        assert_eq!(event.version, *version, "{event:?}");
-    }
-}
-
-/// How long commits took in each trouble. Of the second process, those do not count that were in hand
-/// while it was stopped.
+/// How long commits took in each trouble. Of the second process, those do not count that were in hand while it was
+/// stopped.
 fn waits(one: &[Waited], two: &[Waited], times: &[(Trouble, Duration, Duration)]) {
-    let is_in = |waited: &Waited, from: &Duration, until: &Duration| {
-        waited.began < *until && waited.began + waited.took > *from
+    let is_in = |waited: &Waited, is_meant: &dyn Fn(Trouble) -> bool| {
+        times.iter().any(|(of, from, until)| is_meant(*of) && waited.is_in(*from, *until))
     };
-    let was_stopped = |waited: &&Waited| {
-        times.iter().any(|(of, from, until)| of.has(Trouble::Stopped) && is_in(waited, from, until))
-    };
-    let all: Vec<_> = one.iter().chain(two.iter().filter(|waited| !was_stopped(waited))).collect();
+    let others = two.iter().filter(|waited| !is_in(waited, &|of| of.has(Trouble::Stopped)));
+    let all: Vec<_> = one.iter().chain(others).collect();
     for trouble in Trouble::ALL {
-        let is_then = |waited: &&&Waited| {
-            times.iter().any(|(of, from, until)| *of == trouble && is_in(waited, from, until))
-        };
-        let mut took: Vec<_> = all.iter().filter(is_then).map(|waited| waited.took).collect();
-        took.sort_unstable_by(|one, other| other.cmp(one));
-        let of = |nth: usize| took.get(nth).copied().unwrap_or_default();
-        let (median, slow, longest) = (of(took.len() / 2), of(took.len() / 100), of(0));
-        let over = took.iter().filter(|took| **took > Duration::from_millis(50)).count();
-        println!(
-            "{trouble:?}: {} commits took {median:?}, one in 100 {slow:?}, the longest {longest:?}; \
-             {over} more than 50 ms",
-            took.len()
-        );
-        assert!(longest < BOUND, "{trouble:?}: a commit took {longest:?}");
+        let then = all.iter().filter(|waited| is_in(waited, &|of| of == trouble));
+        let took = Took::of(then.copied());
+        println!("{trouble:?}: {took}");
+        assert!(took.longest < BOUND, "{trouble:?}: a commit took {:?}", took.longest);
     }
 }
