@@ -12,7 +12,9 @@ use crate::writer::{Kept, Pending, write_alone};
 
 impl MongoStore {
     /// A session for transactions of one's own, with [`commit_in`](Self::commit_in). What is read and written with it
-    /// is agreed upon by most members. If this process dies in a transaction, other nodes end it.
+    /// is agreed upon by most members. If this process dies in a transaction, other nodes end it: while they wait for
+    /// their turn to write, they end any transaction of such a session in which nothing was done for a second and a
+    /// half, also one that commits nothing to the log.
     ///
     /// # Errors
     /// When the server is out of reach.

@@ -23,13 +23,8 @@ pub(super) async fn take_over(
 ) -> Result<(), Trouble> {
     let name = &*collection.name;
     let documents = db.collection::<RawDocumentBuf>(Coll::Documents.name());
-    let first: Bson = doc! { "collection": name }.into();
-    let last: Bson = doc! { "collection": name, "tenant": Bson::MaxKey }.into();
-    let all = doc! { "_id": { "$gt": first.clone(), "$lt": last.clone() } };
-    // All old values go before a new one comes.
-    let gone = doc! { "$unset": { "fields": "", "unique": "" } };
-    documents.update_many(all, gone).session(&mut *session).await?;
-    let mut after = first;
+    let [mut after, last] = bounds(name);
+    forget_values(&documents, session, name).await?;
     loop {
         let of = doc! { "_id": { "$gt": after, "$lt": last.clone() }, "data": { "$exists": true } };
         let found = documents.find(of).sort(doc! { "_id": 1 }).limit(AT_ONCE);
@@ -61,6 +56,25 @@ pub(super) async fn take_over(
     }
 }
 
+/// Between which ids the documents of a collection are.
+fn bounds(name: &str) -> [Bson; 2] {
+    [doc! { "collection": name }, doc! { "collection": name, "tenant": Bson::MaxKey }]
+        .map(Bson::from)
+}
+
+/// All old values go before a new one comes.
+async fn forget_values(
+    documents: &mongodb::Collection<RawDocumentBuf>,
+    session: &mut ClientSession,
+    name: &str,
+) -> Result<(), Trouble> {
+    let [first, last] = bounds(name);
+    let all = doc! { "_id": { "$gt": first, "$lt": last } };
+    let gone = doc! { "$unset": { "fields": "", "unique": "" } };
+    documents.update_many(all, gone).session(session).await?;
+    Ok(())
+}
+
 fn put(row: RawDocumentBuf) -> Option<RawDocumentBuf> {
     let id = bson::RawBson::from(row.get("_id").ok().flatten()?);
     Some(rawdoc! { "q": { "_id": id }, "u": row, "upsert": true })
@@ -80,12 +94,7 @@ async fn note_values(
     mapping: &Mapping,
 ) -> Result<(), Trouble> {
     let name = &*collection.name;
-    let documents = db.collection::<RawDocumentBuf>(Coll::Documents.name());
-    let first: Bson = doc! { "collection": name }.into();
-    let last: Bson = doc! { "collection": name, "tenant": Bson::MaxKey }.into();
-    let all = doc! { "_id": { "$gt": first, "$lt": last } };
-    let gone = doc! { "$unset": { "fields": "", "unique": "" } };
-    documents.update_many(all, gone).session(&mut *session).await?;
+    forget_values(&db.collection(Coll::Documents.name()), session, name).await?;
     if unique(mapping).is_empty() {
         return Ok(());
     }

@@ -5,12 +5,15 @@ use mongodb::{ClientSession, Database};
 
 use super::batch::Batch;
 use super::facts::Facts;
-use super::judge::Judge;
+use super::judge::{Judge, Turn};
 use super::look::{Mode, look};
 use super::turn::{look_at, promised, take};
 use super::{Kept, Pending, places, since};
 use crate::error::Trouble;
 use crate::seen::Seen;
+
+/// An index that refuses something would end the transaction.
+const MODE: Mode = Mode::Careful;
 
 /// Takes the turn and applies the commit, or tells why not: then nothing of it is left in the transaction.
 pub(crate) async fn write_alone(
@@ -19,25 +22,34 @@ pub(crate) async fn write_alone(
     pending: &Pending,
     kept: Kept,
 ) -> Result<Result<Committed>, Trouble> {
-    let Pending { commit, fingerprint, .. } = pending;
-    let places = places(commit);
+    let places = places(&pending.commit);
     let mut turn = take(db, session, places).await?;
     let promised = promised(&turn, places);
+    let (verdict, batch) = judge(db, session, pending, kept, &mut turn).await?;
+    // Also when it is refused: the head is to go back.
+    batch.write(db, session, &turn, promised, MODE).await?;
+    Ok(verdict)
+}
+
+/// The verdict on it, and what it writes.
+async fn judge(
+    db: &Database,
+    session: &mut ClientSession,
+    pending: &Pending,
+    kept: Kept,
+    turn: &mut Turn,
+) -> Result<(Result<Committed>, Batch), Trouble> {
     let mut facts = Facts {
         commits_since: since(turn.now, kept.commit_ids),
         inbox_since: since(turn.now, kept.inbox),
         ..Facts::default()
     };
     let group = std::slice::from_ref(pending);
-    // An index that refuses something would end the transaction.
-    let (mode, seen, head) = (Mode::Careful, Seen::default(), turn.head);
-    look(db, session, group, &mut facts, &seen, head, mode).await?;
+    look(db, session, group, &mut facts, &Seen::default(), turn.head, MODE).await?;
     let mut batch = Batch::default();
-    let mut judge = Judge { facts: &mut facts, turn: &mut turn, batch: &mut batch };
-    let verdict = judge.judge(0, commit, *fingerprint);
-    // Also when it is refused: the head is to go back.
-    batch.write(db, session, &turn, promised, mode).await?;
-    Ok(verdict)
+    let mut judge = Judge { facts: &mut facts, turn, batch: &mut batch };
+    let verdict = judge.judge(0, &pending.commit, pending.fingerprint);
+    Ok((verdict, batch))
 }
 
 /// Whether a commit does nothing but move a checkpoint: then it needs no turn.
@@ -79,21 +91,15 @@ pub(crate) async fn moves_checkpoint(
     pending: &Pending,
     kept: Kept,
 ) -> Result<Result<Committed>, Trouble> {
-    let Pending { commit, fingerprint, .. } = pending;
+    let commit = &pending.commit;
     let mut turn = look_at(db, session).await?;
-    let mut facts = Facts { commits_since: since(turn.now, kept.commit_ids), ..Facts::default() };
-    let group = std::slice::from_ref(pending);
-    let (mode, seen, head) = (Mode::Careful, Seen::default(), turn.head);
-    look(db, session, group, &mut facts, &seen, head, mode).await?;
-    let mut batch = Batch::default();
-    let mut judge = Judge { facts: &mut facts, turn: &mut turn, batch: &mut batch };
-    let verdict = judge.judge(0, commit, *fingerprint);
+    let (verdict, mut batch) = judge(db, session, pending, kept, &mut turn).await?;
     if let Ok(Committed::Now { .. }) = verdict {
         let of_checkpoint = commit.checkpoint.iter().flat_map(|write| &write.fence);
         for fence in commit.fences.iter().chain(of_checkpoint) {
             batch.hold(&fence.lease);
         }
-        batch.write(db, session, &turn, turn.head, mode).await?;
+        batch.write(db, session, &turn, turn.head, MODE).await?;
     }
     Ok(verdict)
 }

@@ -4,27 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cqrs_core::Append;
-use cqrs_core::{Commit, CommitId, Expected, Json, MessageId, NewEvent, Payload, Store, StreamId};
+use cqrs_core::{Expected, Store};
 use tokio::task::JoinSet;
 
 use crate::common::{self, Database};
 use crate::own::wanted;
+use crate::short::deposit;
 
 const TASKS: usize = 8;
-
-fn deposit(stream: &str) -> Commit {
-    let body = Payload::Json(Json::parse("{}").unwrap());
-    Commit {
-        id: CommitId(MessageId::fresh()),
-        appends: vec![Append {
-            stream: StreamId::new("account", stream),
-            expected: Expected::Any,
-            events: vec![NewEvent::new("bank.deposited", body)],
-        }],
-        ..Commit::default()
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_write_at_once_get_their_turns() {
@@ -40,7 +27,7 @@ async fn nodes_that_write_at_once_get_their_turns() {
             tasks.spawn(async move {
                 while Instant::now() < until {
                     let began = Instant::now();
-                    store.commit(deposit(&format!("{node}-{task}"))).await.unwrap();
+                    store.commit(deposit(&format!("{node}-{task}"), Expected::Any)).await.unwrap();
                     done.fetch_add(1, Ordering::Relaxed);
                     longest.fetch_max(began.elapsed().as_micros() as u64, Ordering::Relaxed);
                 }
