@@ -295,8 +295,8 @@ pub use port::capabilities::{Capabilities, Limits, Support};
 pub use port::clock::{Clock, ManualClock, SystemClock};
 pub use port::cloud_event::Attribute;
 pub use port::commit::{
-    AnswerTo, Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence,
-    Guard, InboxMark, NewEvent, Outgoing, OutgoingKind, Settled, TimerWrite, Tries,
+    Append, CheckpointWrite, Commit, CommitId, Committed, DocumentWrite, Expected, Fence, Guard,
+    InboxMark, NewEvent, Settled, TimerWrite,
 };
 pub use port::delivery::{Delivery, InboundMessage, Settle, Ticket, Verdict};
 pub use port::document::{
@@ -308,7 +308,7 @@ pub use port::lanes::{Fate, Holder, Lane, Lanes};
 pub use port::lease::{Lease, LeaseRequest};
 pub use port::loan::{LoanSaid, LoanWord};
 pub use port::member::{GroupAnswer, GroupAsk, GroupAsks, Handed, Outlook, Seat, Seen};
-pub use port::outgoing::{FindOutgoing, PendingMessage};
+pub use port::outgoing::{AnswerTo, FindOutgoing, Outgoing, OutgoingKind, PendingMessage, Tries};
 pub use port::page::{Page, Recorded};
 pub use port::parked::{FindParked, ParkedEntry, ParkedId, ParkedState, ParkedWrite};
 pub use port::publisher::{OutboundKind, OutboundMessage, Publisher, Unpublished};

@@ -18,10 +18,10 @@ use crate::message::payload::{Json, Payload};
 use crate::message::request::Command;
 use crate::port::clock::{Clock, SystemClock};
 use crate::port::commit::{
-    Append, Commit, CommitId, Committed, DocumentWrite, Expected, Guard, InboxMark, Outgoing,
-    OutgoingKind,
+    Append, Commit, CommitId, Committed, DocumentWrite, Expected, Guard, InboxMark,
 };
 use crate::port::filter::Filter;
+use crate::port::outgoing::{Outgoing, OutgoingKind};
 use crate::port::store::Store;
 use crate::port::stream_id::StreamId;
 use crate::port::{Position, Version};

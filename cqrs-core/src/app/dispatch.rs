@@ -13,7 +13,7 @@ use crate::message::metadata::Metadata;
 use crate::message::payload::Payload;
 use crate::message::request::{RequestKind, Visibility};
 use crate::port::Position;
-use crate::port::commit::Outgoing;
+use crate::port::outgoing::Outgoing;
 
 /// A request as it comes from outside. See [`App::dispatch`].
 #[derive(Clone)]

@@ -6,9 +6,9 @@ use crate::error::{Conflict, Error, Result};
 use crate::message::id::MessageId;
 use crate::message::timestamp::Timestamp;
 use crate::port::Position;
-use crate::port::commit::{Fence, Outgoing, Settled, TimerWrite};
+use crate::port::commit::{Fence, Settled, TimerWrite};
 use crate::port::lease::{Lease, LeaseRequest};
-use crate::port::outgoing::{FindOutgoing, PendingMessage};
+use crate::port::outgoing::{FindOutgoing, Outgoing, PendingMessage};
 use crate::port::parked::{FindParked, ParkedEntry, ParkedWrite};
 use crate::port::timer::{FindTimers, Timer};
 

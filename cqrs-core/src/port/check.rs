@@ -11,12 +11,12 @@ use crate::message::payload::Payload;
 use crate::port::Position;
 use crate::port::capabilities::{Capabilities, Limits, Support};
 use crate::port::commit::{
-    AnswerTo, Append, CheckpointWrite, Commit, DocumentWrite, Expected, Guard, NewEvent, Outgoing,
-    Settled,
+    Append, CheckpointWrite, Commit, DocumentWrite, Expected, Guard, NewEvent, Settled,
 };
 use crate::port::document::{Collection, DocumentKey};
 use crate::port::filter::Filter;
 use crate::port::lease::LeaseRequest;
+use crate::port::outgoing::{AnswerTo, Outgoing};
 use crate::port::parked::ParkedWrite;
 use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;

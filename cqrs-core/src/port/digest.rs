@@ -4,11 +4,12 @@ use crate::message::fingerprint::{Fingerprint, Fingerprinter};
 use crate::message::payload::{Json, PayloadRef};
 use crate::message::timestamp::Timestamp;
 use crate::port::commit::{
-    AnswerTo, Append, CheckpointWrite, Commit, DocumentWrite, Expected, Fence, Guard, InboxMark,
-    NewEvent, Outgoing, Settled, TimerWrite, Tries,
+    Append, CheckpointWrite, Commit, DocumentWrite, Expected, Fence, Guard, InboxMark, NewEvent,
+    Settled, TimerWrite,
 };
 use crate::port::document::DocumentKey;
 use crate::port::filter::Filter;
+use crate::port::outgoing::{AnswerTo, Outgoing, Tries};
 use crate::port::parked::ParkedWrite;
 use crate::port::snapshot::SnapshotWrite;
 use crate::port::stream_id::StreamId;

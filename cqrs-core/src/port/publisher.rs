@@ -13,9 +13,8 @@ use crate::message::payload::Payload;
 use crate::port::Position;
 use crate::port::bus::BusLimits;
 use crate::port::check::{text, within};
-use crate::port::commit::OutgoingKind;
 use crate::port::lanes::Lane;
-use crate::port::outgoing::PendingMessage;
+use crate::port::outgoing::{OutgoingKind, PendingMessage};
 
 /// Where messages are sent.
 ///
@@ -391,7 +390,7 @@ mod tests {
     use super::*;
     use crate::message::payload::Json;
     use crate::message::timestamp::Timestamp;
-    use crate::port::commit::Outgoing;
+    use crate::port::outgoing::Outgoing;
 
     fn refused(message: &OutboundMessage) -> String {
         match message.check(&BusLimits::default()).unwrap_err().kind() {

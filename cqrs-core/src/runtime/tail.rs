@@ -123,7 +123,8 @@ impl Tail {
 mod tests {
     use super::*;
     use crate::memory::MemoryStore;
-    use crate::port::commit::{Commit, Outgoing, OutgoingKind};
+    use crate::port::commit::Commit;
+    use crate::port::outgoing::{Outgoing, OutgoingKind};
     use crate::{Json, Payload};
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use crate::message::event::Event;
 use crate::message::event_set::EventSet;
 use crate::message::metadata::Metadata;
 use crate::port::clock::Clock;
-use crate::port::commit::{Outgoing, OutgoingKind};
+use crate::port::outgoing::{Outgoing, OutgoingKind};
 use crate::port::page::Recorded;
 use crate::port::store::Store;
 use crate::record;

@@ -7,7 +7,7 @@ use crate::error::BoxError;
 use crate::message::event::{Event, EventType};
 use crate::message::payload::{Json, Payload};
 use crate::message::request::Command;
-use crate::port::commit::Tries;
+use crate::port::outgoing::Tries;
 
 /// What a saga wants to be done. See [`Saga`](crate::Saga) for an example.
 ///

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::payload::{Json, Payload};
-use crate::port::commit::{Outgoing, OutgoingKind};
+use crate::port::outgoing::{Outgoing, OutgoingKind};
 
 fn message(position: Position, lane: &str) -> PendingMessage {
     let body = Payload::Json(Json::parse("{}").unwrap());

@@ -22,7 +22,7 @@ use crate::app::Inner;
 use crate::error::{Error, ErrorKind, panic_text};
 use crate::port::bus::Bus;
 use crate::port::capabilities::Limits;
-use crate::port::commit::Outgoing;
+use crate::port::outgoing::Outgoing;
 use crate::runtime::backoff;
 use crate::runtime::key::{self, Slice};
 use crate::runtime::node::{Node, Quit};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{BoxError, Conflict, Error, ErrorKind};
 use crate::handler::HandlerError;
-use crate::port::commit::Tries;
+use crate::port::outgoing::Tries;
 use crate::runtime::retry::RetryPolicy;
 
 /// What becomes of a message that did not get through.

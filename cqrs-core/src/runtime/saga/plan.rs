@@ -10,7 +10,8 @@ use crate::message::metadata::Metadata;
 use crate::message::payload::Payload;
 use crate::message::timestamp::Timestamp;
 use crate::port::capabilities::Limits;
-use crate::port::commit::{AnswerTo, Outgoing, OutgoingKind, TimerWrite, Tries};
+use crate::port::commit::TimerWrite;
+use crate::port::outgoing::{AnswerTo, Outgoing, OutgoingKind, Tries};
 use crate::runtime::key;
 use crate::runtime::saga::instance::{
     Compensation, SagaInstance, SagaStatus, SagaStep, SagaStepState, SagaTimer, cut,

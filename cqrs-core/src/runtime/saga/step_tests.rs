@@ -7,7 +7,7 @@ use crate::domain::saga::{Reaction, Route};
 use crate::message::metadata::Metadata;
 use crate::message::timestamp::Timestamp;
 use crate::port::capabilities::Limits;
-use crate::port::commit::{Outgoing, OutgoingKind, Tries};
+use crate::port::outgoing::{Outgoing, OutgoingKind, Tries};
 use crate::runtime::saga::instance::{SagaStatus, SagaStepState, SagaStepState as Is};
 use crate::{Command, Event, EventType, Never, Request, RequestKind, Wire};
 
