@@ -4,24 +4,39 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use cqrs_core::Result;
+use cqrs_core::{Error, ErrorKind, Result};
 use mongodb::{ClientSession, Database};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::connect::{Connector, backoff};
 use crate::error::Trouble;
-use crate::orphans::{self, Enrolled};
+use crate::orphans::{Begun, Enrolled, Waits};
 use crate::writer::{Turn, turn};
 
 /// How long others have the turn at most before it is tried again.
 const JITTER: Duration = Duration::from_millis(30);
 
-/// Who has had the turn for so long may be dead: it is looked after.
-const HELD: Duration = Duration::from_secs(2);
-
 /// Who of this process writes: others wait in the order in which they came.
 pub(crate) type OneAtATime = Arc<Mutex<()>>;
+
+/// Waits until nobody else of this process writes.
+///
+/// # Errors
+/// [`Unavailable`](ErrorKind::Unavailable) when that takes longer than so.
+pub(crate) async fn alone(
+    one: &OneAtATime,
+    patience: Duration,
+) -> Result<OwnedMutexGuard<()>, Trouble> {
+    let waited = timeout(patience, one.clone().lock_owned()).await;
+    waited.map_err(|_| {
+        let context = format!(
+            "something else of this process has had its turn to write for {patience:?}: look for a \
+             projection that hangs, and for one that writes through the store"
+        );
+        Error::new(ErrorKind::Unavailable, context).into()
+    })
+}
 
 /// Takes the turn for one thing at a time.
 pub(crate) struct Alone {
@@ -36,7 +51,7 @@ pub(crate) enum Done<T> {
     Unchanged(T),
 }
 
-/// What can be done twice.
+/// What can be done twice. A repeat: an attempt before it may have been written, and nobody was answered.
 #[async_trait]
 pub(crate) trait Work: Send + Sync {
     type Output: Send;
@@ -46,6 +61,7 @@ pub(crate) trait Work: Send + Sync {
         db: &Database,
         session: &mut ClientSession,
         turn: &Turn,
+        is_repeat: bool,
     ) -> Result<Done<Self::Output>, Trouble>;
 }
 
@@ -63,32 +79,16 @@ impl Alone {
         work: W,
     ) -> Result<W::Output> {
         let mut kept = self.session.lock().await;
-        let (since, mut attempts, mut held) = (Instant::now(), 0, None::<Instant>);
+        let (since, mut attempts, mut waits) = (Instant::now(), 0, Waits::default());
+        let mut maybe = false;
         loop {
-            let one = self.one.lock().await;
-            let done = match Enrolled::or_new(kept.take(), &self.connector).await {
-                Ok(mut enrolled) => {
-                    let session = &mut enrolled.session;
-                    let done = self.attempt(session, longest, &work).await;
-                    if done.is_err() {
-                        turn::abort(session).await;
-                    }
-                    *kept = Some(enrolled);
-                    done
-                }
-                Err(trouble) => Err(trouble),
-            };
-            drop(one);
+            let done = self.attempt(&mut kept, longest, &work, &mut maybe).await;
             let trouble = match done {
                 Ok(done) => return Ok(done),
                 Err(trouble) => trouble,
             };
             let pause = if trouble.is_conflict() {
-                let begun = *held.get_or_insert_with(Instant::now);
-                if begun.elapsed() > HELD {
-                    held = None;
-                    orphans::free(&self.connector).await;
-                }
+                waits.for_others(&self.connector).await;
                 JITTER.mul_f64(fastrand::f64())
             } else if trouble.is_passing() || trouble.is_transient() || trouble.is_unknown() {
                 attempts += 1;
@@ -103,26 +103,50 @@ impl Alone {
         }
     }
 
-    fn refusal(&self, trouble: Trouble, doing: &str) -> cqrs_core::Error {
+    fn refusal(&self, trouble: Trouble, doing: &str) -> Error {
         trouble.into_error(doing, &self.connector.place)
     }
 
     async fn attempt<W: Work>(
         &self,
+        kept: &mut Option<Enrolled>,
+        longest: Duration,
+        work: &W,
+        maybe: &mut bool,
+    ) -> Result<W::Output, Trouble> {
+        let _one = alone(&self.one, self.connector.patience).await?;
+        let mut enrolled = Enrolled::or_new(kept.take(), &self.connector).await?;
+        let session = &mut enrolled.session;
+        let begun = Begun::of(&self.connector, session);
+        let done = self.attempt_in(session, longest, work, maybe).await;
+        if let Err(trouble) = &done {
+            turn::end(&self.connector, session, trouble).await;
+        }
+        begun.over();
+        *kept = Some(enrolled);
+        done
+    }
+
+    async fn attempt_in<W: Work>(
+        &self,
         session: &mut ClientSession,
         longest: Duration,
         work: &W,
+        maybe: &mut bool,
     ) -> Result<W::Output, Trouble> {
+        let db = &self.connector.db;
         turn::begin(session).await?;
-        let turn = turn::take(&self.connector.db, session, 0).await?;
-        let done = timeout(longest, work.run(&self.connector.db, session, &turn)).await;
+        let turn = turn::take(db, session, 0).await?;
+        let done = timeout(longest, work.run(db, session, &turn, *maybe)).await;
         match done.map_err(|_| Trouble::TooLong)?? {
             Done::Unchanged(done) => {
                 turn::abort(session).await;
                 Ok(done)
             }
             Done::Changed(done) => {
-                turn::commit(session).await?;
+                let committed = turn::commit(session).await;
+                *maybe |= committed.as_ref().is_err_and(|trouble| !trouble.is_transient());
+                committed?;
                 self.connector.note(session);
                 Ok(done)
             }

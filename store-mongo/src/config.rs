@@ -85,15 +85,16 @@ impl MongoBuilder {
         self
     }
 
-    /// How long commit ids are kept (P5); default: 7 days. Those of commits that a
-    /// [`Repository`](cqrs_core::Repository) or a [`Work`](cqrs_core::Work) makes are kept as long as
-    /// their events.
+    /// How long commit ids are known here (P5); default: 7 days. The server keeps them for the longest time that any
+    /// process has asked for; `collMod` on the index `at` of `cqrs_commits` shortens it. Those of commits that a
+    /// [`Repository`](cqrs_core::Repository) or a [`Work`](cqrs_core::Work) makes are kept as long as their events.
     pub fn keep_commit_ids(mut self, kept: Duration) -> Self {
         self.keep_commit_ids = kept;
         self
     }
 
-    /// How long handled messages are kept (P18); default: 30 days.
+    /// How long handled messages are known here (P18); default: 30 days. The server keeps them for the longest time
+    /// that any process has asked for; `collMod` on the index `at` of `cqrs_inbox` shortens it.
     pub fn keep_inbox(mut self, kept: Duration) -> Self {
         self.keep_inbox = kept;
         self

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bson::{Document, Timestamp, doc};
-use cqrs_core::{Error, Result};
+use cqrs_core::{Error, ErrorKind, Result};
+use mongodb::error::ErrorKind as Of;
 use mongodb::options::{
     Acknowledgment, ClientOptions, DriverInfo, ReadConcern, ServerAddress, WriteConcern,
 };
@@ -38,12 +39,8 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) async fn open(settings: &MongoBuilder) -> Result<Arc<Self>> {
-        // The error of the driver may quote the URL, which may hold a password.
-        let mut options = ClientOptions::parse(&settings.url).await.map_err(|_| {
-            let context =
-                "the URL is none: write mongodb://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?replicaSet=NAME";
-            Error::invalid_field("url", context)
-        })?;
+        let mut options =
+            ClientOptions::parse(&settings.url).await.map_err(|error| of_url(&error))?;
         let named = settings.database.clone().or_else(|| options.default_database.clone());
         let name = named.unwrap_or_else(|| DATABASE.to_owned());
         check_database(&name)?;
@@ -116,6 +113,57 @@ impl Connector {
             *seen = Some((session.cluster_time().cloned(), operation));
         }
     }
+}
+
+/// Options of URLs of which drivers do not take all, or not each value, from the specification "URI Options".
+const OPTIONS: [&str; 30] = [
+    "appName",
+    "authMechanismProperties",
+    "authMechanism",
+    "authSource",
+    "compressors",
+    "connectTimeoutMS",
+    "directConnection",
+    "heartbeatFrequencyMS",
+    "journal",
+    "loadBalanced",
+    "localThresholdMS",
+    "maxConnecting",
+    "maxIdleTimeMS",
+    "maxPoolSize",
+    "maxStalenessSeconds",
+    "minPoolSize",
+    "readConcernLevel",
+    "readPreference",
+    "replicaSet",
+    "retryReads",
+    "retryWrites",
+    "serverMonitoringMode",
+    "serverSelectionTimeoutMS",
+    "socketTimeoutMS",
+    "timeoutMS",
+    "tlsCAFile",
+    "tlsCertificateKeyFile",
+    "waitQueueMultiple",
+    "waitQueueTimeoutMS",
+    "wTimeoutMS",
+];
+
+/// Why a URL is none. What the driver says may quote it, and it may hold a password.
+fn of_url(error: &mongodb::error::Error) -> Error {
+    if let Of::DnsResolve { .. } = &*error.kind {
+        let context = "the hosts of the URL cannot be looked up in the DNS; try again";
+        return Error::new(ErrorKind::Unavailable, context);
+    }
+    let said = error.to_string().to_lowercase();
+    // It may quote the beginning of another one.
+    let named = OPTIONS.into_iter().filter(|option| said.contains(&option.to_lowercase()));
+    let context = match named.max_by_key(|option| option.len()) {
+        Some(option) => format!("the URL has `{option}`, or a value of it, which the driver does not take"),
+        None => "the URL is none: write mongodb://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?replicaSet=NAME"
+            .to_owned(),
+    };
+    Error::invalid_field("url", context)
 }
 
 /// How long to wait before the next attempt: more and more, with jitter.

@@ -49,7 +49,7 @@ impl Deaths {
         let mut known = self.known.lock().await;
         if known.asked.is_none_or(|asked| asked.elapsed() > ASKS) {
             known.asked = Some(Instant::now());
-            match timeout(LONGEST, self.connected()).await {
+            match timeout(LONGEST, connected(&self.connector)).await {
                 Ok(Ok(connected)) => {
                     let is_missing = |node: &&String| !connected.iter().any(|c| c.contains(*node));
                     let now = Instant::now();
@@ -69,17 +69,18 @@ impl Deaths {
             |node: &String| known.missing.get(node).is_some_and(|s| s.elapsed() > MISSING);
         nodes.into_iter().filter(is_dead).collect()
     }
+}
 
-    /// What those say of themselves who are connected as the same user.
-    async fn connected(&self) -> Result<Vec<String>, Trouble> {
-        let admin = self.connector.client.database("admin");
-        let looked = [
-            doc! { "$currentOp": { "idleConnections": true } },
-            doc! { "$group": { "_id": "$clientMetadata.driver.version" } },
-        ];
-        let found = admin.aggregate(looked).read_concern(ReadConcern::local()).await?;
-        let found: Vec<Document> = found.try_collect().await?;
-        let told = |one: &Document| one.get_str("_id").ok().map(str::to_owned);
-        Ok(found.iter().filter_map(told).collect())
-    }
+/// What those say of themselves who are connected as the same user.
+pub(crate) async fn connected(connector: &Connector) -> Result<Vec<String>, Trouble> {
+    let admin = connector.client.database("admin");
+    let looked = [
+        doc! { "$currentOp": { "idleConnections": true } },
+        doc! { "$match": { "type": "op" } },
+        doc! { "$group": { "_id": "$clientMetadata.driver.version" } },
+    ];
+    let found = admin.aggregate(looked).read_concern(ReadConcern::local()).await?;
+    let found: Vec<Document> = found.try_collect().await?;
+    let told = |one: &Document| one.get_str("_id").ok().map(str::to_owned);
+    Ok(found.iter().filter_map(told).collect())
 }

@@ -55,6 +55,7 @@ impl Work for Declare<'_> {
         db: &Database,
         session: &mut ClientSession,
         _: &Turn,
+        _: bool,
     ) -> Result<Done<()>, Trouble> {
         anew(db, session, self.0).await
     }
@@ -243,6 +244,7 @@ impl Work for Purge<'_> {
         db: &Database,
         session: &mut ClientSession,
         _: &Turn,
+        _: bool,
     ) -> Result<Done<u32>, Trouble> {
         let Self { collection, limit, .. } = *self;
         let all = doc! {

@@ -146,6 +146,11 @@ impl Trouble {
         self.code() == Some(code::WRITE_CONFLICT)
     }
 
+    /// Whether there is no such transaction any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.code() == Some(code::NO_SUCH_TRANSACTION)
+    }
+
     /// Whether it may pass by itself.
     pub(crate) fn is_passing(&self) -> bool {
         match self {

@@ -16,7 +16,7 @@ use crate::names::Coll;
 use crate::read::{Find, Reader, later, lease as lease_of};
 use crate::row::{Fields, bound, time_of};
 use crate::writer::turn::ANSWER;
-use crate::writer::{Kind, Turn, statements};
+use crate::writer::{Kind, Turn, meet, statements};
 
 /// Gives out leases, as [`Store::lease`](cqrs_core::Store::lease) says.
 pub(crate) async fn give_out(
@@ -57,8 +57,9 @@ impl Work for Take<'_> {
         db: &Database,
         session: &mut ClientSession,
         turn: &Turn,
+        is_repeat: bool,
     ) -> Result<Done<Vec<Lease>>, Trouble> {
-        self.take(db, session, turn).await
+        self.take(db, session, turn, is_repeat).await
     }
 }
 
@@ -101,6 +102,7 @@ impl Take<'_> {
         db: &Database,
         session: &mut ClientSession,
         turn: &Turn,
+        is_repeat: bool,
     ) -> Result<Done<Vec<Lease>>, Trouble> {
         let LeaseRequest { holder, names, term } = self.request;
         let (now, until) = (time_of(turn.now), later(turn.now, *term));
@@ -120,7 +122,8 @@ impl Take<'_> {
             let is_of_the_dead = node.is_some_and(|node| self.dead.contains(node));
             known.insert(lease.name.clone(), (lease, is_of_the_dead));
         }
-        let (mut stand, mut given) = (Vec::with_capacity(names.len()), Vec::new());
+        let mut stand = Vec::with_capacity(names.len());
+        let (mut given, mut taken) = (Vec::new(), Vec::new());
         for name in names {
             let nobodys = || Lease {
                 name: name.clone(),
@@ -140,6 +143,10 @@ impl Take<'_> {
                 lease.taken_over = !lease.holder.is_empty();
                 lease.holder.clone_from(holder);
                 lease.token += 1;
+                taken.push(meet(name));
+            } else if is_repeat {
+                // It may be an attempt without an answer that took it, and from whom is not known any more.
+                lease.taken_over = true;
             }
             lease.until = time_of(until);
             given.push(rawdoc! {
@@ -158,6 +165,7 @@ impl Take<'_> {
         if given.is_empty() {
             return Ok(Done::Unchanged(stand));
         }
+        statements(db, session, Coll::Fences, Kind::Update, taken).await?;
         statements(db, session, Coll::Leases, Kind::Update, given).await?;
         Ok(Done::Changed(stand))
     }

@@ -38,10 +38,11 @@
 //! A commit whose answer is lost is looked for under its id, and sent again if it is not there; so is one that
 //! the server gave up for a reason that passes. A node that dies or is stopped while it has the turn would keep
 //! all others from writing for a minute. Nodes leave the ids of the sessions that write in `cqrs_writers`; who
-//! has waited for two seconds ends transactions in which nothing was done for a second and a half
-//! (`killSessions`), and writes on.
+//! waits for more than 0.3 seconds ends the transactions of nodes that are not connected any more, and those in which
+//! nothing was done for a second and a half (`killSessions`), and writes on.
 //!
-//! Leases are documents with a holder, a token and an end, by the clock of the server. The server knows which
+//! Leases are documents with a holder, a token and an end, by the clock of the server; whoever takes one over is in
+//! conflict with what is written under it (`cqrs_fences`). The server knows which
 //! nodes are connected: the leases of one that has died are given to others at once.
 //!
 //! A change stream wakes those who wait for the log to grow. It is a hint and never the truth: when it breaks,
@@ -137,7 +138,23 @@
 //!   faster than many small ones, so let one process write as much as it can.
 //! - *A slow transaction of yours* with [`commit_in`](MongoStore::commit_in) has the turn from there to its end.
 //!   When nothing is done in it for a second and a half while others wait, they end it.
-//! - *A projection that takes its time*: as above, once it has the turn. Keep long work out of it.
+//! - *A projection that takes its time*: a page has 50 seconds, and a pause of more than a second and a half in it
+//!   ends as above. With more than a checkpoint in its commit (something is set aside, or taken up again) it has the
+//!   turn as well, and then a projection that writes through the store itself waits for itself, for as long as
+//!   [`patience`](MongoBuilder::patience) says. Keep long work out of it.
+//! - *Nobody writes any more*: this shows open transactions, for how long nothing was done in them, and from where
+//!   they come; `db.killSessions([lsid])` ends one.
+//!
+//!   ```js
+//!   db.getSiblingDB('admin').aggregate([
+//!     {$currentOp: {allUsers: true, idleSessions: true}},
+//!     {$match: {transaction: {$exists: true}}},
+//!     {$project: {lsid: 1, client: 1, appName: 1, idle: '$transaction.timeInactiveMicros'}},
+//!   ])
+//!   ```
+//! - *An arbiter, or a member that lags behind*: with a primary, an arbiter and one member that is down, no majority
+//!   has what is written, though there is a primary. Commits are
+//!   [`OutcomeUnknown`](cqrs_core::ErrorKind::OutcomeUnknown) after their patience. Have three members with data.
 //! - *Sizes*: a document has 16 MiB at most, and what a transaction changes must fit into the server's cache. See
 //!   [`limits`](MongoBuilder::limits). An entity may be larger in BSON than in JSON; one that no document can be is
 //!   [`TooLarge`](cqrs_core::ErrorKind::TooLarge).
@@ -147,8 +164,8 @@
 //! - *An oplog that is too short* for a member that was down: it is copied anew by the server; the store does not
 //!   notice.
 //! - *Restoring an older state*: positions that only the lost part had are
-//!   [`BeyondHead`](cqrs_core::ErrorKind::BeyondHead), and then given again. Restore whole databases, and rebuild
-//!   what was derived of lost events elsewhere.
+//!   [`BeyondHead`](cqrs_core::ErrorKind::BeyondHead), and then given again. Stop all nodes, restore the whole
+//!   database, and rebuild what was derived of lost events elsewhere.
 //! - *Messages in the inbox, and commit ids*, are forgotten after a time: see
 //!   [`keep_inbox`](MongoBuilder::keep_inbox) and [`keep_commit_ids`](MongoBuilder::keep_commit_ids).
 //! - *The runtime ends before the store is closed*: the driver may complain of its own tasks with a panic in one of

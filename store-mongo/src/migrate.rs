@@ -5,8 +5,9 @@ use std::time::Duration;
 use bson::raw::RawDocumentBuf;
 use bson::{DateTime, doc, rawdoc};
 use cqrs_core::{Error, ErrorKind};
+use futures_util::TryStreamExt;
 use futures_util::future::{try_join, try_join_all};
-use mongodb::Database;
+use mongodb::{Database, IndexModel};
 use uuid::Uuid;
 
 use crate::connect::Connector;
@@ -97,16 +98,25 @@ async fn make(db: &Database, coll: Coll) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Has the server forget documents some time after their `at`. What is past its time counts as forgotten before.
+/// Has the server forget documents some time after their `at`, the longest of all that asked for one. What is past
+/// its time counts as forgotten before.
 async fn forget_after(db: &Database, coll: Coll, kept: Duration) -> Result<(), Trouble> {
     let seconds = kept.as_secs().saturating_add(1).min(LONGEST) as i32;
     let index = rawdoc! { "name": "at", "key": { "at": 1 }, "expireAfterSeconds": seconds };
     let create = rawdoc! { "createIndexes": coll.name(), "indexes": [index] };
     let Err(error) = db.run_raw_command(create).await else { return Ok(()) };
-    // It is there with another time.
-    let index = rawdoc! { "name": "at", "expireAfterSeconds": seconds };
-    match db.run_raw_command(rawdoc! { "collMod": coll.name(), "index": index }).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(error.into()),
+    // It is there with another time. Who keeps them for less reads no older ones, and others may keep them for longer.
+    let there = db.collection::<RawDocumentBuf>(coll.name()).list_indexes().await?;
+    let there: Vec<IndexModel> = there.try_collect().await?;
+    let known = there.into_iter().filter_map(|index| index.options);
+    let at = known.filter(|options| options.name.as_deref() == Some("at"));
+    let Some(known) = at.filter_map(|options| options.expire_after).next() else {
+        return Err(error.into());
+    };
+    if known.as_secs() >= seconds as u64 {
+        return Ok(());
     }
+    let index = rawdoc! { "name": "at", "expireAfterSeconds": seconds };
+    db.run_raw_command(rawdoc! { "collMod": coll.name(), "index": index }).await?;
+    Ok(())
 }

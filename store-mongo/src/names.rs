@@ -22,12 +22,14 @@ pub(crate) enum Coll {
     Timers,
     Outgoing,
     Parked,
+    /// Where those meet who write under a lease, and who takes it over.
+    Fences,
     /// Sessions that may hold the log, so that those of the dead can be ended.
     Writers,
 }
 
 impl Coll {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Log,
         Self::Events,
         Self::Commits,
@@ -37,6 +39,7 @@ impl Coll {
         Self::Snapshots,
         Self::Checkpoints,
         Self::Leases,
+        Self::Fences,
         Self::Timers,
         Self::Outgoing,
         Self::Parked,
@@ -54,6 +57,7 @@ impl Coll {
             Self::Snapshots => "cqrs_snapshots",
             Self::Checkpoints => "cqrs_checkpoints",
             Self::Leases => "cqrs_leases",
+            Self::Fences => "cqrs_fences",
             Self::Timers => "cqrs_timers",
             Self::Outgoing => "cqrs_outgoing",
             Self::Parked => "cqrs_parked",
@@ -120,6 +124,7 @@ impl Coll {
             | Self::Snapshots
             | Self::Checkpoints
             | Self::Leases
+            | Self::Fences
             | Self::Writers => Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cqrs_core::{
@@ -14,15 +14,16 @@ use cqrs_core::{
 };
 use futures_util::FutureExt;
 use mongodb::{ClientSession, Database};
-use tokio::sync::Mutex as Turns;
 use tokio::time::timeout;
 
+use crate::alone::alone;
 use crate::connect::backoff;
-use crate::error::{Trouble, code, unknown};
+use crate::error::{Trouble, unknown};
 use crate::hint::grow;
-use crate::orphans::{self, Enrolled};
+use crate::orphans::{Begun, Enrolled, Waits};
 use crate::store::MongoStore;
-use crate::writer::{Pending, moves_checkpoint, only_moves_checkpoint, turn, write_alone};
+use crate::writer::turn::{self, ANSWER};
+use crate::writer::{Pending, judge_checkpoint, only_moves_checkpoint, write_alone};
 
 /// Puts events into collections of its own, in the database of the store: each exactly once (P10), because its
 /// writes and the checkpoint are one transaction.
@@ -87,6 +88,10 @@ pub trait MongoProjection: Send + Sync + 'static {
 
     /// Writes what an event says, with the session: its transaction is the store's, which commits it with the
     /// checkpoint, or ends it. It may be called again for the same event, when that transaction came to nothing.
+    ///
+    /// Any error of the server ends the transaction: return it, and where a document may be there already, use an
+    /// upsert rather than an insertion whose error is passed over. The events of a page have 50 seconds. Write to the
+    /// store itself nowhere here: it may wait for this page.
     ///
     /// # Errors
     /// Any error becomes a [`HandlerError`] with `?`. Nothing of the page is written then.
@@ -181,11 +186,15 @@ impl<P: MongoProjection> Sink for MongoSink<P> {
         let connector = &inner.reader.connector;
         let pending = Pending::alone(commit);
         let (since, mut attempts, mut maybe, mut gone) = (Instant::now(), 0, false, 0);
+        let mut waits = Waits::default();
         loop {
             let kept = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let outcome = match Enrolled::or_new(kept, connector).await {
                 Ok(mut enrolled) => {
-                    let outcome = self.attempt(&events, &pending, &mut enrolled.session).await;
+                    let session = &mut enrolled.session;
+                    let begun = Begun::of(connector, session);
+                    let outcome = self.attempt(&events, &pending, session).await;
+                    begun.over();
                     let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
                     sessions.push(enrolled);
                     outcome
@@ -218,16 +227,16 @@ impl<P: MongoProjection> Sink for MongoSink<P> {
                     false => trouble.into_error("projecting events", &connector.place),
                 });
             }
-            if trouble.is_conflict() && attempts.is_multiple_of(LOOKS) {
-                orphans::free(connector).await;
+            if trouble.is_conflict() {
+                waits.for_others(connector).await;
             }
             tokio::time::sleep(pause).await;
         }
     }
 }
 
-/// After so many conflicts it is looked whether those who are in the way still live.
-const LOOKS: u32 = 16;
+/// How long the events of a page may take. The server ends a transaction after a minute.
+const PROJECTING: Duration = Duration::from_secs(50);
 
 /// So often in a row others do not end a transaction: then the event is to blame.
 const GONE: u32 = 4;
@@ -242,13 +251,24 @@ impl<P: MongoProjection> MongoSink<P> {
         let inner = &self.store.inner;
         // What takes places in the log keeps others from writing until it is over; a checkpoint alone does not.
         let light = only_moves_checkpoint(&pending.commit);
-        let one: &Turns<()> = &inner.one;
-        let _one = if light { None } else { Some(one.lock().await) };
+        let connector = &inner.reader.connector;
+        let _one = match light {
+            true => None,
+            false => match alone(&inner.one, connector.patience).await {
+                Ok(one) => Some(one),
+                Err(trouble) => return Outcome::Again(trouble),
+            },
+        };
         let done = self.attempt_in(events, pending, session, light).await;
         let applied = match done {
-            Ok(Ok(committed @ Committed::Now { .. })) => committed,
+            // Also a repeat: what was read may be no older than this, and lasts when the transaction does.
+            Ok(Ok(committed)) => committed,
             other => {
-                turn::abort(session).await;
+                if let Err(Stopped::Trouble(trouble)) = &other {
+                    turn::end(connector, session, trouble).await;
+                } else {
+                    turn::abort(session).await;
+                }
                 let trouble = match other {
                     Ok(answer) => return Outcome::Answer(answer),
                     Err(Stopped::Gone(error)) => return Outcome::Gone(error),
@@ -258,19 +278,25 @@ impl<P: MongoProjection> MongoSink<P> {
                 if passes || matches!(trouble, Trouble::Duplicate) {
                     return Outcome::Again(trouble);
                 }
-                let place = &inner.reader.connector.place;
+                let place = &connector.place;
                 let error = trouble.into_error_of(&pending.commit, "projecting events", place);
                 return Outcome::Answer(Err(error));
             }
         };
         match turn::commit(session).await {
             Ok(()) => {
-                inner.reader.connector.note(session);
+                connector.note(session);
                 grow(&inner.grown, applied.position());
                 Outcome::Answer(Ok(applied))
             }
             Err(trouble) => {
-                turn::abort(session).await;
+                turn::end(connector, session, &trouble).await;
+                if trouble.is_gone() && matches!(applied, Committed::Now { .. }) {
+                    return match self.passed_over(events, &pending.commit, trouble) {
+                        Stopped::Gone(error) => Outcome::Gone(error),
+                        Stopped::Trouble(trouble) => Outcome::Again(trouble),
+                    };
+                }
                 match trouble.is_transient() {
                     true => Outcome::Again(trouble),
                     false => Outcome::Unknown(trouble),
@@ -290,20 +316,55 @@ impl<P: MongoProjection> MongoSink<P> {
         let db = &connector.db;
         turn::begin(session).await?;
         let kept = self.store.kept();
-        let written = async {
-            match light {
-                true => moves_checkpoint(db, session, pending, kept).await,
-                false => write_alone(db, session, pending, kept).await,
-            }
+        let longest = connector.patience.max(ANSWER);
+        let judged = async {
+            Ok::<_, Trouble>(match light {
+                true => {
+                    let (verdict, unwritten) = judge_checkpoint(db, session, pending, kept).await?;
+                    (verdict, Some(unwritten))
+                }
+                false => (write_alone(db, session, pending, kept).await?, None),
+            })
         };
-        let written =
-            timeout(connector.patience, written).await.map_err(|_| Trouble::TooLong)??;
-        if let Ok(Committed::Now { .. }) = written {
+        let (verdict, unwritten) =
+            timeout(longest, judged).await.map_err(|_| Trouble::TooLong)??;
+        if let Ok(Committed::Now { .. }) = verdict {
+            let until = Instant::now() + PROJECTING;
             for event in events.iter() {
-                self.project(&event, &pending.commit, db, session).await?;
+                let left = until.saturating_duration_since(Instant::now());
+                let projected = self.project(&event, &pending.commit, db, session);
+                timeout(left, projected).await.unwrap_or_else(|_| {
+                    let cause = format!("its page took longer than {PROJECTING:?}");
+                    let error = self.not_handled(&event, &pending.commit, cause.into());
+                    Err(Trouble::Ours(error).into())
+                })?;
+            }
+            // Last: nobody waits for it while events are projected.
+            if let Some(unwritten) = unwritten {
+                let written = timeout(longest, unwritten.write(db, session)).await;
+                match written.map_err(|_| Trouble::TooLong)? {
+                    Err(trouble) if trouble.is_gone() => {
+                        return Err(self.passed_over(events, &pending.commit, trouble));
+                    }
+                    written => written?,
+                }
             }
         }
-        Ok(written)
+        Ok(verdict)
+    }
+
+    /// The transaction was gone behind the last event: nothing says at which one it ended.
+    fn passed_over(&self, events: &SinkEvents, commit: &Commit, trouble: Trouble) -> Stopped {
+        let Some(last) = events.iter().last() else { return Stopped::Trouble(trouble) };
+        let cause = "its transaction has ended before its end: an error of the server was passed over, or others \
+                     have ended it";
+        Stopped::Gone(self.not_handled(&last, commit, HandlerError::from(cause)))
+    }
+
+    /// The error for an event that is not projected.
+    fn not_handled(&self, event: &Recorded<'_>, commit: &Commit, cause: HandlerError) -> Error {
+        let subscription = commit.checkpoint.as_ref().map(|write| &*write.subscription);
+        Error::event_not_handled(subscription.unwrap_or(type_name::<P>()), event, cause)
     }
 
     async fn project(
@@ -313,11 +374,7 @@ impl<P: MongoProjection> MongoSink<P> {
         db: &Database,
         session: &mut ClientSession,
     ) -> Result<(), Stopped> {
-        let failed = |error: HandlerError| {
-            let subscription = commit.checkpoint.as_ref().map(|write| &*write.subscription);
-            let name = subscription.unwrap_or(type_name::<P>());
-            Error::event_not_handled(name, event, error)
-        };
+        let failed = |error: HandlerError| self.not_handled(event, commit, error);
         let decoded = match event.decode::<P::Input>() {
             Ok(Some(decoded)) => decoded,
             // Not one of its events, or an erased one.
@@ -339,7 +396,7 @@ impl<P: MongoProjection> MongoSink<P> {
             },
         };
         // What passes, or has ended the transaction from without, says nothing of the event.
-        if trouble.code() == Some(code::NO_SUCH_TRANSACTION) {
+        if trouble.is_gone() {
             return Err(Stopped::Gone(failed));
         }
         let passes = trouble.is_transient() || trouble.is_passing();

@@ -2,25 +2,30 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::raw::RawDocument;
 use cqrs_core::{Capabilities, Entity, Error, ErrorKind, Position, Result, Support};
 use mongodb::{Collection, Database};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::alone::{Alone, OneAtATime};
 use crate::config::{MongoBuilder, check_limits};
 use crate::connect::Connector;
 use crate::deaths::Deaths;
 use crate::entities;
-use crate::error::CONNECTING;
+use crate::error::{CONNECTING, Trouble};
 use crate::hint;
 use crate::migrate::migrate;
 use crate::orphans::{self, Known};
 use crate::read::Reader;
 use crate::seen::Seen;
 use crate::writer::{Kept, Settings, Writer};
+
+/// How long the collections may take to be made.
+const MIGRATES: Duration = Duration::from_secs(60);
 
 /// A store in a MongoDB database, which any number of processes may share. Its clones are handles on the same
 /// connections; it belongs into a tokio runtime.
@@ -152,8 +157,11 @@ impl MongoStore {
         check_limits(&settings.limits)?;
         let connector = Connector::open(&settings).await?;
         let (commits, inbox) = (settings.keep_commit_ids, settings.keep_inbox);
-        let migrated = migrate(&connector, settings.migrates, commits, inbox).await;
-        migrated.map_err(|trouble| trouble.into_error(CONNECTING, &connector.place))?;
+        let migrated = timeout(MIGRATES, migrate(&connector, settings.migrates, commits, inbox));
+        migrated
+            .await
+            .unwrap_or(Err(Trouble::TooLong))
+            .map_err(|trouble| trouble.into_error(CONNECTING, &connector.place))?;
         let grown = Arc::new(watch::Sender::new(0));
         let seen = Arc::new(Seen::default());
         let declared = Arc::default();

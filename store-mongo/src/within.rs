@@ -3,11 +3,15 @@
 use cqrs_core::{Commit, CommitId, Committed, Error, ErrorKind, Position, Result};
 use mongodb::ClientSession;
 use mongodb::error::ErrorKind as Of;
+use tokio::time::timeout;
 
+use crate::alone::alone;
 use crate::error::Trouble;
 use crate::hint::grow;
+use crate::orphans::Begun;
 use crate::read;
 use crate::store::MongoStore;
+use crate::writer::turn::{self, ANSWER};
 use crate::writer::{Kept, Pending, write_alone};
 
 impl MongoStore {
@@ -33,10 +37,21 @@ impl MongoStore {
     /// answers holds then.
     ///
     /// From here to the end of the transaction nobody else writes to the log: call it first, and end it soon. One in
-    /// which nothing is done for 2 seconds is ended by others who want to write, and none lasts for more than a
-    /// minute. A transaction has the snapshot of its first command; where others have written to the log since, it is
-    /// [`Unavailable`](ErrorKind::Unavailable), and to be begun again. After any other error the transaction is as it
-    /// was, and can go on.
+    /// which nothing is done for a second and a half is ended by others who want to write, and none lasts for more than
+    /// a minute.
+    ///
+    /// When the commit is refused (a conflict, or what cannot be), the transaction is as it was, and can go on. After
+    /// any other error it has been ended: nothing of it is written, and it is to be begun again. So it is where
+    /// others have written to the log since its first command, whose snapshot it has
+    /// ([`Unavailable`](ErrorKind::Unavailable)).
+    ///
+    /// *Cancel safety*: dropped before it answers, it may leave a part of the commit in the transaction. End that then
+    /// (`abort_transaction`, or drop the session), and do not commit it.
+    ///
+    /// *At the end*: when `commit_transaction` fails with the label `TransientTransactionError`, nothing is written;
+    /// begin again, with the same commit. With `UnknownTransactionCommitResult` it may be: call `commit_transaction`
+    /// again, or begin again with a commit of the same id, which is told to be a repeat if it was applied. A write
+    /// concern of yours below `majority` gives up that what is acknowledged lasts.
     ///
     /// ```no_run
     /// use cqrs_core::{Commit, Error};
@@ -78,10 +93,20 @@ impl MongoStore {
         // So that others can end it, should this process die.
         let enrolled = inner.users.enrol(connector, session).await;
         enrolled.map_err(|trouble| trouble.into_error("staging a commit", &connector.place))?;
-        // Commits of this process are not in the way at this moment.
-        let one = inner.one.lock().await;
-        let written = write_alone(&connector.db, session, &pending, self.kept()).await;
-        drop(one);
+        let begun = Begun::of(connector, session);
+        let longest = connector.patience.max(ANSWER);
+        let written = async {
+            // Commits of this process are not in the way at this moment.
+            let _one = alone(&inner.one, connector.patience).await?;
+            let written = write_alone(&connector.db, session, &pending, self.kept());
+            timeout(longest, written).await.map_err(|_| Trouble::TooLong)?
+        };
+        let written: Result<Result<Committed>, Trouble> = written.await;
+        if let Err(trouble) = &written {
+            // A part of it may be written: what nobody can go on with cannot be committed by mistake.
+            turn::end(connector, session, trouble).await;
+        }
+        begun.over();
         match written {
             Ok(answer) => answer,
             Err(trouble) if trouble.is_conflict() => {
@@ -104,8 +129,8 @@ impl MongoStore {
         Kept { commit_ids: capabilities.keeps_commit_ids, inbox: capabilities.keeps_inbox }
     }
 
-    /// Where a commit ended in the log; `None`: it was not applied, or its id is not kept any more. Whoever waits for
-    /// the log to grow is told here.
+    /// Where a commit ended in the log; `None`: it is not applied now, or its id is not kept any more. That is final
+    /// only when its transaction has ended. Whoever waits for the log to grow is told here.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -143,6 +143,7 @@ impl Work for Begin<'_> {
         db: &Database,
         session: &mut ClientSession,
         _: &Turn,
+        _: bool,
     ) -> Result<Done<bool>, Trouble> {
         let Self { name, declared } = *self;
         if in_session(db, session, name).await?.declared.as_deref() != declared {
@@ -245,6 +246,7 @@ impl Work for Entities<'_> {
         db: &Database,
         session: &mut ClientSession,
         _: &Turn,
+        _: bool,
     ) -> Result<Done<Moved>, Trouble> {
         match self.change(db, session).await {
             // Who was about to finish an older change has made it strict again.

@@ -14,11 +14,13 @@ use bson::raw::RawDocument;
 use bson::{Document, RawDocumentBuf};
 use cqrs_core::{Page, PageSize, Result};
 use futures_util::StreamExt;
+use tokio::time::timeout;
 
 use crate::connect::{Connector, backoff};
 use crate::error::Trouble;
 use crate::names::Coll;
 use crate::seen::Seen;
+use crate::writer::turn::ANSWER;
 
 pub(crate) use documents::{Declared, count, document, find, is_mapped, read as read_document};
 pub(crate) use log::{LogReading, head};
@@ -122,6 +124,15 @@ impl Reader {
         Ok(first)
     }
 
+    /// One attempt, which ends.
+    async fn in_time<T>(
+        &self,
+        read: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let longest = self.connector.patience.max(ANSWER);
+        timeout(longest, read).await.unwrap_or(Err(Trouble::TooLong))
+    }
+
     /// Reads something, again and again for a while when the server is out of reach.
     pub(crate) async fn patiently<T, F>(&self, doing: &str, read: impl Fn() -> F) -> Result<T>
     where
@@ -129,7 +140,7 @@ impl Reader {
     {
         let (since, mut attempts) = (Instant::now(), 0);
         loop {
-            match read().await {
+            match self.in_time(read()).await {
                 Err(trouble)
                     if trouble.is_passing() && since.elapsed() < self.connector.patience =>
                 {

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use cqrs_core::{Page, Pages, Result};
+use cqrs_core::{Error, ErrorKind, Page, Pages, Result};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::Reader;
 use crate::connect::backoff;
@@ -48,8 +48,7 @@ pub(crate) fn pages<R: Reading>(reader: Reader, reading: R) -> Pages {
             Next::Begin(reading) => step(reader.clone(), reading).await,
             Next::Ahead(mut ahead) => match (&mut ahead.0).await {
                 Ok(stepped) => stepped,
-                // It has panicked, or the runtime ends.
-                Err(_) => return None,
+                Err(ended) => Err(broken_off::<R>(&ended, &reader)),
             },
             Next::End => return None,
         };
@@ -66,11 +65,26 @@ pub(crate) fn pages<R: Reading>(reader: Reader, reading: R) -> Pages {
     steps.flatten().boxed()
 }
 
+/// What was to be read is not: that is no end.
+fn broken_off<R: Reading>(ended: &JoinError, reader: &Reader) -> Error {
+    let (place, doing) = (&reader.connector.place, R::DOING);
+    match ended.is_panic() {
+        true => {
+            let context = format!("{doing} from {place} panicked: this is a bug of the store");
+            Error::new(ErrorKind::Internal, context)
+        }
+        false => {
+            let context = format!("{doing} from {place} was broken off: the runtime ends");
+            Error::new(ErrorKind::Unavailable, context)
+        }
+    }
+}
+
 /// A step, tried again for a while when the server is out of reach.
 async fn step<R: Reading>(reader: Reader, reading: R) -> Stepped<R> {
     let (since, mut attempts) = (Instant::now(), 0);
     loop {
-        match reading.clone().step(&reader).await {
+        match reader.in_time(reading.clone().step(&reader)).await {
             Err(trouble) if trouble.is_passing() && since.elapsed() < reader.connector.patience => {
                 attempts += 1;
                 tracing::debug!(?trouble, attempts, doing = R::DOING, "trying again");

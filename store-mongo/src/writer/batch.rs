@@ -295,12 +295,8 @@ impl Batch {
         });
         statements(db, session, Coll::Checkpoints, Kind::Update, moved.collect()).await?;
 
-        // Whoever takes it writes it as well, and one of the two has to begin again.
-        let hold = |lease: String| {
-            rawdoc! { "q": { "_id": lease.as_str() }, "u": { "$inc": { "uses": 1_i64 } } }
-        };
-        let held = held.into_iter().map(hold).collect();
-        statements(db, session, Coll::Leases, Kind::Update, held).await?;
+        let held = held.iter().map(|lease| meet(lease)).collect();
+        statements(db, session, Coll::Fences, Kind::Update, held).await?;
 
         let (mut set, mut gone) = (Vec::new(), Vec::new());
         for (key, timer) in timers {
@@ -362,6 +358,12 @@ fn list(texts: &[&str]) -> RawArrayBuf {
     let mut list = RawArrayBuf::new();
     texts.iter().for_each(|text| list.push(*text));
     list
+}
+
+/// Whoever writes under a lease writes this, as does who takes it over: one of the two has to begin again. It is not
+/// the document of the lease, whose holder asks for more time meanwhile.
+pub(crate) fn meet(lease: &str) -> RawDocumentBuf {
+    rawdoc! { "q": { "_id": lease }, "u": { "$inc": { "uses": 1_i64 } }, "upsert": true }
 }
 
 /// Puts a document where another one of its id is, or none.

@@ -36,10 +36,14 @@ pub(crate) struct Aside {
 pub(crate) struct Facts {
     /// What is declared: good for as long as nobody declares anything.
     pub(crate) collections: HashMap<String, Arc<Collection>>,
+    /// How often anything was declared when that was read.
+    pub(crate) declared: i64,
     /// Commits and marks of the inbox that are older are not known any more.
     pub(crate) commits_since: DateTime,
     pub(crate) inbox_since: DateTime,
     pub(crate) streams: HashMap<StreamId, Version>,
+    /// Those whose versions nobody has looked at: they are what the one commit that writes to them expects.
+    pub(crate) assumed: HashSet<StreamId>,
     pub(crate) documents: HashMap<DocumentKey, Standing>,
     pub(crate) leases: HashMap<String, u64>,
     pub(crate) checkpoints: HashMap<(String, u32), Position>,
@@ -62,9 +66,11 @@ impl Default for Facts {
     fn default() -> Self {
         Self {
             collections: HashMap::new(),
+            declared: i64::MIN,
             commits_since: DateTime::MIN,
             inbox_since: DateTime::MIN,
             streams: HashMap::new(),
+            assumed: HashSet::new(),
             documents: HashMap::new(),
             leases: HashMap::new(),
             checkpoints: HashMap::new(),
@@ -81,9 +87,15 @@ impl Default for Facts {
 }
 
 impl Facts {
+    /// A version that nobody looks at.
+    pub(crate) fn assume(&mut self, stream: &StreamId, version: Version) {
+        self.streams.insert(stream.clone(), version);
+        self.assumed.insert(stream.clone());
+    }
+
     /// What is known to the next group: what is declared, if that is as it was.
     pub(crate) fn next_group(&mut self) {
         let collections = std::mem::take(&mut self.collections);
-        *self = Self { collections, ..Self::default() };
+        *self = Self { collections, declared: self.declared, ..Self::default() };
     }
 }

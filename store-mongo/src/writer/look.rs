@@ -111,13 +111,16 @@ impl<'w> Wants<'w> {
         }
         for append in &commit.appends {
             match (mode, seen.version(&append.stream), append.expected) {
-                _ if facts.streams.contains_key(&append.stream) => {}
+                // What the first one expects need not be so, and the index says nothing when that one is refused.
+                _ if facts.assumed.contains(&append.stream) => {
+                    self.streams.insert(&append.stream);
+                }
                 // It has so many events at least; that it has more is told by an index.
                 (Mode::Hoping, 0, Expected::NoStream | Expected::Exactly(0)) => {
-                    facts.streams.insert(append.stream.clone(), 0);
+                    facts.assume(&append.stream, 0);
                 }
                 (Mode::Hoping, at, expected) if at > 0 && expected.holds(at) => {
-                    facts.streams.insert(append.stream.clone(), at);
+                    facts.assume(&append.stream, at);
                 }
                 _ => drop(self.streams.insert(&append.stream)),
             }

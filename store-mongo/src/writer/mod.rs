@@ -11,7 +11,7 @@ mod single;
 pub(crate) mod turn;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cqrs_core::{Commit, Committed, Fingerprint, Position, Result};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,10 +21,10 @@ use crate::connect::Connector;
 use crate::error::closed;
 use crate::seen::Seen;
 
-pub(crate) use batch::{Kind, statements, statements_of};
+pub(crate) use batch::{Kind, meet, statements, statements_of};
 pub(crate) use judge::Turn;
 pub(crate) use learn::inbox_entry;
-pub(crate) use single::{moves_checkpoint, only_moves_checkpoint, write_alone};
+pub(crate) use single::{judge_checkpoint, only_moves_checkpoint, write_alone};
 
 /// Commits that wait; with more, whoever commits waits for room.
 const QUEUE: usize = 1_024;
@@ -34,13 +34,14 @@ const QUEUE: usize = 1_024;
 pub(crate) struct Pending {
     pub(crate) commit: Commit,
     pub(crate) fingerprint: Fingerprint,
+    since: Instant,
     answer: Option<oneshot::Sender<Result<Committed>>>,
 }
 
 impl Pending {
     /// One that is answered by whoever made it.
     pub(crate) fn alone(commit: Commit) -> Self {
-        Self { fingerprint: commit.fingerprint(), commit, answer: None }
+        Self { fingerprint: commit.fingerprint(), commit, since: Instant::now(), answer: None }
     }
 
     fn tell(&mut self, verdict: Result<Committed>) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cqrs_core::{Commit, Committed, Error, Guard, Result};
+use cqrs_core::{Commit, Committed, Error, ErrorKind, Guard, LogId, Result};
 use mongodb::ClientSession;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -15,10 +15,11 @@ use super::judge::Judge;
 use super::look::{Mode, look, look_for_marks};
 use super::turn::{self, ANSWER};
 use super::{Pending, Settings, places, since};
+use crate::alone::alone;
 use crate::connect::backoff;
 use crate::error::{Trouble, unknown};
 use crate::hint::grow;
-use crate::orphans::{self, Enrolled};
+use crate::orphans::{Enrolled, Waits};
 
 /// A group ends with this many commits, or with this many bytes in their bodies.
 const COMMITS: usize = 512;
@@ -26,9 +27,6 @@ const BYTES: usize = 4 << 20;
 
 /// How long others have the turn at most before it is tried again: a random part of it, however often it was.
 const JITTER: Duration = Duration::from_millis(30);
-
-/// Who has had the turn for so long may be dead: it is looked after.
-const HELD: Duration = Duration::from_secs(2);
 
 /// How often a group is sent again because an index refuses what nobody has found.
 const REFUSED: u32 = 3;
@@ -38,7 +36,8 @@ pub(super) struct Writing {
     settings: Settings,
     session: Option<Enrolled>,
     facts: Facts,
-    /// The last turn that was ours.
+    /// The log, and the last turn in it that was ours.
+    log: Option<LogId>,
     last: i64,
     declared: i64,
     waiting: VecDeque<Pending>,
@@ -70,6 +69,7 @@ impl Writing {
             settings,
             session: None,
             facts: Facts::default(),
+            log: None,
             last: i64::MIN,
             declared: i64::MIN,
             waiting: VecDeque::new(),
@@ -80,7 +80,14 @@ impl Writing {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
         let mut closing = self.settings.closing.clone();
         loop {
-            while let Ok(pending) = queue.try_recv() {
+            if *closing.borrow() {
+                // What is in the queue is still written.
+                queue.close();
+            }
+            // More stays in the queue, whose end is to be felt.
+            while self.waiting.len() < COMMITS
+                && let Ok(pending) = queue.try_recv()
+            {
                 self.waiting.push_back(pending);
             }
             if self.waiting.is_empty() {
@@ -89,7 +96,6 @@ impl Writing {
                         Some(pending) => self.waiting.push_back(pending),
                         None => return,
                     },
-                    // What is in the queue is still written.
                     _ = async { closing.wait_for(|closing| *closing).await.is_ok() }, if !queue.is_closed() => {
                         queue.close();
                     }
@@ -137,24 +143,30 @@ impl Writing {
             Err(failed) if group.len() > 1 && !failed.maybe && !failed.trouble.is_passing() => {
                 let trouble = failed.trouble;
                 tracing::warn!(commits = group.len(), ?trouble, "a group failed: one by one");
-                for mut pending in group {
-                    match self.send(std::slice::from_ref(&pending)).await {
+                let mut rest = &mut group[..];
+                while let [pending, others @ ..] = rest {
+                    match self.send(std::slice::from_ref(pending)).await {
                         Ok(mut attempt) => pending.tell(attempt.results.remove(0)),
                         Err(failed) => {
+                            let is_away = failed.trouble.is_passing();
                             let refusal = self.refusal(failed, &pending.commit);
+                            if is_away {
+                                // And so it is for all that are left, which nobody has sent.
+                                refuse(others, &Arc::new(self.unsent(&refusal)));
+                            }
                             pending.tell(Err(refusal));
+                            if is_away {
+                                break;
+                            }
                         }
                     }
+                    rest = others;
                 }
                 false
             }
             Err(failed) => {
-                // An error has no copies.
-                let error = Arc::new(self.refusal(failed, &group[0].commit));
-                for pending in &mut group {
-                    let copy = Error::new(error.kind().clone(), error.to_string());
-                    pending.tell(Err(copy.with_source(error.clone())));
-                }
+                let refusal = Arc::new(self.refusal(failed, &group[0].commit));
+                refuse(&mut group, &refusal);
                 false
             }
         }
@@ -168,16 +180,24 @@ impl Writing {
         }
     }
 
-    /// Sends a group until it is known what became of it, for as long as there is patience.
+    /// For commits that were not sent.
+    fn unsent(&self, error: &Error) -> Error {
+        let place = &self.settings.connector.place;
+        let context = format!("{place} was lost before the commit was sent; try again ({error})");
+        Error::new(ErrorKind::Unavailable, context)
+    }
+
+    /// Sends a group until it is known what became of it, for as long as there is patience: since the last of it came.
     async fn send(&mut self, group: &[Pending]) -> Result<Attempt, Failed> {
         let patience = self.settings.connector.patience;
-        let (began, mut attempts, mut refused) = (Instant::now(), 0, 0);
-        let (mut mode, mut maybe, mut held) = (Mode::Hoping, false, None::<Instant>);
+        let began = group.iter().map(|pending| pending.since).max().unwrap_or_else(Instant::now);
+        let (mut attempts, mut refused) = (0, 0);
+        let (mut mode, mut maybe, mut waits) = (Mode::Hoping, false, Waits::default());
         loop {
-            let one = self.settings.one.clone();
-            let one = one.lock().await;
-            let attempt = self.attempt(group, mode, maybe).await;
-            drop(one);
+            let attempt = match alone(&self.settings.one, patience).await {
+                Ok(_one) => self.attempt(group, mode, maybe).await,
+                Err(trouble) => Err(trouble.into()),
+            };
             let Failed { trouble, maybe: now_maybe } = match attempt {
                 Ok(done) => return Ok(done),
                 Err(failed) => failed,
@@ -195,11 +215,7 @@ impl Writing {
                 }
                 Duration::ZERO
             } else if trouble.is_conflict() {
-                let since = *held.get_or_insert_with(Instant::now);
-                if since.elapsed() > HELD {
-                    held = None;
-                    orphans::free(&self.settings.connector).await;
-                }
+                waits.for_others(&self.settings.connector).await;
                 JITTER.mul_f64(fastrand::f64())
             } else if trouble.is_passing() || trouble.is_transient() || trouble.is_unknown() {
                 attempts += 1;
@@ -225,9 +241,13 @@ impl Writing {
         let mut enrolled = Enrolled::or_new(kept, &self.settings.connector).await?;
         let session = &mut enrolled.session;
         let done = self.attempt_in(session, group, mode, is_repeat).await;
-        if done.is_err() {
-            self.facts.next_group();
-            turn::abort(session).await;
+        if let Err(Failed { trouble, .. }) = &done {
+            // What was read under another declaration was never sure.
+            match self.facts.declared == self.declared {
+                true => self.facts.next_group(),
+                false => self.facts = Facts::default(),
+            }
+            turn::end(&self.settings.connector, session, trouble).await;
         }
         self.session = Some(enrolled);
         done
@@ -247,12 +267,13 @@ impl Writing {
         let mut turn = turn::take(db, session, places).await?;
         let promised = turn::promised(&turn, places);
         let met_others = turn.number != self.last + 1;
-        if turn.number <= self.last {
+        let is_another = self.log.is_some_and(|log| log != turn.log) || turn.number <= self.last;
+        if is_another {
             // It was restored to an older state.
             seen.forget();
         }
-        if turn.declared != self.declared || turn.number <= self.last {
-            self.facts = Facts::default();
+        if turn.declared != self.facts.declared || is_another {
+            self.facts = Facts { declared: turn.declared, ..Facts::default() };
         }
         self.facts.commits_since = since(turn.now, kept.commit_ids);
         self.facts.inbox_since = since(turn.now, kept.inbox);
@@ -269,7 +290,9 @@ impl Writing {
         let others = || group.iter().zip(&results).filter(|(_, result)| !is_applied(result));
         if mode == Mode::Hoping && others().next().is_some() {
             let commits = others().map(|(pending, _)| &pending.commit);
-            look_for_marks(db, session, commits, judge.facts).await?;
+            let looked = look_for_marks(db, session, commits, judge.facts);
+            let longest = connector.patience.max(ANSWER);
+            timeout(longest, looked).await.map_err(|_| Trouble::TooLong)??;
             for (Pending { commit, fingerprint, .. }, result) in group.iter().zip(&mut results) {
                 if !is_applied(result)
                     && let Some(before) = judge.before(commit, *fingerprint).transpose()
@@ -295,13 +318,21 @@ impl Writing {
             trouble,
         })?;
         connector.note(session);
-        (self.last, self.declared) = (turn.number, turn.declared);
+        (self.log, self.last, self.declared) = (Some(turn.log), turn.number, turn.declared);
         for (stream, version) in &self.facts.streams {
             seen.note(stream, *version);
         }
         self.facts.next_group();
         grow(grown, turn.head);
         Ok(Attempt { results, met_others })
+    }
+}
+
+/// Tells all of them the same. An error has no copies.
+fn refuse(group: &mut [Pending], error: &Arc<Error>) {
+    for pending in group {
+        let copy = Error::new(error.kind().clone(), error.to_string());
+        pending.tell(Err(copy.with_source(error.clone())));
     }
 }
 

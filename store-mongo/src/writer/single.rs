@@ -83,14 +83,15 @@ pub(crate) fn only_moves_checkpoint(commit: &Commit) -> bool {
     checkpoint.is_some() && !has_others
 }
 
-/// Moves the checkpoint of a commit that does nothing else. Whoever moves the same one, or takes one of the leases,
-/// is in conflict with it; others are not.
-pub(crate) async fn moves_checkpoint(
+/// A commit that does nothing but move a checkpoint: the verdict on it, and what is to be written when everything
+/// else of the transaction is. Whoever moves the same checkpoint meanwhile, or takes one of the leases, is in
+/// conflict with that; others are not, and nobody waits for it.
+pub(crate) async fn judge_checkpoint(
     db: &Database,
     session: &mut ClientSession,
     pending: &Pending,
     kept: Kept,
-) -> Result<Result<Committed>, Trouble> {
+) -> Result<(Result<Committed>, Unwritten), Trouble> {
     let commit = &pending.commit;
     let mut turn = look_at(db, session).await?;
     let (verdict, mut batch) = judge(db, session, pending, kept, &mut turn).await?;
@@ -99,7 +100,23 @@ pub(crate) async fn moves_checkpoint(
         for fence in commit.fences.iter().chain(of_checkpoint) {
             batch.hold(&fence.lease);
         }
-        batch.write(db, session, &turn, turn.head, MODE).await?;
     }
-    Ok(verdict)
+    Ok((verdict, Unwritten { batch, turn }))
+}
+
+/// What a commit without a turn writes.
+pub(crate) struct Unwritten {
+    batch: Batch,
+    turn: Turn,
+}
+
+impl Unwritten {
+    pub(crate) async fn write(
+        self,
+        db: &Database,
+        session: &mut ClientSession,
+    ) -> Result<(), Trouble> {
+        let Self { batch, turn } = self;
+        batch.write(db, session, &turn, turn.head, MODE).await
+    }
 }

@@ -11,9 +11,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::judge::Turn;
+use crate::connect::Connector;
 use crate::error::Trouble;
 use crate::migrate::LOG;
 use crate::names::Coll;
+use crate::orphans::end_on_server;
 use crate::row::bound;
 
 /// How long one command may take. A member that hangs is known as such, and another one takes its place.
@@ -101,10 +103,19 @@ pub(crate) async fn commit(session: &mut ClientSession) -> Result<(), Trouble> {
     }
 }
 
+/// Ends a transaction that has failed. Where a command was not answered, the driver does not know that it has begun.
+pub(crate) async fn end(connector: &Connector, session: &mut ClientSession, trouble: &Trouble) {
+    abort(session).await;
+    if matches!(trouble, Trouble::TooLong) {
+        end_on_server(&connector.client, session.id().clone()).await;
+    }
+}
+
 /// Ends a transaction of which nothing stays. One that is gone is none to end.
 pub(crate) async fn abort(session: &mut ClientSession) {
     if let Ok(Err(error)) = timeout(ANSWER, session.abort_transaction()).await {
-        tracing::trace!(%error, "a transaction was gone before it was ended");
+        let trouble = Trouble::from(error);
+        tracing::trace!(?trouble, "a transaction was gone before it was ended");
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use cqrs_core::{
     Append, Collection, Commit, CommitId, Committed, DocumentKey, DocumentWrite, Expected,
-    FindOutgoing, FindTimers, Fingerprint, InboxMark, Json, MessageId, Metadata, NewEvent,
-    Outgoing, OutgoingKind, Payload, Store, StreamId, TimerWrite, Timestamp,
+    FindOutgoing, FindTimers, Fingerprint, InboxMark, Json, LeaseRequest, MessageId, Metadata,
+    NewEvent, Outgoing, OutgoingKind, Payload, Store, StreamId, TimerWrite, Timestamp,
 };
 use cqrs_testing::Load;
 use store_mongo::MongoStore;
@@ -215,4 +215,24 @@ async fn what_was_acknowledged_is_there_once_whatever_fails_under_load() {
     failing.unset().await;
     load.goes_on(1, Duration::from_secs(10)).await;
     println!("{faults} faults, {}", load.end(&*stores[0]).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_is_taken_over_without_an_answer_is_told_to_be_taken_over() {
+    let database = Database::new();
+    let store = named(&database.0, "takes_over", Duration::from_secs(20)).await;
+    let ask = |holder: &str, term| LeaseRequest {
+        holder: holder.to_owned(),
+        names: vec!["mailer/0".to_owned()],
+        term,
+    };
+    // It ends at once, and was never released.
+    let first = store.lease(ask("one", Duration::from_millis(1))).await.unwrap().remove(0);
+    let failing = Failing::of("takes_over").await;
+    // As often as the driver tries, and no more.
+    failing.set("commitTransaction", Fault::Unknown, 2).await;
+    let taken = store.lease(ask("two", Duration::from_secs(60))).await.unwrap().remove(0);
+    failing.unset().await;
+    assert_eq!((&*taken.holder, taken.token), ("two", first.token + 1));
+    assert!(taken.taken_over, "{taken:?}");
 }

@@ -39,7 +39,7 @@ fn as_user(user: &str, password: &str, database: &str) -> String {
 
 /// Keeps all that is logged.
 #[derive(Clone, Default)]
-struct Logged(Arc<Mutex<String>>);
+pub(crate) struct Logged(pub(crate) Arc<Mutex<String>>);
 
 impl Subscriber for Logged {
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
@@ -111,6 +111,11 @@ async fn whoever_cannot_connect_is_told_why_in_time_and_the_password_is_not() {
         (format!("mongodb://tests:{wrong}@127.0.0.1:port/x"), &invalid, "mongodb://USER"),
         (format!("mongodb://tests:{wrong}%@127.0.0.1/x"), &invalid, "mongodb://USER"),
         (format!("tests:{wrong}@127.0.0.1/x"), &invalid, "mongodb://USER"),
+        (
+            format!("mongodb://tests:{wrong}@127.0.0.1/x?maxPoolSize=many"),
+            &invalid,
+            "`maxPoolSize`",
+        ),
         (format!("{}&readConcernLevel=local&nonsense", common::url()), &invalid, "mongodb://USER"),
     ] {
         let builder = MongoStore::builder(&url).connect_timeout(CONNECT);
@@ -125,6 +130,7 @@ async fn whoever_cannot_connect_is_told_why_in_time_and_the_password_is_not() {
         // It names the place.
         assert!(
             said == "mongodb://USER"
+                || said == "`maxPoolSize`"
                 || shown.contains("mongodb://127.0.0.1")
                 || shown.contains("no-such-host"),
             "{shown}"

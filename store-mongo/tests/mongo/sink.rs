@@ -22,7 +22,7 @@ use crate::own::{self, wanted};
 use crate::short::deposit;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Deposited {
+pub(crate) struct Deposited {
     amount: u32,
 }
 
@@ -201,6 +201,29 @@ async fn an_event_that_fails_or_panics_takes_its_page_with_it_and_is_named_at_on
             let noted = (seen(&store).await, checkpoint(&store).await);
             assert_eq!(noted, (vec![1, 2, 3], Some(3)), "{what}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_that_the_last_event_of_a_page_passes_over_is_told_all_the_same() {
+    for is_alone in [true, false] {
+        let database = Own::new();
+        let store = common::store(&database.0).connect().await.unwrap();
+        let page = events(&store, 2, 0).await;
+        let (fails, _) = sink(&store, Wrong::TwiceInSilence).await;
+        let also = match is_alone {
+            true => Commit::default(),
+            false => deposit("18", Expected::NoStream),
+        };
+        let commit = Commit { checkpoint: moves(0, 2).checkpoint, ..also };
+        let began = Instant::now();
+        let error = fails.apply(page, commit).await.unwrap_err();
+        let ErrorKind::EventNotHandled { handler, position, fatal, .. } = error.kind() else {
+            panic!("alone: {is_alone}: {error:?}");
+        };
+        assert_eq!((&**handler, *position, *fatal), ("seen", 2, false), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert_eq!((seen(&store).await, checkpoint(&store).await), (vec![], None));
     }
 }
 

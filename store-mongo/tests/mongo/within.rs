@@ -11,6 +11,7 @@ use store_mongo::bson::{Document, doc};
 use store_mongo::mongodb::{self, ClientSession};
 
 use crate::common::{self, Database};
+use crate::faults::{Failing, Fault, named};
 use crate::short::{deposit, log_of, loose, paid, positions, versions};
 
 /// What others wait at most for a transaction that is left open.
@@ -196,6 +197,35 @@ async fn two_commits_in_one_transaction_are_applied_in_their_order() {
         ends.push(store.committed(commit.id).await.unwrap().unwrap());
     }
     assert_eq!(ends, [1, 2, 2, 3]);
+    let document = store.document(&DocumentKey::new("paid", "1")).await.unwrap();
+    assert_eq!(document.unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn a_commit_that_is_cut_off_in_the_middle_ends_its_transaction() {
+    let database = Database::new();
+    let store = named(&database.0, "within_fails", Duration::from_secs(20)).await;
+    store.declare(Collection::new("paid").unique("number")).await.unwrap();
+    let failing = Failing::of("within_fails").await;
+    let commit = Commit { documents: paid("1", 17).documents, ..deposit("17", Expected::Any) };
+    let mut session = store.session().await.unwrap();
+    session.start_transaction().await.unwrap();
+    // Its event is written then, and its document is not.
+    failing.set("update", Fault::Cut, 1).await;
+    let error = store.commit_in(&mut session, commit.clone()).await.unwrap_err();
+    failing.unset().await;
+    assert_eq!(*error.kind(), ErrorKind::Unavailable, "{error:?}");
+    // Nobody goes on with half of it.
+    let error = store.commit_in(&mut session, commit.clone()).await.unwrap_err();
+    let invalid = ErrorKind::Invalid { field: Some("session".to_owned()) };
+    assert_eq!(*error.kind(), invalid, "{error:?}");
+    session.commit_transaction().await.unwrap_err();
+    assert_eq!(store.head().await.unwrap().position, 0);
+    session.start_transaction().await.unwrap();
+    let again = store.commit_in(&mut session, commit).await.unwrap();
+    assert_eq!(again, Committed::Now { position: 1 });
+    session.commit_transaction().await.unwrap();
+    assert_eq!(versions(&store, "17").await, [1]);
     let document = store.document(&DocumentKey::new("paid", "1")).await.unwrap();
     assert_eq!(document.unwrap().version, 1);
 }
