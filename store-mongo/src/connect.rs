@@ -1,15 +1,17 @@
 //! The connection: to a replica set, with what is read and written agreed upon by most of its members.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::{Document, Timestamp, doc};
 use cqrs_core::{Error, ErrorKind, Result};
 use mongodb::error::ErrorKind as Of;
+use mongodb::event::EventHandler;
+use mongodb::event::sdam::SdamEvent;
 use mongodb::options::{
     Acknowledgment, ClientOptions, DriverInfo, ReadConcern, ServerAddress, WriteConcern,
 };
-use mongodb::{Client, ClientSession, ClusterTime, Database};
+use mongodb::{Client, ClientSession, ClusterTime, Database, ServerType};
 use uuid::Uuid;
 
 use crate::config::{MongoBuilder, check_database};
@@ -25,12 +27,46 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// The first version with collections that lie in the order of their ids.
 const OLDEST: i32 = 6;
 
+/// After the primary has changed, those who live connect to it within this time.
+const SETTLES: Duration = Duration::from_secs(3);
+
+/// When this process last lost the primary, or found another one.
+#[derive(Debug, Default)]
+pub(crate) struct Primary(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    was_found: bool,
+    changed: Option<Instant>,
+}
+
+impl Primary {
+    fn hear(&self, event: &SdamEvent) {
+        let SdamEvent::ServerDescriptionChanged(changed) = event else { return };
+        let [was, is] = [&changed.previous_description, &changed.new_description]
+            .map(|member| member.server_type() == ServerType::RsPrimary);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if was != is && known.was_found {
+            known.changed = Some(Instant::now());
+        }
+        known.was_found |= is;
+    }
+
+    /// Whether it is the one that it was for long.
+    pub(crate) fn is_settled(&self) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.changed.is_none_or(|at| at.elapsed() > SETTLES)
+    }
+}
+
 /// The connection and its database.
 pub(crate) struct Connector {
     pub(crate) client: Client,
     pub(crate) db: Database,
     pub(crate) place: Arc<str>,
     pub(crate) patience: Duration,
+    /// Whether the primary has changed.
+    pub(crate) primary: Arc<Primary>,
     /// What this process is called by the server, for as long as it is connected.
     pub(crate) node: String,
     /// The newest that was seen: another member may be asked next, and it must know as much.
@@ -56,13 +92,16 @@ impl Connector {
             Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
         options.read_concern = Some(ReadConcern::majority());
         options.selection_criteria = None;
+        let primary = Arc::<Primary>::default();
+        let hears = primary.clone();
+        options.sdam_event_handler = Some(EventHandler::callback(move |event| hears.hear(&event)));
         let hosts: Vec<String> = options.hosts.iter().map(ServerAddress::to_string).collect();
         let place: Arc<str> = format!("mongodb://{}/{name}", hosts.join(",")).into();
         let client = Client::with_options(options)
             .map_err(|error| Trouble::from(error).into_error(CONNECTING, &place))?;
         let db = client.database(&name);
-        let connector =
-            Self { client, db, place, patience: settings.patience, node, seen: Mutex::default() };
+        let (patience, seen) = (settings.patience, Mutex::default());
+        let connector = Self { client, db, place, patience, primary, node, seen };
         connector.check().await?;
         Ok(Arc::new(connector))
     }

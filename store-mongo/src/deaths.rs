@@ -14,7 +14,9 @@ use tokio::time::timeout;
 use crate::connect::Connector;
 use crate::error::Trouble;
 
-/// A node that is not connected for so long is dead: one that lives connects again, and is back sooner.
+/// A node that is not connected for so long is dead: one that lives connects again, and is back sooner. While the
+/// primary is the same, and when it has changed.
+const SOON: Duration = Duration::from_millis(150);
 const MISSING: Duration = Duration::from_millis(1_500);
 
 /// How often the server is asked at most.
@@ -41,7 +43,7 @@ impl Deaths {
         Self { connector, known: Mutex::default() }
     }
 
-    /// Those of these nodes that have died. Who is asked about for the first time is told to live.
+    /// Those of these nodes that have died.
     pub(crate) async fn among(&self, nodes: BTreeSet<String>) -> BTreeSet<String> {
         if nodes.is_empty() {
             return nodes;
@@ -49,25 +51,36 @@ impl Deaths {
         let mut known = self.known.lock().await;
         if known.asked.is_none_or(|asked| asked.elapsed() > ASKS) {
             known.asked = Some(Instant::now());
-            match timeout(LONGEST, connected(&self.connector)).await {
-                Ok(Ok(connected)) => {
-                    let is_missing = |node: &&String| !connected.iter().any(|c| c.contains(*node));
-                    let now = Instant::now();
-                    let missing = nodes.iter().filter(is_missing);
-                    let since = |node: &String| known.missing.get(node).copied().unwrap_or(now);
-                    known.missing = missing.map(|node| (node.clone(), since(node))).collect();
-                }
-                // Then only the terms of leases tell.
-                Ok(Err(trouble)) => {
-                    tracing::debug!(?trouble, "it is not known which nodes are connected");
-                    known.missing.clear();
-                }
-                Err(_) => known.missing.clear(),
+            self.look(&mut known, &nodes).await;
+            let is_settled = self.connector.primary.is_settled();
+            if is_settled && !known.missing.is_empty() {
+                // Who lives and has lost its connections is back by then.
+                tokio::time::sleep(SOON).await;
+                self.look(&mut known, &nodes).await;
             }
         }
+        let longest = if self.connector.primary.is_settled() { SOON } else { MISSING };
         let is_dead =
-            |node: &String| known.missing.get(node).is_some_and(|s| s.elapsed() > MISSING);
+            |node: &String| known.missing.get(node).is_some_and(|s| s.elapsed() >= longest);
         nodes.into_iter().filter(is_dead).collect()
+    }
+
+    /// Looks which of them are not connected. Where that cannot be known, only the terms of leases tell.
+    async fn look(&self, known: &mut Known, nodes: &BTreeSet<String>) {
+        match timeout(LONGEST, connected(&self.connector)).await {
+            Ok(Ok(connected)) => {
+                let is_missing = |node: &&String| !connected.iter().any(|c| c.contains(*node));
+                let now = Instant::now();
+                let missing = nodes.iter().filter(is_missing);
+                let since = |node: &String| known.missing.get(node).copied().unwrap_or(now);
+                known.missing = missing.map(|node| (node.clone(), since(node))).collect();
+            }
+            Ok(Err(trouble)) => {
+                tracing::debug!(?trouble, "it is not known which nodes are connected");
+                known.missing.clear();
+            }
+            Err(_) => known.missing.clear(),
+        }
     }
 }
 

@@ -38,7 +38,7 @@
 //! A commit whose answer is lost is looked for under its id, and sent again if it is not there; so is one that
 //! the server gave up for a reason that passes. A node that dies or is stopped while it has the turn would keep
 //! all others from writing for a minute. Nodes leave the ids of the sessions that write in `cqrs_writers`; who
-//! waits for more than 0.3 seconds ends the transactions of nodes that are not connected any more, and those in which
+//! waits for more than 0.15 seconds ends the transactions of nodes that are not connected any more, and those in which
 //! nothing was done for a second and a half (`killSessions`), and writes on.
 //!
 //! Leases are documents with a holder, a token and an end, by the clock of the server; whoever takes one over is in

@@ -25,7 +25,7 @@ const INACTIVE: Duration = Duration::from_millis(1_500);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Who has waited for others for so long looks whether they live.
-const HELD: Duration = Duration::from_millis(300);
+const HELD: Duration = Duration::from_millis(150);
 
 /// How long a writer is known after it was enrolled, and how often it is looked for those who are not.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
