@@ -9,7 +9,7 @@ use crate::port::Position;
 use crate::port::read::PageSize;
 
 /// A message to send once the commit is durable. It gets a position in the log, after the events of
-/// its commit, and stays pending until it is [settled](Settled::Outgoing).
+/// its commit, and stays pending until it is [settled](crate::Settled::Outgoing).
 ///
 /// ```
 /// use cqrs_core::memory::MemoryStore;
