@@ -39,7 +39,7 @@
 //! how to drive, or from code. For buses, a [`BusFixture`] makes [`BusUnderTest`]s, and a [`BusSuite`] runs its cases
 //! on them; a [`Broker`] is one that can be killed. Stores on a server
 //! have more to prove, which a test of their own sets up: a [`Load`] of commits goes on while the server is killed, and
-//! processes [race](race).
+//! processes [`race`].
 //!
 //! # What it covers
 //!

@@ -4,7 +4,7 @@
 //! For stores that several processes share. The suite has readers and writers too, all of one process; here each
 //! process has a store of its own, and can be stopped or killed in the middle of its commits.
 //!
-//! A test starts its own binary again as a [`Racer`], with another test that calls [`write`]:
+//! A test starts its own binary again as a [`Racer`], with another test that calls [`write()`]:
 //!
 //! ```no_run
 //! use std::process::{Command, Stdio};

@@ -163,7 +163,7 @@ fn commit(stream: &str, n: u64) -> Commit {
     commit
 }
 
-/// A process that calls [`write`], with pipes for its input and output.
+/// A process that calls [`write()`], with pipes for its input and output.
 #[derive(Debug)]
 pub struct Racer {
     input: ChildStdin,
