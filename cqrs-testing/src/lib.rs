@@ -33,12 +33,12 @@
 //!
 //! # How the parts fit
 //!
-//! A [`StoreFixture`] makes new, empty stores; each is a [`StoreUnderTest`], which opens any number of handles on
-//! itself, as so many processes would. Closures are both. A [`Suite`] runs its cases on them, each on a store and in
-//! a runtime of its own, and answers with an [`Outcome`]: as a test binary that `cargo test` and `cargo nextest` know
-//! how to drive, or from code. For buses, a [`BusFixture`] makes [`BusUnderTest`]s, and a [`BusSuite`] runs its cases
-//! on them; a [`Broker`] is one that can be killed. Stores on a server
-//! have more to prove, which a test of their own sets up: a [`Load`] of commits goes on while the server is killed, and
+//! A [`StoreFixture`] makes new, empty stores; each is a [`StoreUnderTest`], which opens any number of handles
+//! on itself, as so many processes would. Closures are both. A [`Suite`] runs its cases on them, each on a
+//! store and in a runtime of its own, and answers with an [`Outcome`]: as a test binary that `cargo test` and
+//! `cargo nextest` know how to drive, or from code. For buses, a [`BusFixture`] makes [`BusUnderTest`]s, and a
+//! [`BusSuite`] runs its cases on them; a [`Broker`] is one that can be killed. Stores on a server have more to
+//! prove, which a test of their own sets up: a [`Load`] of commits goes on while the server is killed, and
 //! processes [`race`].
 //!
 //! # What it covers

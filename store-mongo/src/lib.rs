@@ -41,9 +41,9 @@
 //! waits for more than 0.15 seconds ends the transactions of nodes that are not connected any more, and those in which
 //! nothing was done for a second and a half (`killSessions`), and writes on.
 //!
-//! Leases are documents with a holder, a token and an end, by the clock of the server; whoever takes one over is in
-//! conflict with what is written under it (`cqrs_fences`). The server knows which
-//! nodes are connected: the leases of one that has died are given to others at once.
+//! Leases are documents with a holder, a token and an end, by the clock of the server; whoever takes one over
+//! is in conflict with what is written under it (`cqrs_fences`). The server knows which nodes are connected:
+//! the leases of one that has died are given to others at once.
 //!
 //! A change stream wakes those who wait for the log to grow. It is a hint and never the truth: when it breaks,
 //! or its history is lost, what it missed is read from the log.
@@ -143,7 +143,7 @@
 //!   turn as well, and then a projection that writes through the store itself waits for itself, for as long as
 //!   [`patience`](MongoBuilder::patience) says. Keep long work out of it.
 //! - *Nobody writes any more*: this shows open transactions, for how long nothing was done in them, and from where
-//!   they come; `db.killSessions([lsid])` ends one.
+//!   they come; `db.adminCommand({killSessions: [{id: UUID('…')}]})` ends one.
 //!
 //!   ```js
 //!   db.getSiblingDB('admin').aggregate([
