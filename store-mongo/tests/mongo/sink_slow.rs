@@ -20,7 +20,7 @@ use crate::short::deposit;
 use crate::sink::Deposited;
 
 /// Nobody waits so long for a page.
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(5);
 
 const LEASE: &str = "seen/0";
 
