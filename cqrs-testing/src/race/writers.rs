@@ -29,10 +29,10 @@ pub struct Waited {
 }
 
 impl Waited {
-    /// Whether it was on its way between these times.
+    /// Whether it was on its way in one of these times, each from when until when.
     #[must_use]
-    pub fn is_in(&self, from: Duration, until: Duration) -> bool {
-        self.began < until && self.began + self.took > from
+    pub fn is_in(&self, times: &[(Duration, Duration)]) -> bool {
+        times.iter().any(|(from, until)| self.began < *until && self.began + self.took > *from)
     }
 }
 
@@ -65,6 +65,19 @@ pub struct Took {
 }
 
 impl Took {
+    /// How long the commits of two processes took that were on their way in these times. Of the `other`, those do not
+    /// count that were so while it was `stopped`.
+    #[must_use]
+    pub fn within(
+        one: &Raced,
+        other: &Raced,
+        times: &[(Duration, Duration)],
+        stopped: &[(Duration, Duration)],
+    ) -> Self {
+        let went_on = other.waited.iter().filter(|waited| !waited.is_in(stopped));
+        Self::of(one.waited.iter().chain(went_on).filter(|waited| waited.is_in(times)))
+    }
+
     /// How long these took.
     pub fn of<'w>(waited: impl IntoIterator<Item = &'w Waited>) -> Self {
         let mut took: Vec<_> = waited.into_iter().map(|waited| waited.took).collect();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use cqrs_core::{
     Commit, CommitId, ErrorKind, Expected, Filter, FindOutgoing, Page, Position, Store, StreamId,
 };
-use cqrs_testing::race::{self, Racer, Readers, Took, Waited};
+use cqrs_testing::race::{self, Raced, Racer, Readers, Took};
 use store_mongo::MongoStore;
 use store_mongo::bson::{Document, doc};
 use store_mongo::mongodb::options::ReadConcern;
@@ -96,7 +96,7 @@ async fn what_a_reader_was_given_is_final_and_nobody_waits_for_long() {
     let of_users = users.check(&log).await;
     let commits = of_one.commits + of_two.commits;
     println!("{commits} commits of 8 writers in 2 processes, {of_users} of users");
-    waits(&of_one.waited, &of_two.waited, &times);
+    waits(&of_one, &of_two, &times);
 }
 
 /// Not a test of its own: one of the processes of a race.
@@ -252,17 +252,15 @@ impl Users {
     }
 }
 
-/// How long commits took in each trouble. Of the second process, those do not count that were in hand while it was
-/// stopped.
-fn waits(one: &[Waited], two: &[Waited], times: &[(Trouble, Duration, Duration)]) {
-    let is_in = |waited: &Waited, is_meant: &dyn Fn(Trouble) -> bool| {
-        times.iter().any(|(of, from, until)| is_meant(*of) && waited.is_in(*from, *until))
+/// How long commits took in each trouble.
+fn waits(one: &Raced, two: &Raced, times: &[(Trouble, Duration, Duration)]) {
+    let of = |is_meant: &dyn Fn(Trouble) -> bool| -> Vec<_> {
+        let meant = times.iter().filter(|(trouble, ..)| is_meant(*trouble));
+        meant.map(|(_, from, until)| (*from, *until)).collect()
     };
-    let others = two.iter().filter(|waited| !is_in(waited, &|of| of.has(Trouble::Stopped)));
-    let all: Vec<_> = one.iter().chain(others).collect();
+    let stopped = of(&|trouble| trouble.has(Trouble::Stopped));
     for trouble in Trouble::ALL {
-        let then = all.iter().filter(|waited| is_in(waited, &|of| of == trouble));
-        let took = Took::of(then.copied());
+        let took = Took::within(one, two, &of(&|other| other == trouble), &stopped);
         println!("{trouble:?}: {took}");
         // The one may have the turn after the other.
         let bound = if trouble == Trouble::All { BOUND * 2 } else { BOUND };

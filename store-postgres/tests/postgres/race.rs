@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cqrs_core::{Expected, Filter, Page, Store, StreamId};
-use cqrs_testing::race::{self, Racer, Readers, Took, Waited};
+use cqrs_testing::race::{self, Raced, Racer, Readers, Took};
 use store_postgres::PostgresStore;
 use store_postgres::tokio_postgres::{IsolationLevel, Transaction};
 use test_servers::TestProcess;
@@ -85,7 +85,7 @@ async fn what_a_reader_was_given_is_final_and_nobody_waits_for_whoever_is_slow()
     assert_eq!(events.filter(|event| event.stream == "user").count() as u64, of_users);
     let commits = of_one.commits + of_two.commits;
     println!("{commits} commits of 8 writers in 2 processes, {of_users} of users");
-    waits(&of_one.waited, &of_two.waited, &times);
+    waits(&of_one, &of_two, &times);
 }
 
 /// Not a test of its own: one of the processes of a race.
@@ -190,17 +190,15 @@ impl Users {
     }
 }
 
-/// How long commits took in each trouble. Of the second process, those do not count that were in hand while it was
-/// stopped.
-fn waits(one: &[Waited], two: &[Waited], times: &[(Trouble, Duration, Duration)]) {
-    let is_in = |waited: &Waited, is_meant: &dyn Fn(Trouble) -> bool| {
-        times.iter().any(|(of, from, until)| is_meant(*of) && waited.is_in(*from, *until))
+/// How long commits took in each trouble.
+fn waits(one: &Raced, two: &Raced, times: &[(Trouble, Duration, Duration)]) {
+    let of = |is_meant: &dyn Fn(Trouble) -> bool| -> Vec<_> {
+        let meant = times.iter().filter(|(trouble, ..)| is_meant(*trouble));
+        meant.map(|(_, from, until)| (*from, *until)).collect()
     };
-    let others = two.iter().filter(|waited| !is_in(waited, &|of| of.has(Trouble::Stopped)));
-    let all: Vec<_> = one.iter().chain(others).collect();
+    let stopped = of(&|trouble| trouble.has(Trouble::Stopped));
     for trouble in Trouble::ALL {
-        let then = all.iter().filter(|waited| is_in(waited, &|of| of == trouble));
-        let took = Took::of(then.copied());
+        let took = Took::within(one, two, &of(&|other| other == trouble), &stopped);
         println!("{trouble:?}: {took}");
         assert!(took.longest < BOUND, "{trouble:?}: a commit took {:?}", took.longest);
     }
